@@ -1,0 +1,2 @@
+//! Placeholder until the guests exist.
+fn main() {}

@@ -1,0 +1,2 @@
+//! wasmhot.
+fn main() {}
