@@ -1,0 +1,99 @@
+//! A cursor over TOML that remembers where everything stands. Reading notes faults and goes on, so that one run names all.
+//!
+//! Invariants:
+//! - A key that nobody asked for is a fault: [`Table::finish`].
+//! - Readers return `None` both for what is absent and for what is faulty; the latter has been noted.
+
+mod table;
+
+pub(crate) use table::{Table, Word};
+
+use crate::diagnostic::{Diagnostic, Diagnostics};
+use std::cell::RefCell;
+use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A value with its place.
+pub(crate) type Value<'a> = Spanned<DeValue<'a>>;
+
+/// The text that is read, and the faults found in it so far.
+pub(crate) struct Source<'a> {
+    file: &'a str,
+    text: &'a str,
+    faults: RefCell<Vec<Diagnostic>>,
+}
+
+/// The one format there is.
+const FORMAT: i64 = 1;
+
+impl<'a> Source<'a> {
+    /// Reads `text` by `read`, which is given its top table.
+    pub(crate) fn parse<T>(
+        file: &str,
+        text: &str,
+        read: impl FnOnce(&mut Table<'_>) -> Option<T>,
+    ) -> Result<T, Diagnostics> {
+        let source = Source {
+            file,
+            text,
+            faults: RefCell::default(),
+        };
+        let document = DeTable::parse(text).map_err(|error| source.syntax(&error))?;
+        let mut top = Table::new(&source, document.get_ref(), 0..0, "the file");
+        source.check_format(&mut top);
+        let value = read(&mut top);
+        top.finish();
+        let mut faults = source.faults.into_inner();
+        faults.sort_by_key(|fault| (fault.line, fault.column));
+        match value {
+            Some(value) if faults.is_empty() => Ok(value),
+            _ => Err(Diagnostics(faults)),
+        }
+    }
+
+    /// Notes a fault.
+    pub(crate) fn refuse(&self, span: &Range<usize>, message: impl Into<String>, remedy: impl Into<Option<String>>) {
+        let fault = Diagnostic::at(self.file, self.text, span, message.into(), remedy.into());
+        self.faults.borrow_mut().push(fault);
+    }
+
+    /// The line in which `place` stands.
+    pub(crate) fn line(&self, span: &Range<usize>) -> usize {
+        Diagnostic::at(self.file, self.text, span, String::new(), None).line
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> Diagnostics {
+        let span = error.span().unwrap_or(0..0);
+        let message = format!("this is not TOML: {}", error.message().trim().replace('\n', ", "));
+        Diagnostics(vec![Diagnostic::at(self.file, self.text, &span, message, None)])
+    }
+
+    /// `format = 1` must be there, so that a later format can tell itself from this one.
+    fn check_format(&self, top: &mut Table<'_>) {
+        let Some(value) = top.value("format") else {
+            let remedy = format!("write `format = {FORMAT}` as the first line");
+            return self.refuse(&(0..0), "the file does not say its format", remedy);
+        };
+        if integer(value.get_ref()) != Some(FORMAT) {
+            let remedy = format!("this wasmhot reads `format = {FORMAT}`; a newer format needs a newer wasmhot");
+            self.refuse(&value.span(), "this format is not known", remedy);
+        }
+    }
+}
+
+/// The value as a whole number, if it is one that fits.
+pub(crate) fn integer(value: &DeValue<'_>) -> Option<i64> {
+    let integer = value.as_integer()?;
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+/// The word of `known` that somebody who wrote `typed` may have meant.
+pub(crate) fn nearest<'k>(typed: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let typed = typed.to_lowercase().replace('-', "_");
+    let scored = known
+        .into_iter()
+        .map(|word| (strsim::damerau_levenshtein(&typed, &word.replace('-', "_")), word));
+    let (distance, word) = scored.min_by_key(|(distance, _)| *distance)?;
+    (distance <= 1 + word.len() / 4).then_some(word)
+}

@@ -1,0 +1,141 @@
+//! Why an upgrade is refused, and what is worth a warning: one complete sentence each, a stable code, a remedy.
+
+use crate::name::ModuleName;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What kind of thing is refused. Stable: scripts compare it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RefusalCode {
+    /// An import that no module exports (R7).
+    MissingProvider,
+    /// An import that several modules export, without a link (R7).
+    AmbiguousProvider,
+    /// A link that cannot be followed (R7).
+    BadLink,
+    /// Caller and callee differ in the type of a function (R7).
+    TypeMismatch,
+    /// A resource or stream in a signature between modules (R7).
+    ResourceCrosses,
+    /// An import circle with a `single` module in it (R15).
+    ImportCycle,
+    /// A kind that the module cannot have (R9).
+    KindMismatch,
+    /// State would be lost without having been asked for (R30).
+    Lossy,
+    /// `state_from` is needed and absent, or names what has no state (R30, R31).
+    StateFrom,
+    /// A module changes and no instruction says how.
+    MissingInstruction,
+    /// An instruction that does not fit what runs or what will run.
+    BadInstruction,
+    /// A `call` step, which is not carried out yet (R32).
+    UnsupportedCallStep,
+}
+
+/// One reason why an upgrade is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind of reason.
+    pub code: RefusalCode,
+    /// One complete sentence.
+    pub message: String,
+    /// The modules concerned, the one that has to change first.
+    pub modules: Vec<ModuleName>,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+/// What kind of thing is warned of. Stable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WarningCode {
+    /// A stateful module calls a function that cannot report failure (R13).
+    FailureTraps,
+    /// A link that no import needs.
+    UnusedLink,
+    /// A module that keeps state, run as a pool.
+    StateNotKept,
+    /// The way back will lose state (R30).
+    LossyWayBack,
+}
+
+/// Something that is allowed and may surprise.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Warning {
+    /// What kind of thing.
+    pub code: WarningCode,
+    /// One complete sentence.
+    pub message: String,
+    /// The modules concerned.
+    pub modules: Vec<ModuleName>,
+}
+
+impl Refusal {
+    pub(crate) fn new(
+        code: RefusalCode,
+        modules: &[&ModuleName],
+        message: String,
+        remedy: impl Into<Option<String>>,
+    ) -> Self {
+        let modules = modules.iter().copied().cloned().collect();
+        Self {
+            code,
+            message,
+            modules,
+            remedy: remedy.into(),
+        }
+    }
+}
+
+impl Warning {
+    pub(crate) fn new(code: WarningCode, modules: &[&ModuleName], message: String) -> Self {
+        let modules = modules.iter().copied().cloned().collect();
+        Self { code, message, modules }
+    }
+}
+
+impl RefusalCode {
+    /// The code as text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RefusalCode::MissingProvider => "missing-provider",
+            RefusalCode::AmbiguousProvider => "ambiguous-provider",
+            RefusalCode::BadLink => "bad-link",
+            RefusalCode::TypeMismatch => "type-mismatch",
+            RefusalCode::ResourceCrosses => "resource-crosses",
+            RefusalCode::ImportCycle => "import-cycle",
+            RefusalCode::KindMismatch => "kind-mismatch",
+            RefusalCode::Lossy => "lossy",
+            RefusalCode::StateFrom => "state-from",
+            RefusalCode::MissingInstruction => "missing-instruction",
+            RefusalCode::BadInstruction => "bad-instruction",
+            RefusalCode::UnsupportedCallStep => "unsupported-call-step",
+        }
+    }
+}
+
+impl fmt::Display for RefusalCode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.as_str())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.remedy {
+            Some(remedy) => write!(out, "{}\n  help: {remedy}", self.message),
+            None => out.write_str(&self.message),
+        }
+    }
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}

@@ -1,0 +1,168 @@
+//! The parts that `release.toml` and `relup.toml` share: modules, limits, grants.
+
+use crate::name::{ModuleName, Version};
+use crate::read::{Table, Word, nearest};
+use crate::settings::{Create, DirGrant, Grants, HostSettings, Kind, LimitsSpec, ModuleSpec, OnTrap};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+impl Word for Kind {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pool", Kind::Pool), ("single", Kind::Single), ("keyed", Kind::Keyed)];
+}
+
+impl Word for OnTrap {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("restore", OnTrap::Restore),
+        ("empty", OnTrap::Empty),
+        ("fail", OnTrap::Fail),
+    ];
+}
+
+impl Word for Create {
+    const WORDS: &'static [(&'static str, Self)] = &[("call", Create::Call), ("explicit", Create::Explicit)];
+}
+
+/// The name of a release: any text that can be printed and is not empty.
+pub(crate) fn read_name(release: &mut Table<'_>) -> Option<String> {
+    let Some((name, span)) = release.text("name") else {
+        if release.value("name").is_none() {
+            release.missing("name", "\"shop\"");
+        }
+        return None;
+    };
+    if name.trim().is_empty() || name.chars().any(|c| c.is_control() || c == '/') {
+        let message = "a release needs a name that can be printed, without `/`";
+        release
+            .source
+            .refuse(&span, message, "the state directory is named after it".to_owned());
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// A version that has to be there.
+pub(crate) fn read_version(release: &mut Table<'_>, key: &'static str) -> Option<Version> {
+    if release.value(key).is_none() {
+        release.missing(key, "\"1.0.0\"");
+        return None;
+    }
+    release.version(key)
+}
+
+/// `[host]`.
+pub(crate) fn read_host(top: &mut Table<'_>) -> HostSettings {
+    let Some(mut host) = top.table("host", "`[host]`") else {
+        return HostSettings::default();
+    };
+    let settings = HostSettings {
+        settle: host.duration("settle"),
+        file_max: host.size("file_max"),
+        pending_expiry: host.duration("pending_expiry"),
+        watch: host.flag("watch"),
+    };
+    host.finish();
+    settings
+}
+
+/// `[limits]`, of the release or of a module.
+pub(crate) fn read_limits(table: &mut Table<'_>, title: &'static str) -> LimitsSpec {
+    let Some(mut limits) = table.table("limits", title) else {
+        return LimitsSpec::default();
+    };
+    let spec = LimitsSpec::read(&mut limits);
+    limits.finish();
+    spec
+}
+
+/// `[[modules]]`. A module that stands there twice is a fault.
+pub(crate) fn read_modules(top: &mut Table<'_>) -> Vec<ModuleSpec> {
+    let mut modules: Vec<ModuleSpec> = Vec::new();
+    let mut places: BTreeMap<ModuleName, Range<usize>> = BTreeMap::new();
+    for mut table in top.tables("modules", "`[[modules]]`") {
+        let span = table.value("name").map_or_else(|| table.span(), toml::Spanned::span);
+        let source = table.source;
+        let Some(module) = read_module(table) else {
+            continue;
+        };
+        if let Some(first) = places.get(&module.name) {
+            let message = format!("module `{}` is declared twice", module.name);
+            source.refuse(
+                &span,
+                message,
+                format!("the first time is in line {}: keep one", source.line(first)),
+            );
+            continue;
+        }
+        places.insert(module.name.clone(), span);
+        modules.push(module);
+    }
+    modules
+}
+
+fn read_module(mut table: Table<'_>) -> Option<ModuleSpec> {
+    table.belongs_elsewhere(LimitsSpec::KEYS, "`[modules.limits]`");
+    table.belongs_elsewhere(&["env", "dirs"], "`[modules.grants]`");
+    if table.value("name").is_none() {
+        table.missing("name", "\"counter\"");
+    }
+    let name = table.module("name");
+    let version = table.version("version");
+    let path = table.text("path").map(|(path, _)| path.to_owned());
+    let sha256 = table.digest("sha256");
+    let kind = table.word("kind");
+    let limits = read_limits(&mut table, "`[modules.limits]`");
+    let grants = read_grants(&mut table);
+    let links = table.texts("links", "`[modules.links]`", |text| {
+        ModuleName::parse(text).map_err(|error| error.to_string())
+    });
+    let config = table.texts("config", "`[modules.config]`", |text| Ok(text.to_owned()));
+    table.finish();
+    Some(ModuleSpec {
+        name: name?,
+        version,
+        path,
+        sha256,
+        kind,
+        limits,
+        grants,
+        links,
+        config,
+    })
+}
+
+fn read_grants(module: &mut Table<'_>) -> Grants {
+    let Some(mut table) = module.table("grants", "`[modules.grants]`") else {
+        return Grants::default();
+    };
+    let env = table.texts("env", "`[modules.grants.env]`", |text| Ok(text.to_owned()));
+    let dirs = table.tables("dirs", "`[[modules.grants.dirs]]`");
+    let dirs = dirs.into_iter().filter_map(read_dir).collect();
+    table.finish();
+    Grants { env, dirs }
+}
+
+fn read_dir(mut table: Table<'_>) -> Option<DirGrant> {
+    let (host, guest) = (table.text("host"), table.text("guest"));
+    for (key, example) in [("host", "\"data\""), ("guest", "\"/data\"")] {
+        if table.value(key).is_none() {
+            table.missing(key, example);
+        }
+    }
+    let write = table.flag("write").unwrap_or(false);
+    table.finish();
+    let ((host, _), (guest, _)) = host.zip(guest)?;
+    Some(DirGrant {
+        host: host.to_owned(),
+        guest: guest.to_owned(),
+        write,
+    })
+}
+
+/// "did you mean" over the names of modules.
+pub(crate) fn nearest_module<'m>(
+    typed: &ModuleName,
+    known: impl IntoIterator<Item = &'m ModuleName>,
+) -> Option<&'m str> {
+    nearest(typed.as_str(), known.into_iter().map(ModuleName::as_str))
+}

@@ -1,0 +1,76 @@
+//! `relup.toml`: how one release becomes another, and back.
+
+mod instruction;
+
+pub use instruction::{CallSpec, Instruction, StatePolicy, When};
+
+use crate::diagnostic::Diagnostics;
+use crate::name::Version;
+use crate::read::Source;
+use crate::release::{read_modules, read_name, read_version};
+use crate::settings::ModuleSpec;
+use serde::{Deserialize, Serialize};
+
+/// Which release becomes which.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseStep {
+    /// Name of the release.
+    pub name: String,
+    /// The version that has to run; absent: whatever runs, compared module by module.
+    #[serde(default)]
+    pub from: Option<Version>,
+    /// The version that runs afterwards.
+    pub to: Version,
+}
+
+/// An upgrade between two releases, and the way back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Relup {
+    /// Which releases.
+    pub release: ReleaseStep,
+    /// The modules that change or are new.
+    #[serde(default)]
+    pub modules: Vec<ModuleSpec>,
+    /// What to do, one way.
+    #[serde(default)]
+    pub up: Vec<Instruction>,
+    /// What to do, the other way; empty: the defaults.
+    #[serde(default)]
+    pub down: Vec<Instruction>,
+}
+
+impl Relup {
+    /// Reads `relup.toml`. `file_name` is what faults call it.
+    ///
+    /// # Errors
+    /// Every fault of the text, with its place.
+    pub fn parse(file_name: &str, text: &str) -> Result<Relup, Diagnostics> {
+        Source::parse(file_name, text, |top| {
+            let release = top.table("release", "`[release]`");
+            if release.is_none() {
+                top.missing("[release]", "{ name = \"…\", to = \"1.1.0\" }");
+            }
+            let step = release.and_then(|mut release| {
+                let name = read_name(&mut release);
+                let from = release.version("from");
+                let to = read_version(&mut release, "to");
+                release.finish();
+                Some(ReleaseStep {
+                    name: name?,
+                    from,
+                    to: to?,
+                })
+            });
+            let modules = read_modules(top);
+            let (up, down) = instruction::read_both(top, &modules);
+            Some(Relup {
+                release: step?,
+                modules,
+                up,
+                down,
+            })
+        })
+    }
+}

@@ -1,0 +1,197 @@
+//! What a release says about its modules and its host: kinds, limits, grants, links, configuration.
+//!
+//! Invariants:
+//! - What is not stated stays `None` here: defaults are applied in one place, when limits are resolved.
+//! - Every duration has a unit, every size is exact.
+
+mod limits;
+mod units;
+
+pub use limits::{Limits, LimitsSpec};
+pub use units::{UnitError, parse_duration, parse_size, show_duration, show_size};
+
+use crate::name::{Digest, ModuleName, Version};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// How the instances of a module take calls (section 4 of the design).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Several instances, no state; many calls at once.
+    Pool,
+    /// One instance, one owner of state.
+    Single,
+    /// One state per key.
+    Keyed,
+}
+
+/// What follows a trap in a stateful instance (R14).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnTrap {
+    /// A new instance takes the newest saved state.
+    #[default]
+    Restore,
+    /// A new instance begins without state.
+    Empty,
+    /// Calls are refused as `state-lost`.
+    Fail,
+}
+
+/// How a key of a keyed module comes into being (R9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Create {
+    /// By its first call.
+    #[default]
+    Call,
+    /// Only when asked for.
+    Explicit,
+}
+
+/// Settings of the host as a whole. The methods give the defaults for what is absent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HostSettings {
+    /// How long a dropped file has to stay unchanged before it is taken.
+    #[serde(with = "units::duration", skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Duration>,
+    /// The largest file that is taken, in bytes.
+    #[serde(with = "units::size", skip_serializing_if = "Option::is_none")]
+    pub file_max: Option<u64>,
+    /// How long a drop stays pending (R35).
+    #[serde(with = "units::duration", skip_serializing_if = "Option::is_none")]
+    pub pending_expiry: Option<Duration>,
+    /// Whether the directory is watched for drops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<bool>,
+}
+
+/// A directory of the host that a module may use.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirGrant {
+    /// Path on the host.
+    pub host: String,
+    /// Path that the module sees.
+    pub guest: String,
+    /// Whether it may write there.
+    #[serde(default)]
+    pub write: bool,
+}
+
+/// What a module may use of the host (R8). Nothing, unless stated.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Grants {
+    /// Environment variables.
+    pub env: BTreeMap<String, String>,
+    /// Directories.
+    pub dirs: Vec<DirGrant>,
+}
+
+/// What a release says about one module.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleSpec {
+    /// Its name.
+    pub name: ModuleName,
+    /// Its version; absent: as the file says (R5).
+    #[serde(default)]
+    pub version: Option<Version>,
+    /// Its file, relative to that of the release; absent: found by name.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Digest that the file must have.
+    #[serde(default)]
+    pub sha256: Option<Digest>,
+    /// Its kind; absent: `single` if it keeps state, else `pool`.
+    #[serde(default)]
+    pub kind: Option<Kind>,
+    /// Its limits, where they differ from those of the release.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+    /// What it may use of the host.
+    #[serde(default)]
+    pub grants: Grants,
+    /// Imported interface (with or without version) or bare function → module that serves it (R7).
+    #[serde(default)]
+    pub links: BTreeMap<String, ModuleName>,
+    /// Values of `wasi:config`.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+}
+
+impl Kind {
+    /// The kind of a module that does not state one.
+    #[must_use]
+    pub fn default_for(stateful: bool) -> Self {
+        if stateful { Kind::Single } else { Kind::Pool }
+    }
+
+    /// True if instances of this kind own state that upgrades hand over.
+    #[must_use]
+    pub fn keeps_state(self) -> bool {
+        match self {
+            Kind::Pool => false,
+            Kind::Single | Kind::Keyed => true,
+        }
+    }
+}
+
+impl HostSettings {
+    /// How long a dropped file has to stay unchanged: 200 ms.
+    #[must_use]
+    pub fn settle(&self) -> Duration {
+        self.settle.unwrap_or(Duration::from_millis(200))
+    }
+
+    /// The largest file that is taken: 64 MiB.
+    #[must_use]
+    pub fn file_max(&self) -> u64 {
+        self.file_max.unwrap_or(64 << 20)
+    }
+
+    /// How long a drop stays pending: 1 h.
+    #[must_use]
+    pub fn pending_expiry(&self) -> Duration {
+        self.pending_expiry.unwrap_or(Duration::from_secs(3600))
+    }
+
+    /// Whether the directory is watched: yes.
+    #[must_use]
+    pub fn watch(&self) -> bool {
+        self.watch.unwrap_or(true)
+    }
+}
+
+impl ModuleSpec {
+    /// A module about which nothing is stated but its name.
+    #[must_use]
+    pub fn new(name: ModuleName) -> Self {
+        Self {
+            name,
+            version: None,
+            path: None,
+            sha256: None,
+            kind: None,
+            limits: LimitsSpec::default(),
+            grants: Grants::default(),
+            links: BTreeMap::new(),
+            config: BTreeMap::new(),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(match self {
+            Kind::Pool => "pool",
+            Kind::Single => "single",
+            Kind::Keyed => "keyed",
+        })
+    }
+}
