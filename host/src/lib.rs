@@ -1,1 +1,3 @@
 //! wasmhot.
+
+pub mod value;
