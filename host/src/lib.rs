@@ -1,1 +1,4 @@
 //! wasmhot.
+
+pub mod store;
+pub mod version;
