@@ -1,3 +1,14 @@
 //! wasmhot.
 
+mod call;
+pub mod error;
+pub mod event;
+mod host;
+mod instance;
+pub mod intake;
+mod restore;
+pub mod store;
+mod upgrade;
 pub mod value;
+pub mod version;
+mod versions;

@@ -1,0 +1,98 @@
+//! Call trees and their frames: who called whom, under which stamp (R20), and until when.
+//!
+//! Invariants: a frame's stamp is never older than its caller's; a tree's deadline is that of the call from outside.
+
+use super::lane::Lane;
+use super::routes::Routes;
+use crate::instance::Template;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Calls that modules make for each other may be this deep.
+pub(crate) const DEPTH_MAX: u32 = 64;
+
+/// A call from outside and all calls that modules make for it.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// Unique in this process.
+    pub(crate) id: u64,
+    /// When the caller from outside stops waiting.
+    pub(crate) deadline: Instant,
+    /// The lane in whose queue the tree's newest call waits, for finding circles (R15).
+    waits_for: Mutex<Option<Arc<Lane>>>,
+}
+
+impl Tree {
+    pub(crate) fn new(deadline: Instant) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), deadline, waits_for: Mutex::new(None) })
+    }
+
+    pub(crate) fn waits_for(&self) -> Option<Arc<Lane>> {
+        self.waits_for.lock().expect("no panic under this lock").clone()
+    }
+
+    pub(crate) fn set_waits_for(&self, lane: Option<Arc<Lane>>) {
+        *self.waits_for.lock().expect("no panic under this lock") = lane;
+    }
+}
+
+/// One started call of a tree.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// The tree it belongs to.
+    pub(crate) tree: Arc<Tree>,
+    /// The revision whose stateless modules it sees.
+    pub(crate) stamp: Arc<Routes>,
+    /// What it runs.
+    pub(crate) template: Arc<Template>,
+    /// Who called, if a module did.
+    pub(crate) parent: Option<Arc<Frame>>,
+    depth: u32,
+}
+
+impl Frame {
+    /// A frame of an instance that was made in `made_in`: the greater of the caller's stamp and that revision (R20).
+    pub(crate) fn new(origin: Origin, template: Arc<Template>, made_in: u64) -> Arc<Self> {
+        let depth = origin.depth();
+        let Origin { tree, stamp, parent } = origin;
+        let stamp = if made_in > stamp.revision { stamp.forward_to(made_in) } else { stamp };
+        Arc::new(Self { tree, stamp, template, parent, depth })
+    }
+
+    /// This frame and its callers, innermost first.
+    pub(crate) fn with_callers(&self) -> impl Iterator<Item = &Frame> {
+        std::iter::successors(Some(self), |frame| frame.parent.as_deref())
+    }
+
+    /// What a nested call of this frame comes from.
+    pub(crate) fn origin(self: &Arc<Self>) -> Origin {
+        Origin { tree: Arc::clone(&self.tree), stamp: Arc::clone(&self.stamp), parent: Some(Arc::clone(self)) }
+    }
+}
+
+/// Where a call comes from: its tree, the stamp of its caller, and the calling frame if a module calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Origin {
+    pub(crate) tree: Arc<Tree>,
+    pub(crate) stamp: Arc<Routes>,
+    pub(crate) parent: Option<Arc<Frame>>,
+}
+
+impl Origin {
+    /// A call from outside, stamped with the revision of now.
+    pub(crate) fn outside(stamp: Arc<Routes>, deadline: Instant) -> Self {
+        Self { tree: Tree::new(deadline), stamp, parent: None }
+    }
+
+    /// How many calls of modules lead here.
+    pub(crate) fn depth(&self) -> u32 {
+        self.parent.as_ref().map_or(0, |parent| parent.depth + 1)
+    }
+
+    /// True for a call that a module makes.
+    pub(crate) fn is_nested(&self) -> bool {
+        self.parent.is_some()
+    }
+}

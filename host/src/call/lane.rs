@@ -1,0 +1,434 @@
+//! A lane: the queue of a `single` module or of one key of a `keyed` one, and the seat of the instance that serves it.
+//!
+//! Invariants:
+//! - At most one call runs at a time, in the order of the queue (R16); a [`Runner`] owns the instance while it runs.
+//! - While a gate is closed only calls that it lets pass start (R21); all others keep their place.
+//! - A lane is *busy* from the moment a runner has taken the instance until it has put it back.
+
+use super::frame::{Frame, Origin};
+use super::gate::Gate;
+use super::runner::{Runner, run_here_or_spill};
+use super::services::Services;
+use super::ticket::Ticket;
+use crate::error::{CallError, CallErrorCode};
+use crate::instance::{Change, Instance, InstanceError, Template};
+use crate::store::{SaveReason, SavedState};
+use crate::value::Value;
+use arc_swap::ArcSwap;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+use wasmhot_appup::ModuleName;
+use wasmhot_appup::interface::{FunctionName, FunctionType};
+
+/// What a call gives.
+pub(crate) type CallResult = Result<Option<Value>, CallError>;
+
+/// What a stateful module runs now; all keys of a keyed module share one.
+#[derive(Debug)]
+pub(crate) struct Live {
+    /// Version and configuration.
+    pub(crate) template: Arc<Template>,
+    /// The revision that brought it.
+    pub(crate) revision: u64,
+    /// Given to `save` and `migrate` of the keys that are still to be handed over.
+    pub(crate) extra: serde_json::Value,
+}
+
+/// A call that waits or runs.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) function: FunctionName,
+    /// The type that the arguments were checked against (R25).
+    pub(crate) ty: Arc<FunctionType>,
+    pub(crate) args: Vec<Value>,
+    pub(crate) origin: Origin,
+    pub(crate) ticket: Arc<Ticket>,
+    pub(crate) reply: oneshot::Sender<CallResult>,
+}
+
+/// Something that a lane does for the host, in its turn.
+#[derive(Debug)]
+pub(crate) enum Errand {
+    /// Save the state (periodic, `state export`, stop).
+    Save { reason: SaveReason, reply: oneshot::Sender<Result<SavedState, InstanceError>> },
+    /// Bring a key to the live version.
+    HandOver { reply: oneshot::Sender<Result<(), CallError>> },
+    /// Save a key and free its instance.
+    Hibernate,
+    /// An upgrade has found the instance dead: do what `on_trap` says (R14, R26).
+    Recover(CallError),
+}
+
+#[derive(Debug)]
+pub(crate) enum Work {
+    Call(Job),
+    Errand(Errand),
+}
+
+/// Where the instance is.
+pub(crate) enum Seat {
+    /// Here, idle.
+    Here(Box<Instance>),
+    /// A runner or an upgrade has it.
+    Away,
+    /// None is live; the next call makes one, from the saved state if there is one.
+    Asleep,
+    /// The state is gone or unreadable: calls are refused with this (R14, R29).
+    Failed(CallError),
+}
+
+/// The queue and seat of one owner of state.
+pub(crate) struct Lane {
+    /// The module.
+    pub(crate) module: ModuleName,
+    /// The key, in a keyed module.
+    pub(crate) key: Option<Arc<str>>,
+    /// What it should run now.
+    pub(crate) live: Arc<ArcSwap<Live>>,
+    pub(crate) services: Arc<Services>,
+    /// Milliseconds of the host's clock at the last call, for choosing whom to put to sleep.
+    last_used_ms: AtomicU64,
+    state: Mutex<LaneState>,
+}
+
+struct LaneState {
+    passing: VecDeque<Work>,
+    queue: VecDeque<Work>,
+    seat: Seat,
+    busy: bool,
+    holder: Option<Arc<Frame>>,
+    gate: Option<Arc<Gate>>,
+    /// Calls answered since the last save; 0 = nothing to save.
+    unsaved_calls: u64,
+    last_save_took: Duration,
+    saved_at: Option<Instant>,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        module: ModuleName,
+        key: Option<Arc<str>>,
+        live: Arc<ArcSwap<Live>>,
+        services: Arc<Services>,
+        seat: Seat,
+        gate: Option<Arc<Gate>>,
+    ) -> Arc<Self> {
+        let state = LaneState {
+            passing: VecDeque::new(),
+            queue: VecDeque::new(),
+            seat,
+            busy: false,
+            holder: None,
+            gate,
+            unsaved_calls: 0,
+            last_save_took: Duration::ZERO,
+            saved_at: None,
+        };
+        let lane = Self { module, key, live, services, last_used_ms: AtomicU64::new(0), state: Mutex::new(state) };
+        lane.touch();
+        Arc::new(lane)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LaneState> {
+        self.state.lock().expect("no panic under this lock")
+    }
+
+    /// `counter`, or `rooms "kitchen"`.
+    pub(crate) fn name(&self) -> String {
+        match &self.key {
+            Some(key) => format!("{} {key:?}", self.module),
+            None => self.module.to_string(),
+        }
+    }
+
+    /// Puts a call into the queue and, where the lane is idle, begins it on this thread.
+    pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Result<(), CallError> {
+        self.touch();
+        let runner = {
+            let mut state = self.lock();
+            if let Seat::Failed(error) = &state.seat {
+                return Err(error.clone());
+            }
+            self.enqueue(&mut state, job)?;
+            self.runner_if_idle(&mut state)
+        };
+        if let Some(runner) = runner {
+            run_here_or_spill(&self.services.guests, runner.run());
+        }
+        Ok(())
+    }
+
+    fn enqueue(&self, state: &mut LaneState, job: Job) -> Result<(), CallError> {
+        let live = self.live.load();
+        let limits = &live.template.config.limits;
+        if let Some(gate) = &state.gate {
+            if gate.lets_pass(&job.origin, &self.module, &job.function, &job.ty) {
+                state.passing.push_back(Work::Call(job));
+                return Ok(());
+            }
+            gate.note_waiting();
+            let bound = limits.gate_queue_max as usize;
+            if (state.queue.len() + 1) * 10 >= bound * 9 {
+                gate.note_crowded();
+            }
+            if state.queue.len() >= bound && !job.origin.is_nested() {
+                return Err(self.overloaded(bound));
+            }
+        } else if state.queue.len() >= limits.queue_max as usize && !job.origin.is_nested() {
+            // Calls whose client left do not count against those who are here (R10).
+            state.queue.retain(|work| !matches!(work, Work::Call(job) if job.ticket.is_abandoned()));
+            if state.queue.len() >= limits.queue_max as usize {
+                return Err(self.overloaded(limits.queue_max as usize));
+            }
+        }
+        // Nested calls are waited out up to the tree's deadline (R13): their number is bounded by that of the trees.
+        state.queue.push_back(Work::Call(job));
+        Ok(())
+    }
+
+    fn overloaded(&self, bound: usize) -> CallError {
+        let message = format!("the queue of {} is full ({bound} calls wait)", self.name());
+        CallError::not_executed(CallErrorCode::Overloaded, message).in_version(&self.live.load().template.version.id)
+    }
+
+    /// Puts an errand into the queue, behind the calls that wait.
+    pub(crate) fn send(self: &Arc<Self>, errand: Errand) {
+        let runner = {
+            let mut state = self.lock();
+            state.queue.push_back(Work::Errand(errand));
+            self.runner_if_idle(&mut state)
+        };
+        if let Some(runner) = runner {
+            self.services.guests.spawn(runner.run());
+        }
+    }
+
+    /// Takes the instance for a runner if the lane is idle and something may start.
+    fn runner_if_idle(self: &Arc<Self>, state: &mut LaneState) -> Option<Runner> {
+        let may_start = !state.passing.is_empty() || (state.gate.is_none() && !state.queue.is_empty());
+        if state.busy || !may_start {
+            return None;
+        }
+        let instance = match std::mem::replace(&mut state.seat, Seat::Away) {
+            Seat::Here(instance) => Some(instance),
+            Seat::Asleep => None,
+            // An upgrade has the instance, or there is none to be had: what waits will be looked at when that ends.
+            other @ (Seat::Away | Seat::Failed(_)) => {
+                state.seat = other;
+                return None;
+            }
+        };
+        state.busy = true;
+        if let Some(gate) = &state.gate {
+            gate.enter();
+        }
+        Some(Runner::new(Arc::clone(self), instance))
+    }
+
+    /// The runner's next work; with nothing left to start it gives the instance back and the lane is idle.
+    pub(super) fn next(&self, instance: &mut Option<Box<Instance>>, made: &mut Option<Arc<Frame>>) -> Option<Work> {
+        let mut state = self.lock();
+        *made = None;
+        state.holder = None;
+        loop {
+            let work = match state.passing.pop_front() {
+                Some(work) => Some(work),
+                None if state.gate.is_none() => state.queue.pop_front(),
+                None => None,
+            };
+            match work {
+                Some(Work::Call(job)) if !job.ticket.start() => {}
+                Some(Work::Call(job)) => {
+                    job.origin.tree.set_waits_for(None);
+                    return Some(Work::Call(job));
+                }
+                Some(errand @ Work::Errand(_)) => return Some(errand),
+                None => break,
+            }
+        }
+        self.put_back(&mut state, instance.take());
+        None
+    }
+
+    fn put_back(&self, state: &mut LaneState, instance: Option<Box<Instance>>) {
+        if matches!(state.seat, Seat::Away) {
+            state.seat = instance.map_or(Seat::Asleep, Seat::Here);
+        }
+        state.busy = false;
+        state.holder = None;
+        if let Some(gate) = &state.gate {
+            gate.leave();
+        }
+    }
+
+    /// A runner ended without giving the instance back.
+    pub(super) fn runner_gone(&self) {
+        let mut state = self.lock();
+        self.put_back(&mut state, None);
+    }
+
+    /// The running call's frame, while it runs.
+    pub(super) fn set_holder(&self, frame: &Arc<Frame>) {
+        self.lock().holder = Some(Arc::clone(frame));
+    }
+
+    /// The tree whose call runs here.
+    pub(super) fn holder(&self) -> Option<Arc<Frame>> {
+        self.lock().holder.clone()
+    }
+
+    /// The state is lost for good: what waits is told, and later calls are refused (R14, R29).
+    pub(crate) fn fail(&self, error: &CallError) {
+        let mut state = self.lock();
+        state.seat = Seat::Failed(error.clone());
+        let waiting: Vec<Work> = state.passing.drain(..).collect::<Vec<_>>().into_iter().chain(state.queue.drain(..)).collect();
+        drop(state);
+        for work in waiting {
+            if let Work::Call(job) = work
+                && job.ticket.start()
+            {
+                job.origin.tree.set_waits_for(None);
+                let _ = job.reply.send(Err(error.clone()));
+            }
+        }
+    }
+
+    // ---- what upgrades and the host do ----
+
+    /// Closes the gate: from now on only calls that it lets pass start here.
+    pub(crate) fn close(&self, gate: &Arc<Gate>) {
+        let mut state = self.lock();
+        if state.busy {
+            gate.enter();
+        }
+        for work in &state.queue {
+            if matches!(work, Work::Call(_)) {
+                gate.note_waiting();
+            }
+        }
+        state.gate = Some(Arc::clone(gate));
+    }
+
+    /// Takes the seat out of a closed, idle lane. `None` while a call runs.
+    pub(crate) fn take_seat(&self) -> Option<Seat> {
+        let mut state = self.lock();
+        if state.busy || !state.passing.is_empty() {
+            return None;
+        }
+        Some(std::mem::replace(&mut state.seat, Seat::Away))
+    }
+
+    /// Puts a seat in, where an upgrade or a person decided so. Does not open the gate.
+    pub(crate) fn set_seat(&self, seat: Seat) {
+        let mut state = self.lock();
+        state.seat = seat;
+        state.unsaved_calls = 0;
+    }
+
+    /// Gives back what [`Lane::take_seat`] took: the upgrade did not happen.
+    pub(crate) fn return_seat(&self, seat: Seat) {
+        self.lock().seat = seat;
+    }
+
+    /// The instance died in an upgrade's hands: before anything else runs here, `on_trap` is followed.
+    pub(crate) fn recover_first(&self, error: CallError) {
+        let mut state = self.lock();
+        state.seat = Seat::Asleep;
+        state.queue.push_front(Work::Errand(Errand::Recover(error)));
+    }
+
+    /// Opens the gate; what waited starts, in order.
+    pub(crate) fn open(self: &Arc<Self>) {
+        let (runner, failed) = {
+            let mut state = self.lock();
+            state.gate = None;
+            // What passed the gate comes first: its trees hold other lanes.
+            let passing = std::mem::take(&mut state.passing);
+            for work in passing.into_iter().rev() {
+                state.queue.push_front(work);
+            }
+            let failed = match &state.seat {
+                Seat::Failed(error) => Some(error.clone()),
+                Seat::Here(_) | Seat::Away | Seat::Asleep => None,
+            };
+            (self.runner_if_idle(&mut state), failed)
+        };
+        if let Some(error) = failed {
+            self.fail(&error);
+        }
+        if let Some(runner) = runner {
+            self.services.guests.spawn(runner.run());
+        }
+    }
+
+    /// A call was answered.
+    pub(super) fn note_answered(&self) {
+        self.lock().unsaved_calls += 1;
+    }
+
+    /// The state was saved.
+    pub(crate) fn note_saved(&self, took: Duration) {
+        let mut state = self.lock();
+        state.unsaved_calls = 0;
+        state.last_save_took = took;
+        state.saved_at = Some(Instant::now());
+    }
+
+    /// For `status`, periodic saves and hibernation.
+    pub(crate) fn figures(&self) -> LaneFigures {
+        let state = self.lock();
+        LaneFigures {
+            waiting: state.queue.len() + state.passing.len(),
+            busy: state.busy,
+            is_live: state.busy || matches!(state.seat, Seat::Here(_)),
+            instance: match &state.seat {
+                Seat::Here(instance) => Some((instance.id, instance.revision, instance.memory_bytes())),
+                Seat::Away | Seat::Asleep | Seat::Failed(_) => None,
+            },
+            failed: match &state.seat {
+                Seat::Failed(error) => Some(error.clone()),
+                Seat::Here(_) | Seat::Away | Seat::Asleep => None,
+            },
+            unsaved_calls: state.unsaved_calls,
+            last_save_took: state.last_save_took,
+            saved_at: state.saved_at,
+        }
+    }
+
+    /// How long nobody has called, by the host's clock.
+    pub(crate) fn last_used_ms(&self) -> u64 {
+        self.last_used_ms.load(Ordering::Relaxed)
+    }
+
+    fn touch(&self) {
+        self.last_used_ms.store(self.services.clock_ms(), Ordering::Relaxed);
+    }
+
+    /// What `save` is told when the live version saves for itself.
+    pub(crate) fn change_for_self(template: &Template) -> Change {
+        Change::restore(&template.version.id.version)
+    }
+}
+
+/// A look at a lane.
+#[derive(Clone, Debug)]
+pub(crate) struct LaneFigures {
+    pub(crate) waiting: usize,
+    pub(crate) busy: bool,
+    pub(crate) is_live: bool,
+    /// Id, revision and memory of the idle instance.
+    pub(crate) instance: Option<(u64, u64, u64)>,
+    pub(crate) failed: Option<CallError>,
+    pub(crate) unsaved_calls: u64,
+    pub(crate) last_save_took: Duration,
+    pub(crate) saved_at: Option<Instant>,
+}
+
+impl std::fmt::Debug for Lane {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Lane({})", self.name())
+    }
+}

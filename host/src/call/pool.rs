@@ -1,0 +1,311 @@
+//! A pool serves a stateless module: many calls at once, each on an instance of its own for its time.
+//!
+//! Invariants: at most `instances_max` calls from outside run at once; a call from a module never waits for one of those places for
+//! ever (it may go beyond, up to four times as many), so that a pool cannot be the missing piece of a circle.
+
+use super::frame::{Frame, Origin};
+use super::gate::Gate;
+use super::lane::CallResult;
+use super::runner::{run_here_or_spill, within};
+use super::services::Services;
+use super::ticket::{AbandonOnDrop, Ticket};
+use crate::error::{CallError, CallErrorCode};
+use crate::event::{EventKind, Happening};
+use crate::instance::{Instance, Template};
+use crate::value::Value;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use wasmhot_appup::interface::FunctionName;
+
+/// Calls of modules may take this many times `instances_max` places.
+const NESTED_FACTOR: usize = 4;
+
+/// The instances of a stateless version.
+pub(crate) struct Pool {
+    pub(crate) template: Arc<Template>,
+    /// The revision that brought it.
+    pub(crate) revision: u64,
+    services: Arc<Services>,
+    idle: Mutex<Vec<Box<Instance>>>,
+    places: Arc<Semaphore>,
+    nested_places: Arc<Semaphore>,
+    waiting: AtomicU32,
+    outside_running: AtomicUsize,
+    nested_running: AtomicUsize,
+    gate: Mutex<Option<Arc<Gate>>>,
+    retired: watch::Sender<bool>,
+}
+
+/// What the pool made of a call.
+pub(crate) enum PoolAnswer {
+    /// It was answered.
+    Done(CallResult),
+    /// It had not started when the pool was replaced: call the new one. The arguments come back.
+    Replaced(Vec<Value>),
+}
+
+impl Pool {
+    /// A pool that starts with `first`, an instance that has shown that it can start.
+    pub(crate) fn new(template: Arc<Template>, revision: u64, services: Arc<Services>, first: Option<Box<Instance>>) -> Arc<Self> {
+        let places = (template.config.limits.instances_max as usize).clamp(1, 100_000);
+        Arc::new(Self {
+            template,
+            revision,
+            services,
+            idle: Mutex::new(first.into_iter().collect()),
+            places: Arc::new(Semaphore::new(places)),
+            nested_places: Arc::new(Semaphore::new(places * NESTED_FACTOR)),
+            waiting: AtomicU32::new(0),
+            outside_running: AtomicUsize::new(0),
+            nested_running: AtomicUsize::new(0),
+            gate: Mutex::new(None),
+            retired: watch::channel(false).0,
+        })
+    }
+
+    /// Runs one call. The client may leave at any time: a started call runs to its end without it.
+    pub(crate) async fn call(self: &Arc<Self>, function: &FunctionName, args: Vec<Value>, origin: Origin) -> PoolAnswer {
+        let deadline = origin.tree.deadline;
+        let place = match self.place(&origin, function, deadline).await {
+            Ok(Some(place)) => place,
+            Ok(None) => return PoolAnswer::Replaced(args),
+            Err(error) => return PoolAnswer::Done(Err(error)),
+        };
+        let ticket = Ticket::new();
+        let gone = AbandonOnDrop(Arc::clone(&ticket));
+        let (reply, answer) = oneshot::channel();
+        let work = PoolCall { pool: Arc::clone(self), place, function: function.clone(), args, origin };
+        run_here_or_spill(&self.services.guests, async move {
+            if ticket.start() {
+                let _ = reply.send(work.run().await);
+            }
+        });
+        let answer = answer.await;
+        drop(gone);
+        PoolAnswer::Done(answer.unwrap_or_else(|_| {
+            Err(CallError::unknown(CallErrorCode::Internal, "the task that ran the call ended before its time").in_version(self.id()))
+        }))
+    }
+
+    fn id(&self) -> &wasmhot_appup::ModuleVersion {
+        &self.template.version.id
+    }
+
+    /// Waits for the gate and for a place. `None`: the pool was replaced while a call from outside waited.
+    async fn place(self: &Arc<Self>, origin: &Origin, function: &FunctionName, deadline: Instant) -> Result<Option<Place>, CallError> {
+        let by = tokio::time::Instant::from_std(deadline);
+        let timed_out = || {
+            let message = format!("`{function}` waited for a place until its deadline");
+            CallError::not_executed(CallErrorCode::TimedOut, message).in_version(self.id())
+        };
+        let closed = self.closed_gate(origin, function);
+        if let Some(gate) = closed {
+            gate.note_waiting();
+            tokio::time::timeout_at(by, gate.opened()).await.map_err(|_| timed_out())?;
+            // The release may have changed meanwhile: the caller looks again.
+            return Ok(None);
+        }
+        let nested = origin.is_nested();
+        let places = if nested { &self.nested_places } else { &self.places };
+        if let Ok(permit) = Arc::clone(places).try_acquire_owned() {
+            return Ok(Some(Place::new(self, permit, nested)));
+        }
+        if places.is_closed() {
+            return Ok(None);
+        }
+        let bound = self.template.config.limits.queue_max;
+        let _waits = Waits::new(&self.waiting);
+        if !nested && self.waiting.load(Ordering::Relaxed) > bound {
+            let message = format!("the queue of {} is full ({bound} calls wait)", self.id().name);
+            return Err(CallError::not_executed(CallErrorCode::Overloaded, message).in_version(self.id()));
+        }
+        match tokio::time::timeout_at(by, Arc::clone(places).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Some(Place::new(self, permit, nested))),
+            Ok(Err(_closed)) => Ok(None),
+            Err(_) => Err(timed_out()),
+        }
+    }
+
+    fn closed_gate(&self, origin: &Origin, function: &FunctionName) -> Option<Arc<Gate>> {
+        let gate = self.gate.lock().expect("no panic under this lock").clone()?;
+        let export = self.template.version.exports.get(function)?;
+        (!gate.lets_pass(origin, &self.id().name, function, &export.ty)).then_some(gate)
+    }
+
+    fn take_idle(&self) -> Option<Box<Instance>> {
+        self.idle.lock().expect("no panic under this lock").pop()
+    }
+
+    fn give_back(&self, instance: Box<Instance>) {
+        if instance.is_usable() {
+            self.idle.lock().expect("no panic under this lock").push(instance);
+        }
+    }
+
+    /// Closes the gate of a joint move (R22). Running calls are counted into it.
+    pub(crate) fn close(&self, gate: &Arc<Gate>) {
+        let mut slot = self.gate.lock().expect("no panic under this lock");
+        for _ in 0..self.running() {
+            gate.enter();
+        }
+        *slot = Some(Arc::clone(gate));
+    }
+
+    /// Opens it again; the gate itself wakes who waits.
+    pub(crate) fn open(&self) {
+        *self.gate.lock().expect("no panic under this lock") = None;
+    }
+
+    /// The pool was replaced: calls from outside that have not started go to the new one.
+    pub(crate) fn replaced(&self) {
+        self.places.close();
+    }
+
+    /// R23: interrupts the calls from outside that still run here; says how many there were.
+    pub(crate) fn interrupt_outside(&self) -> usize {
+        self.retired.send_replace(true);
+        self.outside_running.load(Ordering::Acquire)
+    }
+
+    /// Calls that run now.
+    pub(crate) fn running(&self) -> usize {
+        self.outside_running.load(Ordering::Acquire) + self.nested_running.load(Ordering::Acquire)
+    }
+
+    /// Calls from outside that run now.
+    pub(crate) fn outside_running(&self) -> usize {
+        self.outside_running.load(Ordering::Acquire)
+    }
+
+    /// Calls that wait for a place.
+    pub(crate) fn waiting(&self) -> u32 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Idle instances and their memory.
+    pub(crate) fn idle(&self) -> (usize, u64) {
+        let idle = self.idle.lock().expect("no panic under this lock");
+        (idle.len(), idle.iter().map(|instance| instance.memory_bytes()).sum())
+    }
+}
+
+/// A call that has a place: owned by itself, not by its client.
+struct PoolCall {
+    pool: Arc<Pool>,
+    place: Place,
+    function: FunctionName,
+    args: Vec<Value>,
+    origin: Origin,
+}
+
+impl PoolCall {
+    async fn run(self) -> CallResult {
+        let Self { pool, place, function, args, origin } = self;
+        let id = pool.id().clone();
+        let mut instance = match pool.take_idle() {
+            Some(instance) => instance,
+            None => pool.template.start(pool.revision).await.map_err(|error| {
+                CallError::not_executed(CallErrorCode::NoCapacity, format!("no instance could be made: {error}")).in_version(&id)
+            })?,
+        };
+        let from_outside = !origin.is_nested();
+        let left = origin.tree.deadline.saturating_duration_since(Instant::now());
+        let frame = Frame::new(origin, Arc::clone(&pool.template), pool.revision);
+        let mut retired = pool.retired.subscribe();
+        let call = within(left, instance.call(&function, &args, frame));
+        let answer = if from_outside {
+            tokio::select! {
+                biased;
+                answer = call => answer,
+                _ = retired.wait_for(|retired| *retired) => {
+                    let message = format!("`{function}` still ran on an old version when drain_timeout passed");
+                    return Err(CallError::unknown(CallErrorCode::Retired, message).in_version(&id));
+                }
+            }
+        } else {
+            call.await
+        };
+        let answer = match answer {
+            Some(answer) => answer,
+            // R11: a deadline interrupts the call of a pool instance; the instance goes with it.
+            None => Err(CallError::unknown(CallErrorCode::TimedOut, format!("`{function}` was interrupted at its deadline")).in_version(&id)),
+        };
+        if !instance.is_usable() {
+            if let Err(error) = &answer
+                && error.code == CallErrorCode::Trapped
+            {
+                let details = serde_json::json!({ "backtrace": error.backtrace });
+                pool.services.events.publish(Happening::new(EventKind::Trapped, error.message.clone()).version(&id).details(details));
+            }
+        }
+        pool.give_back(instance);
+        drop(place);
+        answer
+    }
+}
+
+/// A place in the pool, counted while it is held.
+struct Place {
+    pool: Arc<Pool>,
+    nested: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn new(pool: &Arc<Pool>, permit: OwnedSemaphorePermit, nested: bool) -> Self {
+        let running = if nested { &pool.nested_running } else { &pool.outside_running };
+        // Under the lock of the gate, so that a gate that closes now counts the call either itself or through us, never both.
+        let slot = pool.gate.lock().expect("no panic under this lock");
+        running.fetch_add(1, Ordering::AcqRel);
+        if let Some(gate) = slot.as_ref() {
+            gate.enter();
+        }
+        drop(slot);
+        Self { pool: Arc::clone(pool), nested, _permit: permit }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let running = if self.nested { &self.pool.nested_running } else { &self.pool.outside_running };
+        // Whichever gate is closed now has counted this call: at its start, or when it closed.
+        let slot = self.pool.gate.lock().expect("no panic under this lock");
+        running.fetch_sub(1, Ordering::AcqRel);
+        if let Some(gate) = slot.as_ref() {
+            gate.leave();
+        }
+    }
+}
+
+/// Counts a waiting call for its time.
+struct Waits<'a>(&'a AtomicU32);
+
+impl<'a> Waits<'a> {
+    fn new(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let id = self.id();
+        self.services.events.publish(
+            Happening::new(EventKind::Retired, format!("{id} is retired: no call can need it any more")).version(id).revision(self.revision),
+        );
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Pool({})", self.id())
+    }
+}

@@ -1,0 +1,149 @@
+//! The router: the table of the current revision, and the way of a call into it.
+
+use super::frame::Origin;
+use super::lane::{CallResult, Job, Lane};
+use super::pool::PoolAnswer;
+use super::routes::{Route, Routes, Target};
+use super::ticket::{AbandonOnDrop, Ticket};
+use crate::error::{CallError, CallErrorCode};
+use crate::value::Value;
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::oneshot;
+use wasmhot_appup::ModuleName;
+use wasmhot_appup::interface::{FunctionName, FunctionType};
+
+/// A call on its way: function known, arguments checked against its type.
+pub(crate) struct Request {
+    pub(crate) function: FunctionName,
+    pub(crate) ty: Arc<FunctionType>,
+    pub(crate) args: Vec<Value>,
+    pub(crate) origin: Origin,
+}
+
+/// Holds the current table.
+#[derive(Debug)]
+pub(crate) struct Router {
+    routes: ArcSwap<Routes>,
+}
+
+impl Router {
+    pub(crate) fn new(routes: Arc<Routes>) -> Self {
+        Self { routes: ArcSwap::new(routes) }
+    }
+
+    /// The table of now.
+    pub(crate) fn routes(&self) -> Arc<Routes> {
+        self.routes.load_full()
+    }
+
+    /// The switch: one pointer store.
+    pub(crate) fn switch(&self, next: Arc<Routes>) -> Arc<Routes> {
+        self.routes.load().set_next(&next);
+        self.routes.swap(next)
+    }
+
+    /// A call from outside. `prepare` reads function, type and arguments for the version that it is shown; it is asked again where
+    /// the release changed before the call could start.
+    pub(crate) async fn call(
+        &self,
+        module: &ModuleName,
+        deadline: Option<Instant>,
+        prepare: impl Fn(&Route) -> Result<(FunctionName, Arc<FunctionType>, Vec<Value>), CallError>,
+    ) -> CallResult {
+        let began = Instant::now();
+        loop {
+            let routes = self.routes.load_full();
+            let Some(route) = routes.modules.get(module) else {
+                let known: Vec<_> = routes.modules.keys().map(ToString::to_string).collect();
+                let known = if known.is_empty() { "there are none".to_string() } else { format!("there are: {}", known.join(", ")) };
+                return Err(CallError::not_executed(CallErrorCode::NoSuchModule, format!("no module `{module}`; {known}")));
+            };
+            let (function, ty, args) = prepare(route)?;
+            let deadline = deadline.unwrap_or_else(|| began + route.template.config.limits.call_deadline);
+            let origin = Origin::outside(Arc::clone(&routes), deadline);
+            if let Target::Pool(pool) = &route.target {
+                match pool.call(&function, args, origin).await {
+                    PoolAnswer::Done(answer) => return answer,
+                    PoolAnswer::Replaced(_) => continue,
+                }
+            }
+            return dispatch(route, Request { function, ty, args, origin }).await;
+        }
+    }
+}
+
+/// Runs a call where its route says.
+pub(crate) async fn dispatch(route: &Route, request: Request) -> CallResult {
+    match &route.target {
+        Target::Single(lane) => call_lane(lane, request).await,
+        Target::Keyed(keyed) => {
+            let Some(Value::String(key)) = request.args.first() else {
+                let message = "the first argument of a keyed module's function is its key, a string";
+                return Err(CallError::not_executed(CallErrorCode::WrongArgument, message).in_version(&route.template.version.id));
+            };
+            call_lane(&keyed.lane(key)?, request).await
+        }
+        Target::Pool(pool) => {
+            let Request { function, mut args, origin, .. } = request;
+            loop {
+                match pool.call(&function, args, origin.clone()).await {
+                    PoolAnswer::Done(answer) => return answer,
+                    // Only a gate has been opened: a module's call stays with the version of its stamp.
+                    PoolAnswer::Replaced(back) => args = back,
+                }
+            }
+        }
+    }
+}
+
+async fn call_lane(lane: &Arc<Lane>, request: Request) -> CallResult {
+    let Request { function, ty, args, origin } = request;
+    let deadline = origin.tree.deadline;
+    if origin.is_nested() {
+        lane.services.wait_for(&origin.tree, lane)?;
+    }
+    let tree = Arc::clone(&origin.tree);
+    let ticket = Ticket::new();
+    let gone = AbandonOnDrop(Arc::clone(&ticket));
+    let (reply, answer) = oneshot::channel();
+    let named = function.clone();
+    let job = Job { function, ty, args, origin, ticket: Arc::clone(&ticket), reply };
+    if let Err(error) = lane.submit(job) {
+        tree.set_waits_for(None);
+        return Err(error);
+    }
+    let answer = wait(answer, deadline, &ticket, lane, &named).await;
+    tree.set_waits_for(None);
+    drop(gone);
+    answer
+}
+
+/// Waits for the answer until the deadline. The call itself is not interrupted by it (R11).
+async fn wait(
+    mut answer: oneshot::Receiver<CallResult>,
+    deadline: Instant,
+    ticket: &Ticket,
+    lane: &Lane,
+    function: &FunctionName,
+) -> CallResult {
+    // Most calls have ended by now, on this thread: no timer for them.
+    if let Ok(answer) = answer.try_recv() {
+        return answer;
+    }
+    let ended = || CallError::unknown(CallErrorCode::Internal, "the task that ran the call ended before its time").in_module(&lane.module);
+    match tokio::time::timeout_at(tokio::time::Instant::from_std(deadline), &mut answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(ended()),
+        Err(_) if ticket.abandon() => {
+            let message = format!("`{function}` waited until its deadline and did not start");
+            Err(CallError::not_executed(CallErrorCode::TimedOut, message).in_module(&lane.module))
+        }
+        // It may have been answered in this very moment.
+        Err(_) => answer.try_recv().unwrap_or_else(|_| {
+            let message = format!("`{function}` did not end before its deadline; it may still be executed");
+            Err(CallError::unknown(CallErrorCode::TimedOut, message).in_module(&lane.module))
+        }),
+    }
+}

@@ -1,0 +1,109 @@
+//! The routing table of one revision: which version of each module calls go to, and who serves whose imports.
+//!
+//! Invariants:
+//! - A table never changes; a switch puts another in its place.
+//! - A table holds the next one, never the one before: a tree that holds a stamp holds everything that the stamp or a later one can
+//!   need (R20), and when the last such tree ends the old pools are freed, in any number and order.
+
+use super::keyed::Keyed;
+use super::lane::{Lane, Live};
+use super::pool::Pool;
+use crate::instance::Template;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use wasmhot_appup::{Graph, ModuleName, Node, Version, Wiring};
+
+/// Where calls of a module go.
+#[derive(Clone, Debug)]
+pub(crate) enum Target {
+    /// A stateless module.
+    Pool(Arc<Pool>),
+    /// One owner of state.
+    Single(Arc<Lane>),
+    /// One state per key.
+    Keyed(Arc<Keyed>),
+}
+
+/// A module in a revision.
+#[derive(Clone, Debug)]
+pub(crate) struct Route {
+    /// Version and configuration.
+    pub(crate) template: Arc<Template>,
+    /// What a stateful module runs from this revision on.
+    pub(crate) live: Option<Arc<Live>>,
+    /// Where its calls go.
+    pub(crate) target: Target,
+}
+
+/// The routing table of a revision.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    /// Number of the switch that made it.
+    pub(crate) revision: u64,
+    /// Name of the release.
+    pub(crate) release: String,
+    /// Version of the release.
+    pub(crate) release_version: Version,
+    /// The modules.
+    pub(crate) modules: BTreeMap<ModuleName, Route>,
+    /// Who serves whose imports.
+    pub(crate) wiring: Wiring,
+    next: OnceLock<Arc<Routes>>,
+}
+
+impl Routes {
+    pub(crate) fn new(revision: u64, release: String, release_version: Version, modules: BTreeMap<ModuleName, Route>, wiring: Wiring) -> Arc<Self> {
+        Arc::new(Self { revision, release, release_version, modules, wiring, next: OnceLock::new() })
+    }
+
+    /// The table of `revision` or the first one after it. The caller's stamp keeps all of them alive.
+    pub(crate) fn forward_to(self: &Arc<Self>, revision: u64) -> Arc<Routes> {
+        let mut at = self;
+        while at.revision < revision {
+            match at.next.get() {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        Arc::clone(at)
+    }
+
+    /// Notes what comes after. Called once, before the switch.
+    pub(crate) fn set_next(&self, next: &Arc<Routes>) {
+        // A second call would be a second switch from the same table, which the upgrade lock rules out.
+        let _ = self.next.set(Arc::clone(next));
+    }
+
+    /// What a stateful module runs according to this table.
+    pub(crate) fn live_of(&self, module: &ModuleName) -> Option<Arc<Live>> {
+        self.modules.get(module)?.live.clone()
+    }
+
+    /// The modules as `appup` checks them.
+    pub(crate) fn graph(&self) -> Graph {
+        Graph::new(self.modules.values().map(|route| node(&route.template)))
+    }
+}
+
+/// A module as `appup` checks it.
+pub(crate) fn node(template: &Template) -> Node {
+    Node {
+        version: template.version.id.clone(),
+        kind: template.config.kind,
+        interface: Arc::clone(&template.version.interface),
+        links: template.config.spec.links.clone(),
+    }
+}
+
+impl Drop for Routes {
+    /// Frees a long chain of old tables one after another instead of one inside another.
+    fn drop(&mut self) {
+        let mut next = self.next.take();
+        while let Some(table) = next {
+            next = match Arc::try_unwrap(table) {
+                Ok(mut last) => last.next.take(),
+                Err(_still_used) => None,
+            };
+        }
+    }
+}

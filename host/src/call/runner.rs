@@ -1,0 +1,304 @@
+//! The runner serves a lane: it owns the instance, runs what waits one after another, and looks after the state when a guest traps.
+//!
+//! Invariants:
+//! - No client owns a runner (R10): it is polled once on the caller's thread, where most calls end at once, and goes on as a task of
+//!   the guest runtime if it has to wait.
+//! - Every call it has taken is answered exactly once.
+
+use super::frame::Frame;
+use super::lane::{CallResult, Errand, Job, Lane, Live, Work};
+use crate::error::{CallError, CallErrorCode};
+use crate::event::{EventKind, Happening};
+use crate::instance::{Change, Instance, InstanceError};
+use crate::restore::tagged;
+use crate::store::{SaveReason, SavedState};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use wasmhot_appup::{Create, OnTrap};
+
+/// After this many calls in a row other tasks get their turn.
+const CALLS_IN_A_ROW: u32 = 64;
+
+/// Owns a lane's instance while it runs.
+pub(crate) struct Runner {
+    lane: Arc<Lane>,
+    instance: Option<Box<Instance>>,
+    frame: Option<Arc<Frame>>,
+    finished: bool,
+}
+
+/// Polls once here, with the guest runtime's timers at hand; what is not finished then goes on as a task of that runtime.
+pub(crate) fn run_here_or_spill(guests: &tokio::runtime::Handle, work: impl Future<Output = ()> + Send + 'static) {
+    let mut work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
+    let _inside = guests.enter();
+    if work.as_mut().poll(&mut Context::from_waker(Waker::noop())) == Poll::Pending {
+        guests.spawn(work);
+    }
+}
+
+/// `None` when `limit` passed first; the future is dropped then, and the store with it is lost.
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    // The timer is made only if the work has to wait: most calls never do.
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = async { tokio::time::sleep(limit).await } => None,
+    }
+}
+
+impl Runner {
+    pub(super) fn new(lane: Arc<Lane>, instance: Option<Box<Instance>>) -> Self {
+        Self { lane, instance, frame: None, finished: false }
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut served = 0_u32;
+        while let Some(work) = self.lane.next(&mut self.instance, &mut self.frame) {
+            // After the first one the caller on whose thread this runs has its answer: the rest is for a task of its own.
+            if served == 1 || served % CALLS_IN_A_ROW == CALLS_IN_A_ROW - 1 {
+                tokio::task::yield_now().await;
+            }
+            served += 1;
+            match work {
+                Work::Call(job) => self.call(job).await,
+                Work::Errand(errand) => self.errand(errand).await,
+            }
+        }
+        self.finished = true;
+    }
+
+    async fn call(&mut self, job: Job) {
+        let Job { function, ty, args, origin, reply, .. } = job;
+        let live = self.live(origin.stamp.live_of(&self.lane.module));
+        if let Err(error) = self.bring_up(&live).await {
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let Some(instance) = self.instance.as_mut() else {
+            let _ = reply.send(Err(CallError::not_executed(CallErrorCode::Internal, "no instance")));
+            return;
+        };
+        let version = Arc::clone(&instance.template.version);
+        // R25: checked again against the version that runs it.
+        if !version.exports.get(&function).is_some_and(|export| export.ty.same_as(&ty)) {
+            let now = version.exports.get(&function).map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
+            let message = format!("`{function}` was {ty} when the call was made and {now}");
+            let _ = reply.send(Err(CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id)));
+            return;
+        }
+        let frame = Frame::new(origin, Arc::clone(&instance.template), instance.revision);
+        self.lane.set_holder(&frame);
+        self.frame = Some(Arc::clone(&frame));
+        let stuck = instance.template.config.limits.stuck_timeout;
+        let answer = within(stuck, instance.call(&function, &args, frame)).await.unwrap_or_else(|| {
+            let message = format!("`{function}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
+            Err(CallError::unknown(CallErrorCode::Stuck, message).in_version(&version.id))
+        });
+        self.lane.note_answered();
+        let answer: CallResult = match answer {
+            Err(error) if !instance.is_usable() => Err(self.lost(error).await),
+            other => other,
+        };
+        let _ = reply.send(answer);
+    }
+
+    /// The newer of what the lane says and what the caller's stamp says: a call stamped after the switch is never run by the old
+    /// version, however close behind the switch it comes (R33).
+    fn live(&self, stamped: Option<Arc<Live>>) -> Arc<Live> {
+        let live = self.lane.live.load_full();
+        match stamped {
+            Some(stamped) if stamped.revision > live.revision => stamped,
+            _ => live,
+        }
+    }
+
+    /// Makes sure that an instance of the live version is here.
+    async fn bring_up(&mut self, live: &Arc<Live>) -> Result<(), CallError> {
+        match &self.instance {
+            Some(instance) if Arc::ptr_eq(&instance.template, &live.template) => Ok(()),
+            Some(_) => self.hand_over(live).await,
+            None => self.wake(live).await,
+        }
+    }
+
+    /// Makes an instance from the newest saved state, or an empty one where there is none.
+    async fn wake(&mut self, live: &Arc<Live>) -> Result<(), CallError> {
+        let id = &live.template.version.id;
+        let states = &self.lane.services.states;
+        let key = self.lane.key.as_deref();
+        let saved = states.newest(&self.lane.module, key).await.map_err(|error| {
+            CallError::not_executed(CallErrorCode::StateUnreadable, format!("the saved state cannot be read from disk: {error}")).in_version(id)
+        })?;
+        let made = match saved {
+            Some(saved) => states.revive(live, &saved).await,
+            None if key.is_some() && live.template.config.limits.create == Create::Explicit => {
+                let message = format!("there is no key {:?}, and `create = \"explicit\"` makes none by a call", key.unwrap_or_default());
+                return Err(CallError::not_executed(CallErrorCode::NoSuchKey, message).in_version(id));
+            }
+            None => live.template.start(live.revision).await,
+        };
+        match made {
+            Ok(instance) => {
+                self.instance = Some(instance);
+                Ok(())
+            }
+            Err(error) => Err(self.not_awake(live, &error)),
+        }
+    }
+
+    fn not_awake(&self, live: &Live, error: &InstanceError) -> CallError {
+        let id = &live.template.version.id;
+        let code = match (&self.lane.key, error) {
+            (Some(_), InstanceError::Said { .. } | InstanceError::Unreadable(_)) => CallErrorCode::KeyNotMigrated,
+            (None, InstanceError::Said { .. } | InstanceError::Unreadable(_)) => CallErrorCode::StateUnreadable,
+            _ => CallErrorCode::NoCapacity,
+        };
+        let message = format!("{} cannot be brought up: {error}", self.lane.name());
+        self.lane.services.events.publish(Happening::new(EventKind::KeyNotMigrated, message.clone()).version(id));
+        CallError::not_executed(code, message).in_version(id)
+    }
+
+    /// R33: this key goes from the version that holds it to the live one. A key that fails keeps its state.
+    async fn hand_over(&mut self, live: &Arc<Live>) -> Result<(), CallError> {
+        let Some(mut old) = self.instance.take() else { return Ok(()) };
+        let change = Change::between(&old.template.version.id.version, &live.template.version.id.version, &live.extra);
+        let moved = self.lane.services.states.move_over(&mut old, live, &change, self.lane.key.as_deref()).await;
+        match moved {
+            Ok((new, saved)) => {
+                self.instance = Some(new);
+                self.lane.note_saved(saved.took);
+                self.lane.services.states.put_soon(saved.state);
+                Ok(())
+            }
+            Err(error) => {
+                let id = live.template.version.id.clone();
+                let usable = old.is_usable();
+                self.instance = usable.then_some(old);
+                self.lane.services.note_failed_key(&self.lane);
+                let message = format!("{} was not handed over to {id}: {error}", self.lane.name());
+                self.lane.services.events.publish(Happening::new(EventKind::KeyNotMigrated, message.clone()).version(&id));
+                Err(CallError::not_executed(CallErrorCode::KeyNotMigrated, message).in_version(&id))
+            }
+        }
+    }
+
+    async fn errand(&mut self, errand: Errand) {
+        match errand {
+            Errand::Save { reason, reply } => {
+                let answer = self.save(reason).await;
+                let _ = reply.send(answer);
+            }
+            Errand::HandOver { reply } => {
+                let live = self.lane.live.load_full();
+                let answer = self.bring_up(&live).await;
+                let _ = reply.send(answer);
+            }
+            Errand::Recover(error) => self.recover(error).await,
+            Errand::Hibernate => {
+                if let Ok(saved) = self.save(SaveReason::Hibernated).await {
+                    // The instance goes only when its state is in the store.
+                    if self.lane.services.states.put(vec![saved], false).await.is_ok() {
+                        self.instance = None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Saves for the version's own later use.
+    async fn save(&mut self, reason: SaveReason) -> Result<SavedState, InstanceError> {
+        let Some(instance) = self.instance.as_mut() else {
+            return Err(InstanceError::Unreadable("no instance is live; the newest state is already saved".to_string()));
+        };
+        let change = Lane::change_for_self(&instance.template);
+        let stuck = instance.template.config.limits.stuck_timeout;
+        match instance.save(&change, stuck).await {
+            Ok(saved) => {
+                self.lane.note_saved(saved.took);
+                Ok(tagged(instance, self.lane.key.as_deref(), reason, saved.bytes))
+            }
+            Err(error) => {
+                if !instance.is_usable() {
+                    let id = instance.template.version.id.clone();
+                    self.lost(CallError::not_executed(CallErrorCode::Trapped, error.to_string()).in_version(&id)).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// R14: the memory of the instance is gone. What comes next is decided by `on_trap`; the error tells what it was.
+    async fn lost(&mut self, mut error: CallError) -> CallError {
+        let Some(dead) = self.instance.take() else { return error };
+        let id = dead.template.version.id.clone();
+        drop(dead);
+        let details = serde_json::json!({ "backtrace": error.backtrace, "lane": self.lane.name() });
+        let services = &self.lane.services;
+        services.events.publish(Happening::new(EventKind::Trapped, error.message.clone()).version(&id).details(details));
+        error.message = format!("{}; {}", error.message, self.bring_back().await);
+        error
+    }
+
+    /// As [`Runner::lost`], where an upgrade has found the instance dead (R26).
+    async fn recover(&mut self, error: CallError) {
+        let details = serde_json::json!({ "backtrace": error.backtrace, "lane": self.lane.name() });
+        self.lane.services.events.publish(Happening::new(EventKind::Trapped, error.message).module(&self.lane.module).details(details));
+        self.bring_back().await;
+    }
+
+    /// What `on_trap` says, done; and told in a few words.
+    async fn bring_back(&mut self) -> String {
+        let live = self.lane.live.load_full();
+        let services = Arc::clone(&self.lane.services);
+        let id = live.template.version.id.clone();
+        let limits = &live.template.config.limits;
+        let (outcome, message) = match limits.on_trap {
+            OnTrap::Fail => (None, "the state is lost (on_trap = \"fail\")".to_string()),
+            OnTrap::Empty => (Some(live.template.start(live.revision).await), "the state is lost; it starts empty (on_trap = \"empty\")".to_string()),
+            OnTrap::Restore => self.restore(&live).await,
+        };
+        match outcome {
+            Some(Ok(instance)) => {
+                self.instance = Some(instance);
+                services.events.publish(Happening::new(EventKind::Restored, message.clone()).version(&id));
+            }
+            Some(Err(failure)) => self.give_up(&id, &format!("{message}, which failed: {failure}")),
+            None => self.give_up(&id, &message),
+        }
+        message
+    }
+
+    async fn restore(&self, live: &Arc<Live>) -> (Option<Result<Box<Instance>, InstanceError>>, String) {
+        let services = &self.lane.services;
+        let limits = &live.template.config.limits;
+        let saved = match services.states.newest(&self.lane.module, self.lane.key.as_deref()).await {
+            Ok(Some(saved)) => saved,
+            Ok(None) => return (Some(live.template.start(live.revision).await), "no state was saved yet; it starts empty".to_string()),
+            Err(error) => return (None, format!("the saved state cannot be read from disk: {error}")),
+        };
+        let age = Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
+        if limits.restore_max_age.is_some_and(|limit| age > limit) {
+            return (None, format!("the newest saved state is {age:?} old, older than restore_max_age"));
+        }
+        (Some(services.states.revive(live, &saved).await), format!("the state of {age:?} ago is restored"))
+    }
+
+    fn give_up(&self, id: &wasmhot_appup::ModuleVersion, message: &str) {
+        let message = format!("{message}; `wasmhot state restore {0}` or `wasmhot state reset {0}` brings it back", id.name);
+        self.lane.services.events.publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
+        self.lane.fail(&CallError::not_executed(CallErrorCode::StateLost, message).in_version(id));
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if !self.finished {
+            // The runtime ended or a bug unwound: the lane must not stay busy for ever.
+            let message = "the task that served the module ended before its time";
+            self.lane.fail(&CallError::not_executed(CallErrorCode::Internal, message).in_module(&self.lane.module));
+            self.lane.runner_gone();
+        }
+    }
+}

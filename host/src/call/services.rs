@@ -1,0 +1,91 @@
+//! What lanes and pools need of the host around them: the guest runtime, saved states, events.
+
+use super::lane::Lane;
+use crate::error::{CallError, CallErrorCode};
+use crate::event::Events;
+use crate::restore::States;
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use super::frame::Tree;
+use wasmhot_appup::ModuleName;
+
+/// Shared by everything that runs calls.
+pub(crate) struct Services {
+    /// The runtime on which guests run: never the one that serves sockets (R17).
+    pub(crate) guests: tokio::runtime::Handle,
+    pub(crate) events: Arc<Events>,
+    pub(crate) states: States,
+    /// Serialises the search for circles (R15); taken by nested calls to stateful modules only.
+    circles: Mutex<()>,
+    /// Keys that could not be handed over, by module.
+    failed_keys: Mutex<HashMap<ModuleName, u64>>,
+    /// Calls that ended, for `status`.
+    pub(crate) calls: AtomicU64,
+    started: Instant,
+}
+
+impl Services {
+    pub(crate) fn new(guests: tokio::runtime::Handle, events: Arc<Events>, states: States) -> Arc<Self> {
+        Arc::new(Self {
+            guests,
+            events,
+            states,
+            circles: Mutex::new(()),
+            failed_keys: Mutex::new(HashMap::new()),
+            calls: AtomicU64::new(0),
+            started: Instant::now(),
+        })
+    }
+
+    /// Milliseconds since the host started.
+    pub(crate) fn clock_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn note_failed_key(&self, lane: &Lane) {
+        *self.failed_keys.lock().expect("no panic under this lock").entry(lane.module.clone()).or_default() += 1;
+    }
+
+    /// Keys of the module that could not be handed over since the count was last reset.
+    pub(crate) fn failed_keys(&self, module: &ModuleName) -> u64 {
+        self.failed_keys.lock().expect("no panic under this lock").get(module).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn reset_failed_keys(&self, module: &ModuleName) {
+        self.failed_keys.lock().expect("no panic under this lock").remove(module);
+    }
+
+    /// Notes that `tree` is about to wait for `lane`, unless that would close a circle of trees that wait for each other (R15).
+    ///
+    /// Edges of the wait-for graph: a tree waits for a lane, a lane is held by the tree whose call runs in it. The last edge of a
+    /// circle is always a wait (a tree that has just got a lane does not wait), and waits are noted one at a time, so none is missed.
+    pub(crate) fn wait_for(&self, tree: &Arc<Tree>, lane: &Arc<Lane>) -> Result<(), CallError> {
+        let _one_at_a_time = self.circles.lock().expect("no panic under this lock");
+        let mut circle = vec![lane.name()];
+        let mut at = Arc::clone(lane);
+        while let Some(holder) = at.holder() {
+            if holder.tree.id == tree.id {
+                circle.push(lane.name());
+                let message = format!("the call would wait for itself: {}", circle.join(" -> "));
+                return Err(CallError::not_executed(CallErrorCode::Deadlock, message).in_module(&lane.module));
+            }
+            let Some(next) = holder.tree.waits_for() else { break };
+            // Another's circle is not ours to report, nor to run around in.
+            if circle.contains(&next.name()) {
+                break;
+            }
+            circle.push(next.name());
+            at = next;
+        }
+        tree.set_waits_for(Some(Arc::clone(lane)));
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Services {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("Services")
+    }
+}

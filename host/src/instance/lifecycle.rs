@@ -1,0 +1,144 @@
+//! The guest contract on a running instance: `health`, `save`, `migrate`. Outside effects are refused while they run (R3).
+//!
+//! Each of these futures may be dropped at any time; the instance is then lost and must not be used again.
+
+use super::{Instance, InstanceError};
+use serde::{Deserialize, Serialize};
+use std::time::{Duration, Instant};
+use wasmhot_appup::Version as Semver;
+use wasmtime::component::{ComponentExportIndex, ComponentType, Lower};
+
+/// Which way state goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lower)]
+#[serde(rename_all = "kebab-case")]
+#[component(enum)]
+#[repr(u8)]
+pub enum Direction {
+    /// To a newer version, or to other bytes of the same.
+    #[component(name = "upgrade")]
+    Upgrade,
+    /// To an older version.
+    #[component(name = "downgrade")]
+    Downgrade,
+    /// Back from a saved state.
+    #[component(name = "restore")]
+    Restore,
+}
+
+/// What is about to happen to a state, as `save` and `migrate` are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lower)]
+#[component(record)]
+pub struct Change {
+    /// The version that wrote the bytes; after a rename `shop@1.4.0`.
+    #[component(name = "from")]
+    pub from: String,
+    /// The version that reads them.
+    #[component(name = "to")]
+    pub to: String,
+    /// Which way.
+    #[component(name = "direction")]
+    pub direction: Direction,
+    /// JSON from the relup; `null` where there is none.
+    #[component(name = "extra")]
+    pub extra: String,
+}
+
+impl Change {
+    /// From one version to another, the direction told by their order.
+    #[must_use]
+    pub fn between(from: &Semver, to: &Semver, extra: &serde_json::Value) -> Self {
+        let direction = if to < from { Direction::Downgrade } else { Direction::Upgrade };
+        Self { from: from.to_string(), to: to.to_string(), direction, extra: extra.to_string() }
+    }
+
+    /// Back from a state that the same version saved.
+    #[must_use]
+    pub fn restore(version: &Semver) -> Self {
+        Self { from: version.to_string(), to: version.to_string(), direction: Direction::Restore, extra: "null".to_string() }
+    }
+}
+
+/// Extra memory that `save` may take: it builds the bytes beside the state (R26).
+const SAVE_MEMORY_FACTOR: u64 = 2;
+
+impl Instance {
+    /// Asks `health`, where the module has it.
+    pub(crate) async fn health(&mut self) -> Result<(), InstanceError> {
+        let Some(index) = self.template.version.health else { return Ok(()) };
+        let limit = self.template.config.limits.health_timeout;
+        let (said,): (Result<(), String>,) = self.lifecycle_call("health", index, (), limit).await?;
+        said.map_err(|said| InstanceError::Said { phase: "health", said })
+    }
+
+    /// Takes the whole state out as bytes. `limit` is `None` where only `stuck_timeout` may interrupt (R26).
+    pub(crate) async fn save(&mut self, change: &Change, limit: Duration) -> Result<Saved, InstanceError> {
+        let Some(lifecycle) = &self.template.version.lifecycle else { return Err(InstanceError::Stateless) };
+        let index = lifecycle.save;
+        let limits = self.template.config.limits.clone();
+        let cap = self.store.data_mut().set_memory_cap(limits.memory_max.saturating_mul(SAVE_MEMORY_FACTOR));
+        let fuel = self.store.hostcall_fuel();
+        self.store.set_hostcall_fuel(usize::try_from(limits.state_max).unwrap_or(usize::MAX));
+        let began = Instant::now();
+        let answer = self.lifecycle_call("save", index, (change.clone(),), limit).await;
+        self.store.set_hostcall_fuel(fuel);
+        self.store.data_mut().set_memory_cap(cap);
+        let (said,): (Result<Vec<u8>, String>,) = answer?;
+        let bytes = said.map_err(|said| InstanceError::Said { phase: "save", said })?;
+        if bytes.len() as u64 > limits.state_max {
+            return Err(InstanceError::StateTooLarge { bytes: bytes.len() as u64, limit: limits.state_max });
+        }
+        Ok(Saved { bytes, took: began.elapsed() })
+    }
+
+    /// Gives a state to a fresh instance.
+    pub(crate) async fn migrate(&mut self, change: &Change, state: &[u8]) -> Result<Duration, InstanceError> {
+        let Some(lifecycle) = &self.template.version.lifecycle else { return Err(InstanceError::Stateless) };
+        let index = lifecycle.migrate;
+        let limit = self.template.config.limits.migrate_timeout;
+        let began = Instant::now();
+        let (said,): (Result<(), String>,) = self.lifecycle_call("migrate", index, (change.clone(), state), limit).await?;
+        said.map_err(|said| InstanceError::Said { phase: "migrate", said })?;
+        Ok(began.elapsed())
+    }
+
+    async fn lifecycle_call<P, R>(
+        &mut self,
+        phase: &'static str,
+        index: ComponentExportIndex,
+        params: P,
+        limit: Duration,
+    ) -> Result<R, InstanceError>
+    where
+        P: wasmtime::component::ComponentNamedList + Lower + Send + Sync,
+        R: wasmtime::component::ComponentNamedList + wasmtime::component::Lift + Send + Sync + 'static,
+    {
+        let function = self
+            .instance
+            .get_typed_func::<P, R>(&mut self.store, index)
+            .map_err(|error| InstanceError::Contract(format!("{phase}: {error}")))?;
+        self.store.data_mut().effects_refused = Some(phase);
+        // Until the guest has answered it is unusable: a dropped future or a trap leaves it so.
+        self.usable = false;
+        let answer = tokio::time::timeout(limit, function.call_async(&mut self.store, params)).await;
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                self.usable = !super::ends_the_store(&error);
+                return Err(InstanceError::trap(phase, &error));
+            }
+            Err(_) => return Err(InstanceError::Timeout { phase, limit }),
+        };
+        self.usable = true;
+        self.store.data_mut().effects_refused = None;
+        Ok(answer)
+    }
+}
+
+/// What `save` gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Saved {
+    /// The state.
+    pub(crate) bytes: Vec<u8>,
+    /// How long the guest took.
+    pub(crate) took: Duration,
+}

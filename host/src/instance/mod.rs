@@ -1,0 +1,173 @@
+//! A running version: one Wasmtime store with its own memory, and one owner.
+//!
+//! Invariants:
+//! - An [`Instance`] is owned by exactly one lane, pool or upgrade at a time, never by a client's future (R10).
+//! - Once a call has trapped or its future was dropped the instance is not [`usable`](Instance::is_usable) any more: the store is
+//!   poisoned, its memory lost (R14).
+
+pub(crate) mod guest;
+pub(crate) mod lifecycle;
+mod output;
+pub(crate) mod template;
+
+use crate::call::frame::Frame;
+use crate::error::{CallError, CallErrorCode};
+use crate::value::{Function, PreparedFunction, Value};
+use guest::Guest;
+pub use lifecycle::{Change, Direction};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+pub use template::{ModuleConfig, Template};
+use wasmhot_appup::interface::FunctionName;
+use wasmtime::Store;
+
+/// A running version of a module.
+pub(crate) struct Instance {
+    /// Unique in this process.
+    pub(crate) id: u64,
+    /// What it was made from.
+    pub(crate) template: Arc<Template>,
+    /// The revision in which it was made (R20).
+    pub(crate) revision: u64,
+    /// How long its start took.
+    pub(crate) start_took: Duration,
+    store: Store<Guest>,
+    instance: wasmtime::component::Instance,
+    functions: HashMap<FunctionName, Function>,
+    usable: bool,
+}
+
+impl Instance {
+    fn new(
+        id: u64,
+        template: Arc<Template>,
+        revision: u64,
+        store: Store<Guest>,
+        instance: wasmtime::component::Instance,
+        start_took: Duration,
+    ) -> Self {
+        Self { id, template, revision, start_took, store, instance, functions: HashMap::new(), usable: true }
+    }
+
+    /// False once the store is poisoned.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.usable
+    }
+
+    /// Bytes of linear memory in use.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.store.data().memory_bytes()
+    }
+
+    /// Runs one call. The future must be polled to its end unless the instance is given up.
+    pub(crate) async fn call(&mut self, name: &FunctionName, args: &[Value], frame: Arc<Frame>) -> Result<Option<Value>, CallError> {
+        let id = &self.template.version.id;
+        if !self.functions.contains_key(name) {
+            let function = PreparedFunction::new(&self.template.version.component, name)
+                .and_then(|prepared| prepared.bind(&mut self.store, &self.instance))
+                .map_err(|error| CallError::not_executed(CallErrorCode::NoSuchFunction, format!("{name}: {error}")).in_version(id))?;
+            self.functions.insert(name.clone(), function);
+        }
+        let function = self.functions.get(name).expect("it was inserted above");
+        self.store.data_mut().frame = Some(frame);
+        self.usable = false;
+        let answer = function.call(&mut self.store, args).await;
+        self.store.data_mut().frame = None;
+        match answer {
+            Ok(answer) => {
+                self.usable = true;
+                Ok(answer)
+            }
+            Err(error) => {
+                self.usable = !ends_the_store(&error);
+                let (message, backtrace) = describe(&error);
+                let mut failed = CallError::unknown(CallErrorCode::Trapped, format!("`{name}` {message}")).in_version(&self.template.version.id);
+                failed.backtrace = backtrace;
+                Err(failed)
+            }
+        }
+    }
+}
+
+/// A trap, or an error of a host function, ends the store. A result that cannot be read does not (on the plain engine).
+pub(crate) fn ends_the_store(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<wasmtime::Trap>().is_some() || error.downcast_ref::<wasmtime::WasmBacktrace>().is_some()
+}
+
+/// The root cause in a few words, and the Wasm backtrace if there is one.
+pub(crate) fn describe(error: &wasmtime::Error) -> (String, Option<String>) {
+    let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>().map(|backtrace| format!("{backtrace}").trim_end().to_string());
+    let message = match error.downcast_ref::<wasmtime::Trap>() {
+        Some(trap) => format!("trapped: {trap}"),
+        None => format!("failed: {}", error.root_cause()),
+    };
+    (message, backtrace)
+}
+
+/// Why an instance did not start, or did not do what the contract asks.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum InstanceError {
+    /// The guest trapped.
+    #[error("{phase} {message}")]
+    Trap {
+        /// `start`, `health`, `save` or `migrate`.
+        phase: &'static str,
+        /// The trap in words.
+        message: String,
+        /// The Wasm backtrace.
+        backtrace: Option<String>,
+    },
+    /// The time limit passed.
+    #[error("{phase} did not end within {limit:?} ({phase}_timeout)")]
+    Timeout {
+        /// `start`, `health`, `save` or `migrate`.
+        phase: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The guest answered `err`.
+    #[error("{phase} said: {said}")]
+    Said {
+        /// `health`, `save` or `migrate`.
+        phase: &'static str,
+        /// The guest's words.
+        said: String,
+    },
+    /// The saved state is larger than allowed.
+    #[error("the state has {bytes} bytes, more than state_max = {limit}")]
+    StateTooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A grant of the release cannot be given.
+    #[error("{0}")]
+    Grant(String),
+    /// The module does not export the lifecycle interface.
+    #[error("the module has no lifecycle interface")]
+    Stateless,
+    /// An export is not what the contract says.
+    #[error("{0}")]
+    Contract(String),
+    /// No version that is known can read the state.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+impl InstanceError {
+    pub(crate) fn trap(phase: &'static str, error: &wasmtime::Error) -> Self {
+        let (message, backtrace) = describe(error);
+        InstanceError::Trap { phase, message, backtrace }
+    }
+
+    /// Whether the content is at fault, so that trying the same bytes again is of no use (R36).
+    #[must_use]
+    pub fn is_fault_of_content(&self) -> bool {
+        match self {
+            InstanceError::Trap { .. } | InstanceError::Said { .. } | InstanceError::Stateless | InstanceError::Contract(_) => true,
+            InstanceError::Timeout { .. } | InstanceError::StateTooLarge { .. } | InstanceError::Grant(_) | InstanceError::Unreadable(_) => false,
+        }
+    }
+}

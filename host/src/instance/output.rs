@@ -1,0 +1,142 @@
+//! A guest's standard output and error: each line becomes a log line that names module, version and instance.
+//!
+//! Invariants: nothing a guest prints reaches a terminal unescaped, and a guest that prints without end costs at most
+//! [`LINES_PER_SECOND`] log lines a second; what was dropped is counted.
+
+use bytes::Bytes;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::io::AsyncWrite;
+use wasmhot_appup::ModuleVersion;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+/// Log lines of one stream of one instance in a second; more are dropped and counted.
+const LINES_PER_SECOND: u32 = 200;
+/// Longer lines are cut into several.
+const LINE_BYTES_MAX: usize = 8 * 1024;
+
+/// One output stream of one instance. Clones write to the same lines.
+#[derive(Clone, Debug)]
+pub(crate) struct GuestOutput(Arc<Mutex<Lines>>);
+
+#[derive(Debug)]
+struct Lines {
+    id: ModuleVersion,
+    instance: u64,
+    is_error: bool,
+    unfinished: Vec<u8>,
+    second_began: Instant,
+    in_second: u32,
+    dropped: u64,
+}
+
+impl GuestOutput {
+    pub(crate) fn new(id: &ModuleVersion, instance: u64, is_error: bool) -> Self {
+        let lines = Lines {
+            id: id.clone(),
+            instance,
+            is_error,
+            unfinished: Vec::new(),
+            second_began: Instant::now(),
+            in_second: 0,
+            dropped: 0,
+        };
+        Self(Arc::new(Mutex::new(lines)))
+    }
+
+    fn take(&self, bytes: &[u8]) {
+        self.0.lock().expect("no panic under this lock").take(bytes);
+    }
+}
+
+impl Lines {
+    fn take(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.unfinished.extend_from_slice(piece);
+            if self.unfinished.ends_with(b"\n") || self.unfinished.len() >= LINE_BYTES_MAX {
+                let line = std::mem::take(&mut self.unfinished);
+                self.log(&line);
+            }
+        }
+    }
+
+    fn log(&mut self, line: &[u8]) {
+        if self.second_began.elapsed().as_secs() >= 1 {
+            self.second_began = Instant::now();
+            self.in_second = 0;
+            if self.dropped > 0 {
+                let dropped = std::mem::take(&mut self.dropped);
+                tracing::warn!(target: "guest", module = %self.id.name, version = %self.id.version, instance = self.instance,
+                    "{dropped} lines dropped: more than {LINES_PER_SECOND} in a second");
+            }
+        }
+        self.in_second += 1;
+        if self.in_second > LINES_PER_SECOND {
+            self.dropped += 1;
+            return;
+        }
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches(['\n', '\r']).escape_debug();
+        if self.is_error {
+            tracing::warn!(target: "guest", module = %self.id.name, version = %self.id.version, instance = self.instance, "{text}");
+        } else {
+            tracing::info!(target: "guest", module = %self.id.name, version = %self.id.version, instance = self.instance, "{text}");
+        }
+    }
+}
+
+impl IsTerminal for GuestOutput {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for GuestOutput {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    // The default would spawn a task for each stream; ours never waits, so it needs none.
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+impl AsyncWrite for GuestOutput {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.take(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl OutputStream for GuestOutput {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.take(&bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> Result<usize, StreamError> {
+        Ok(64 * 1024)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for GuestOutput {
+    async fn ready(&mut self) {}
+}

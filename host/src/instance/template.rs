@@ -1,0 +1,79 @@
+//! What instances of a module are made from: a compiled version, its configuration in the release, and everything linked ahead.
+
+use super::guest::Guest;
+use super::{Instance, InstanceError};
+use crate::version::Version;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+use wasmhot_appup::{Grants, Kind, Limits, ModuleSpec};
+use wasmtime::Store;
+use wasmtime::component::InstancePre;
+
+/// A module's part of the release, with every default filled in.
+#[derive(Clone, Debug)]
+pub struct ModuleConfig {
+    /// As written in the release, for the catalog and for `undo`.
+    pub spec: ModuleSpec,
+    /// `pool`, `single` or `keyed`.
+    pub kind: Kind,
+    /// Limits and timeouts.
+    pub limits: Limits,
+}
+
+impl ModuleConfig {
+    /// What the module is granted.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.spec.grants
+    }
+}
+
+/// A version of a module, configured and linked: making an instance of it is all that is left.
+pub struct Template {
+    /// The compiled version.
+    pub version: Arc<Version>,
+    /// Its configuration.
+    pub config: ModuleConfig,
+    pre: InstancePre<Guest>,
+}
+
+/// Instances are numbered through the life of the process, for logs and `status`.
+static NEXT_INSTANCE: AtomicU64 = AtomicU64::new(1);
+
+impl Template {
+    pub(crate) fn new(version: Arc<Version>, config: ModuleConfig, pre: InstancePre<Guest>) -> Self {
+        Self { version, config, pre }
+    }
+
+    /// Makes an instance and runs its start code, within `start_timeout`. `revision` is the one in which it is made (R20).
+    ///
+    /// # Errors
+    /// The guest trapped, took too long, asked for more memory than it may have, or a grant cannot be given.
+    pub(crate) async fn start(self: &Arc<Self>, revision: u64) -> Result<Box<Instance>, InstanceError> {
+        let id = NEXT_INSTANCE.fetch_add(1, Ordering::Relaxed);
+        let limits = &self.config.limits;
+        let guest = Guest::new(&self.version.id, id, self.config.grants(), limits.memory_max).map_err(InstanceError::Grant)?;
+        let mut store = Store::new(self.pre.engine(), guest);
+        store.limiter(|guest| guest.memory());
+        // Armed before instantiation: start code is guest code too, and a deadline of 0 traps at once.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        store.data_mut().effects_refused = Some("start");
+        let started = Instant::now();
+        let made = tokio::time::timeout(limits.start_timeout, self.pre.instantiate_async(&mut store)).await;
+        let instance = match made {
+            Ok(Ok(instance)) => instance,
+            Ok(Err(error)) => return Err(InstanceError::trap("start", &error)),
+            Err(_) => return Err(InstanceError::Timeout { phase: "start", limit: limits.start_timeout }),
+        };
+        store.data_mut().effects_refused = None;
+        Ok(Box::new(Instance::new(id, Arc::clone(self), revision, store, instance, started.elapsed())))
+    }
+}
+
+impl std::fmt::Debug for Template {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Template({})", self.version.id)
+    }
+}

@@ -1,0 +1,206 @@
+//! Saved states: what an instance saved, kept with the tag that says who wrote it (R28), and brought back into an instance.
+//!
+//! Invariants:
+//! - A state is only ever read by the version that wrote it, or through `migrate` with the true `from`.
+//! - Nothing here replaces a state by an empty one: what cannot be read is an error (R29).
+
+use crate::call::lane::Live;
+use crate::instance::{Change, Direction, Instance, InstanceError, Template};
+use crate::store::{Catalog, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
+use crate::versions::Versions;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use wasmhot_appup::{ModuleName, ModuleVersion};
+
+/// A state on its way from an old instance to a new one.
+pub(crate) struct Moved {
+    pub(crate) state: SavedState,
+    pub(crate) took: Duration,
+}
+
+/// The saved states of this host.
+#[derive(Clone)]
+pub(crate) struct States {
+    catalog: Arc<Catalog>,
+    versions: Arc<Versions>,
+    guests: tokio::runtime::Handle,
+}
+
+/// The state that `instance` has just saved, with its tag.
+pub(crate) fn tagged(instance: &Instance, key: Option<&str>, reason: SaveReason, bytes: Vec<u8>) -> SavedState {
+    let version = &instance.template.version;
+    let tag = SavedStateTag {
+        module: version.id.name.clone(),
+        key: key.map(str::to_string),
+        version: version.id.clone(),
+        revision: instance.revision,
+        time_ms: crate::event::now_ms(),
+        format: version.state.as_ref().map(|state| state.media_type.clone()).unwrap_or_default(),
+        size: bytes.len() as u64,
+        reason,
+        written_for: None,
+    };
+    SavedState { tag, bytes: bytes.into() }
+}
+
+/// The state that `old` has saved for the live version: at once the last saved state (R28), by its true writer.
+pub(crate) fn handed_over(old: &Instance, live: &Live, key: Option<&str>, bytes: Vec<u8>) -> SavedState {
+    let mut state = tagged(old, key, SaveReason::HandedOver, bytes);
+    state.tag.revision = live.revision;
+    state.tag.written_for = Some(WrittenFor { to: live.template.version.id.clone(), extra: live.extra.clone() });
+    state
+}
+
+impl States {
+    pub(crate) fn new(catalog: Arc<Catalog>, versions: Arc<Versions>, guests: tokio::runtime::Handle) -> Self {
+        Self { catalog, versions, guests }
+    }
+
+    /// The newest saved state of a module, or of one of its keys.
+    pub(crate) async fn newest(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
+        let (catalog, module, key) = (Arc::clone(&self.catalog), module.clone(), key.map(str::to_string));
+        self.blocking(move || catalog.state(&module, key.as_deref())).await
+    }
+
+    /// Keeps these states; `durable` waits until they are on disk.
+    pub(crate) async fn put(&self, states: Vec<SavedState>, durable: bool) -> Result<(), StoreError> {
+        let catalog = Arc::clone(&self.catalog);
+        self.blocking(move || catalog.put_states(&states, durable)).await
+    }
+
+    /// Keeps a state without anybody waiting for it: a key's hand-over, which the next periodic save repeats if it fails.
+    pub(crate) fn put_soon(&self, state: SavedState) {
+        let states = self.clone();
+        self.guests.spawn(async move {
+            if let Err(error) = states.put(vec![state], false).await {
+                tracing::error!("a handed-over state could not be written: {error}");
+            }
+        });
+    }
+
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+        match self.guests.spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(error) => Err(StoreError::io(Path::new("catalog"), std::io::Error::other(error))),
+        }
+    }
+
+    /// Makes an instance of the live version that has this state: directly where the version can read it, else through throw-away
+    /// instances of the versions in between.
+    pub(crate) async fn revive(&self, live: &Live, saved: &SavedState) -> Result<Box<Instance>, InstanceError> {
+        let to = &live.template.version.id;
+        let from = &saved.tag.version;
+        let change = Change::between(&from.version, &to.version, &live.extra);
+        if let Some(written_for) = &saved.tag.written_for {
+            // Bytes that were handed over, to the version that asks for them now.
+            if written_for.to.digest == to.digest {
+                return self.read(live, &Change::between(&from.version, &to.version, &written_for.extra), &saved.bytes).await;
+            }
+            // Bytes that a newer version wrote in the format of an older one: that one has to read them first.
+            if written_for.to.version < from.version {
+                let bytes = self.rewrite_as(&written_for.to, live, saved).await?;
+                let change = Change::between(&written_for.to.version, &to.version, &live.extra);
+                return self.read(live, &change, &bytes).await;
+            }
+        }
+        if from.digest == to.digest {
+            return self.read(live, &Change::restore(&to.version), &saved.bytes).await;
+        }
+        if change.direction == Direction::Downgrade {
+            // R2: the newer code knows both formats, so it is the newer code that writes the older one.
+            let bytes = self.rewrite(live, saved, &change).await?;
+            return self.read(live, &change, &bytes).await;
+        }
+        match self.read(live, &change, &saved.bytes).await {
+            Err(error @ InstanceError::Said { .. }) => self.read_by_chain(live, saved, error).await,
+            other => other,
+        }
+    }
+
+    async fn read(&self, live: &Live, change: &Change, bytes: &[u8]) -> Result<Box<Instance>, InstanceError> {
+        let mut instance = live.template.start(live.revision).await?;
+        instance.migrate(change, bytes).await?;
+        instance.health().await?;
+        Ok(instance)
+    }
+
+    /// The version that wrote a state reads it back in a throw-away instance and saves it for another.
+    async fn rewrite(&self, live: &Live, saved: &SavedState, change: &Change) -> Result<Vec<u8>, InstanceError> {
+        let mut writer = self.throw_away(&saved.tag.version, &live.template).await?.start(live.revision).await?;
+        writer.migrate(&Change::restore(&saved.tag.version.version), &saved.bytes).await?;
+        Ok(writer.save(change, live.template.config.limits.save_timeout).await?.bytes)
+    }
+
+    /// The version for which a state was written reads it in a throw-away instance and saves it for the live one.
+    async fn rewrite_as(&self, holder: &ModuleVersion, live: &Live, saved: &SavedState) -> Result<Vec<u8>, InstanceError> {
+        let extra = saved.tag.written_for.as_ref().map_or(&serde_json::Value::Null, |written| &written.extra);
+        let mut instance = self.throw_away(holder, &live.template).await?.start(live.revision).await?;
+        instance.migrate(&Change::between(&saved.tag.version.version, &holder.version, extra), &saved.bytes).await?;
+        let change = if holder.digest == live.template.version.id.digest {
+            Change::restore(&holder.version)
+        } else {
+            Change::between(&holder.version, &live.template.version.id.version, &live.extra)
+        };
+        Ok(instance.save(&change, live.template.config.limits.save_timeout).await?.bytes)
+    }
+
+    /// R28: 1.0 → 1.1 → 1.2 where 1.2 cannot read 1.0, by every known version in between, in their order.
+    async fn read_by_chain(&self, live: &Live, saved: &SavedState, refusal: InstanceError) -> Result<Box<Instance>, InstanceError> {
+        let to = &live.template.version.id;
+        let between = self.versions.between(&saved.tag.version, to).await;
+        if between.is_empty() {
+            return Err(InstanceError::Unreadable(format!("{to} cannot read the state that {} wrote: {refusal}", saved.tag.version)));
+        }
+        let (mut from, mut bytes) = (saved.tag.version.clone(), saved.bytes.to_vec());
+        for step in between {
+            let template = self.throw_away(&step, &live.template).await?;
+            let mut instance = template.start(live.revision).await?;
+            instance.migrate(&Change::between(&from.version, &step.version, &live.extra), &bytes).await?;
+            let next = Change::between(&step.version, &to.version, &live.extra);
+            bytes = instance.save(&next, live.template.config.limits.save_timeout).await?.bytes;
+            from = step;
+        }
+        self.read(live, &Change::between(&from.version, &to.version, &live.extra), &bytes).await
+    }
+
+    /// A template of another version of the module, with no directories: what it runs must have no effect (R3).
+    async fn throw_away(&self, id: &ModuleVersion, like: &Template) -> Result<Arc<Template>, InstanceError> {
+        let version = self.versions.get(id).await.map_err(|error| InstanceError::Unreadable(format!("{id}, which wrote the state, is not to be had: {error}")))?;
+        let mut config = like.config.clone();
+        config.spec.grants.dirs.clear();
+        self.versions.template(version, config).map(Arc::new).map_err(InstanceError::Contract)
+    }
+
+    /// A throw-away instance of the live version reads the state and answers `health`: the rehearsal of a migration.
+    pub(crate) async fn rehearse(&self, live: &Live, saved: &SavedState) -> Result<(), InstanceError> {
+        let mut config = live.template.config.clone();
+        config.spec.grants.dirs.clear();
+        let template = self.versions.template(Arc::clone(&live.template.version), config).map_err(InstanceError::Contract)?;
+        let rehearsed = Live { template: Arc::new(template), revision: live.revision, extra: live.extra.clone() };
+        self.revive(&rehearsed, saved).await.map(drop)
+    }
+
+    /// Takes the state out of `old` and makes an instance of the live version with it. `old` stays as it is, except after a trap.
+    pub(crate) async fn move_over(
+        &self,
+        old: &mut Instance,
+        live: &Live,
+        change: &Change,
+        key: Option<&str>,
+    ) -> Result<(Box<Instance>, Moved), InstanceError> {
+        let limits = &live.template.config.limits;
+        let saved = old.save(change, limits.save_timeout).await?;
+        let mut new = live.template.start(live.revision).await?;
+        new.migrate(change, &saved.bytes).await?;
+        new.health().await?;
+        // R28 asks for the true writer: these bytes were written by the old version, for this change.
+        Ok((new, Moved { state: handed_over(old, live, key, saved.bytes), took: saved.took }))
+    }
+}
+
+impl std::fmt::Debug for States {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("States")
+    }
+}

@@ -1,0 +1,310 @@
+//! The catalog: which revisions there are, which one runs and which one boots, the saved states, the files seen.
+//!
+//! Invariants:
+//! - [`Catalog::commit`] is one durable transaction: after a crash the host is wholly before or wholly after a switch (P4).
+//! - A state and its tag are written together and removed together.
+//! - A catalog file is complete or absent: a new one is built beside its place and renamed into it.
+
+use super::tables::{FILES, META, REVISIONS, STATE_BYTES, STATES, open, seal};
+use super::{FileRecord, Meta, SavedState, SavedStateTag, StoreError, private_dir, sync_dir};
+use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::path::{Path, PathBuf};
+use wasmhot_appup::{Digest, ModuleName};
+
+/// The database keeps pages in memory up to this size: it would take 1 GiB unasked.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// The open catalog. All methods block; a reader never waits for a writer, writers wait for each other.
+pub struct Catalog {
+    database: Database,
+    path: PathBuf,
+}
+
+/// One switch, as it becomes durable.
+pub struct Commit<'a, R: Serialize> {
+    /// Number of the revision.
+    pub revision: u64,
+    /// What the engine keeps of it.
+    pub record: &'a R,
+    /// The meta record from now on; [`Meta::current`] normally names `revision`.
+    pub meta: Meta,
+    /// States handed over: at once the last saved states (R28).
+    pub states: Vec<SavedState>,
+    /// Modules whose saved states go, with all their keys. Removed before `states` are written.
+    pub delete_states: Vec<ModuleName>,
+}
+
+impl Catalog {
+    /// Opens `<state>/catalog.redb`, or makes an empty one.
+    pub fn open(state: &Path) -> Result<Self, StoreError> {
+        private_dir(state)?;
+        let path = state.join("catalog.redb");
+        if !path.try_exists().map_err(|error| StoreError::io(&path, error))? {
+            create(state, &path)?;
+        }
+        let database = builder()
+            .open(&path)
+            .map_err(|error| StoreError::database(&path, error.into()))?;
+        let catalog = Catalog { database, path };
+        catalog.meta()?;
+        Ok(catalog)
+    }
+
+    /// The meta record.
+    pub fn meta(&self) -> Result<Meta, StoreError> {
+        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(META)?;
+            Ok(table.get("meta")?.map(|found| found.value().to_vec()))
+        };
+        match read().map_err(|error| self.failed(error))? {
+            Some(sealed) => open(&self.path, &sealed),
+            None => Err(StoreError::Corrupt {
+                path: self.path.clone(),
+                why: "it has no meta record".to_owned(),
+            }),
+        }
+    }
+
+    /// Writes the meta record, durably: what makes a revision permanent.
+    pub fn set_meta(&self, meta: &Meta) -> Result<(), StoreError> {
+        let sealed = seal(meta)?;
+        self.write(true, |transaction| {
+            transaction.open_table(META)?.insert("meta", sealed.as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// One switch in one durable transaction: when this returns `Ok`, a crash boots what it says; when it does not, nothing
+    /// of it is there.
+    pub fn commit<R: Serialize>(&self, commit: &Commit<'_, R>) -> Result<(), StoreError> {
+        let meta = seal(&commit.meta)?;
+        let record = seal(commit.record)?;
+        let tags = tags_of(&commit.states)?;
+        self.write(true, |transaction| {
+            for module in &commit.delete_states {
+                delete_states_in(transaction, module)?;
+            }
+            insert_states(transaction, &commit.states, &tags)?;
+            transaction
+                .open_table(REVISIONS)?
+                .insert(commit.revision, record.as_slice())?;
+            transaction.open_table(META)?.insert("meta", meta.as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// The record of a revision, as the engine's own type.
+    pub fn revision<R: DeserializeOwned>(&self, revision: u64) -> Result<Option<R>, StoreError> {
+        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(REVISIONS)?;
+            Ok(table.get(revision)?.map(|found| found.value().to_vec()))
+        };
+        self.opened(read())
+    }
+
+    /// The numbers of all revisions kept, ascending.
+    pub fn revisions(&self) -> Result<Vec<u64>, StoreError> {
+        let read = || -> Result<Vec<u64>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(REVISIONS)?;
+            table.iter()?.map(|entry| Ok(entry?.0.value())).collect()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    /// Forgets revisions. Numbers that are not there are no error.
+    pub fn delete_revisions(&self, revisions: &[u64]) -> Result<(), StoreError> {
+        self.write(true, |transaction| {
+            let mut table = transaction.open_table(REVISIONS)?;
+            for revision in revisions {
+                table.remove(revision)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes saved states. Not durable means: a crash of the host process loses nothing that a later durable write
+    /// followed, a power cut may lose it; for periodic saves, which come again.
+    pub fn put_states(&self, states: &[SavedState], durable: bool) -> Result<(), StoreError> {
+        let tags = tags_of(states)?;
+        self.write(durable, |transaction| insert_states(transaction, states, &tags))
+    }
+
+    /// The last saved state of a module, or of one key of it.
+    pub fn state(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
+        let place = (module.as_str(), key);
+        let read = || -> Result<Option<(Vec<u8>, std::sync::Arc<[u8]>)>, redb::Error> {
+            // One transaction, so that tag and bytes belong together.
+            let transaction = self.database.begin_read()?;
+            let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
+            match (tags.get(place)?, bytes.get(place)?) {
+                (Some(tag), Some(bytes)) => Ok(Some((tag.value().to_vec(), bytes.value().into()))),
+                _ => Ok(None),
+            }
+        };
+        match read().map_err(|error| self.failed(error))? {
+            Some((tag, bytes)) => Ok(Some(SavedState {
+                tag: open(&self.path, &tag)?,
+                bytes,
+            })),
+            None => Ok(None),
+        }
+    }
+
+    /// The tags of all saved states of a module: one for itself, or one for each key.
+    pub fn states_of(&self, module: &ModuleName) -> Result<Vec<SavedStateTag>, StoreError> {
+        let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(STATES)?;
+            let mut tags = Vec::new();
+            for entry in table.range((module.as_str(), None)..)? {
+                let (place, tag) = entry?;
+                if place.value().0 != module.as_str() {
+                    break;
+                }
+                tags.push(tag.value().to_vec());
+            }
+            Ok(tags)
+        };
+        let tags = read().map_err(|error| self.failed(error))?;
+        tags.iter().map(|tag| open(&self.path, tag)).collect()
+    }
+
+    /// Removes all saved states of a module, durably.
+    pub fn delete_states(&self, module: &ModuleName) -> Result<(), StoreError> {
+        self.write(true, |transaction| delete_states_in(transaction, module))
+    }
+
+    /// Removes the saved state of one key (or of the module itself), durably.
+    pub fn delete_state(&self, module: &ModuleName, key: Option<&str>) -> Result<(), StoreError> {
+        self.write(true, |transaction| {
+            transaction.open_table(STATES)?.remove((module.as_str(), key))?;
+            transaction.open_table(STATE_BYTES)?.remove((module.as_str(), key))?;
+            Ok(())
+        })
+    }
+
+    /// What is known of a file with this content.
+    pub fn file(&self, digest: &Digest) -> Result<Option<FileRecord>, StoreError> {
+        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
+            let table = self.database.begin_read()?.open_table(FILES)?;
+            Ok(table
+                .get(digest.to_string().as_str())?
+                .map(|found| found.value().to_vec()))
+        };
+        self.opened(read())
+    }
+
+    /// Writes down what became of a file, durably.
+    pub fn put_file(&self, digest: &Digest, record: &FileRecord) -> Result<(), StoreError> {
+        let sealed = seal(record)?;
+        self.write(true, |transaction| {
+            transaction
+                .open_table(FILES)?
+                .insert(digest.to_string().as_str(), sealed.as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// Forgets a file: it counts as new when it is seen again.
+    pub fn delete_file(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.write(true, |transaction| {
+            transaction.open_table(FILES)?.remove(digest.to_string().as_str())?;
+            Ok(())
+        })
+    }
+
+    /// Runs `change` in one transaction. On an error nothing of it is kept.
+    fn write(
+        &self,
+        durable: bool,
+        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
+        let run = || -> Result<(), redb::Error> {
+            let mut transaction = self.database.begin_write()?;
+            if !durable {
+                transaction.set_durability(Durability::None)?;
+            }
+            change(&transaction)?;
+            Ok(transaction.commit()?)
+        };
+        run().map_err(|error| self.failed(error))
+    }
+
+    fn opened<T: DeserializeOwned>(&self, read: Result<Option<Vec<u8>>, redb::Error>) -> Result<Option<T>, StoreError> {
+        read.map_err(|error| self.failed(error))?
+            .map(|sealed| open(&self.path, &sealed))
+            .transpose()
+    }
+
+    fn failed(&self, error: redb::Error) -> StoreError {
+        StoreError::database(&self.path, error)
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// An empty catalog with all its tables. Built under another name: a crash in the middle must not leave half a file behind.
+fn create(state: &Path, path: &Path) -> Result<(), StoreError> {
+    let new = state.join("catalog.redb.new");
+    match std::fs::remove_file(&new) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(StoreError::io(&new, error)),
+        _ => {}
+    }
+    let meta = seal(&Meta::default())?;
+    let fill = || -> Result<(), redb::Error> {
+        let database = builder().create(&new)?;
+        let transaction = database.begin_write()?;
+        transaction.open_table(META)?.insert("meta", meta.as_slice())?;
+        transaction.open_table(REVISIONS)?;
+        transaction.open_table(STATES)?;
+        transaction.open_table(STATE_BYTES)?;
+        transaction.open_table(FILES)?;
+        transaction.commit()?;
+        Ok(database.close()?)
+    };
+    fill().map_err(|error| StoreError::database(&new, error))?;
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&new, private).map_err(|error| StoreError::io(&new, error))?;
+    std::fs::rename(&new, path).map_err(|error| StoreError::io(path, error))?;
+    sync_dir(state)
+}
+
+fn tags_of(states: &[SavedState]) -> Result<Vec<Vec<u8>>, StoreError> {
+    states.iter().map(|state| seal(&state.tag)).collect()
+}
+
+/// Writes states with their sealed tags, which stand in the same order.
+fn insert_states(transaction: &WriteTransaction, states: &[SavedState], tags: &[Vec<u8>]) -> Result<(), redb::Error> {
+    let mut tag_table = transaction.open_table(STATES)?;
+    let mut byte_table = transaction.open_table(STATE_BYTES)?;
+    for (state, tag) in states.iter().zip(tags) {
+        let place = (state.tag.module.as_str(), state.tag.key.as_deref());
+        tag_table.insert(place, tag.as_slice())?;
+        byte_table.insert(place, &*state.bytes)?;
+    }
+    Ok(())
+}
+
+fn delete_states_in(transaction: &WriteTransaction, module: &ModuleName) -> Result<(), redb::Error> {
+    let mut tag_table = transaction.open_table(STATES)?;
+    let mut byte_table = transaction.open_table(STATE_BYTES)?;
+    let mut keys = Vec::new();
+    for entry in tag_table.range((module.as_str(), None)..)? {
+        let (place, _) = entry?;
+        let (owner, key) = place.value();
+        if owner != module.as_str() {
+            break;
+        }
+        keys.push(key.map(str::to_owned));
+    }
+    for key in keys {
+        tag_table.remove((module.as_str(), key.as_deref()))?;
+        byte_table.remove((module.as_str(), key.as_deref()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! What survives a restart, all of it under one state directory:
+//!
+//! ```text
+//! <state>/            0700
+//!   lock              one host at a time; holds the pid               (lock.rs)
+//!   catalog.redb      revisions, saved states, files seen: one database, so that a switch is one transaction (catalog.rs)
+//!   objects/          <sha256>.wasm, 0600, written whole or not at all (objects.rs)
+//! ```
+//!
+//! Everything here blocks on the disk: call it by `tokio::task::spawn_blocking`.
+
+mod catalog;
+mod error;
+mod lock;
+mod objects;
+mod tables;
+
+pub use catalog::{Catalog, Commit};
+pub use error::StoreError;
+pub use lock::StateLock;
+pub use objects::Objects;
+pub use tables::{FileRecord, Meta, SaveReason, SavedState, SavedStateTag};
+
+use std::path::Path;
+
+/// Makes `dir` with its parents, readable by its owner only.
+pub(crate) fn private_dir(dir: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| StoreError::io(dir, error))
+}
+
+/// Makes a rename or a removal in `dir` durable.
+pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    std::fs::File::open(dir)
+        .and_then(|dir| dir.sync_all())
+        .map_err(|error| StoreError::io(dir, error))
+}

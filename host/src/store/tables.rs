@@ -1,0 +1,133 @@
+//! The records of the catalog and how they are written: JSON in an envelope with a format number, so that a newer wasmhot can
+//! read what an older one wrote, and an older one refuses what it does not know instead of guessing.
+
+use super::StoreError;
+use redb::TableDefinition;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+use wasmhot_appup::{Digest, ModuleName, ModuleVersion};
+
+/// The format this wasmhot writes, and the newest it reads.
+pub(super) const FORMAT: u32 = 1;
+
+/// One record, [`Meta`], under the name `meta`.
+pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Revision → whatever the engine keeps of it.
+pub(super) const REVISIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("revisions");
+/// (module, key) → [`SavedStateTag`]. Apart from the bytes, so that listing a million keys reads no state.
+pub(super) const STATES: TableDefinition<'_, (&str, Option<&str>), &[u8]> = TableDefinition::new("states");
+/// (module, key) → the bytes that `save` gave.
+pub(super) const STATE_BYTES: TableDefinition<'_, (&str, Option<&str>), &[u8]> = TableDefinition::new("state-bytes");
+/// sha256 of a file seen in the watched directory → [`FileRecord`].
+pub(super) const FILES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("files");
+
+/// What the host is: where it boots, and what it was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// The revision that runs.
+    pub current: Option<u64>,
+    /// The revision that a start boots. What is only current is never written here.
+    pub permanent: Option<u64>,
+    /// Digest of the release.toml that this catalog came from: changed since then means, apply it.
+    pub release_file: Option<Digest>,
+}
+
+/// Why a state was saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SaveReason {
+    /// Every `save_interval` (R14).
+    Periodic,
+    /// At a switch: what the old instance gave to the new one (R28).
+    HandedOver,
+    /// The host stopped.
+    Stop,
+    /// The module left the release; its state is kept.
+    Removed,
+    /// `wasmhot state export`.
+    Export,
+    /// An idle key was put to sleep (R9).
+    Hibernated,
+}
+
+/// What every saved state carries (R28).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedStateTag {
+    /// Whose state it is.
+    pub module: ModuleName,
+    /// Of which key, in a keyed module.
+    pub key: Option<String>,
+    /// The version that wrote the bytes: the true `from` of the next `migrate`.
+    pub version: ModuleVersion,
+    /// The revision in which it was written.
+    pub revision: u64,
+    /// When, in milliseconds since 1970. A label: nothing is decided by it.
+    pub time_ms: u64,
+    /// Media type of the bytes, empty where the module does not say.
+    pub format: String,
+    /// Length of the bytes.
+    pub size: u64,
+    /// Why it was saved.
+    pub reason: SaveReason,
+}
+
+/// A state with its tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedState {
+    /// What it is.
+    pub tag: SavedStateTag,
+    /// What `save` gave.
+    pub bytes: std::sync::Arc<[u8]>,
+}
+
+/// What became of a file of the watched directory (R34, R36).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name without `.wasm`.
+    pub stem: String,
+    /// Why its content is refused from now on, if it is.
+    pub barred: Option<String>,
+    /// When it was seen first, in milliseconds since 1970.
+    pub first_seen_ms: u64,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a, T: ?Sized> {
+    format: u32,
+    value: &'a T,
+}
+
+#[derive(Deserialize)]
+struct OpenedEnvelope<T> {
+    value: T,
+}
+
+#[derive(Deserialize)]
+struct FormatOnly {
+    format: u32,
+}
+
+/// A record as it is written.
+pub(super) fn seal<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(&Envelope { format: FORMAT, value }).map_err(StoreError::Encode)
+}
+
+/// A record read back. The format number is looked at first: what follows it may be of any shape in a newer format.
+pub(super) fn open<T: DeserializeOwned>(path: &Path, sealed: &[u8]) -> Result<T, StoreError> {
+    let damaged = |error: serde_json::Error| StoreError::Corrupt {
+        path: path.to_owned(),
+        why: error.to_string(),
+    };
+    let found = serde_json::from_slice::<FormatOnly>(sealed).map_err(damaged)?.format;
+    if found > FORMAT {
+        return Err(StoreError::NewerFormat {
+            path: path.to_owned(),
+            found,
+            known: FORMAT,
+        });
+    }
+    Ok(serde_json::from_slice::<OpenedEnvelope<T>>(sealed)
+        .map_err(damaged)?
+        .value)
+}

@@ -1,0 +1,140 @@
+//! The compiler, and a bound on how long it may keep others waiting.
+
+use super::contract::{HEALTH, LIFECYCLE};
+use super::prepare::prepare;
+use super::{Engines, Export, Lifecycle, Version, VersionError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use wasmhot_appup::interface::{FunctionName, ModuleInterface};
+use wasmtime::component::{Component, ComponentExportIndex};
+
+const MIB: u64 = 1 << 20;
+
+/// Compiles a file. Blocks for as long as Cranelift takes: ten seconds and more for an interpreter of 20 MB.
+pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Version, VersionError> {
+    let prepared = prepare(file_stem, bytes)?;
+    let engine = engines
+        .get(prepared.engine)
+        .ok_or_else(|| VersionError::NeedsConcurrency {
+            why: "it has async functions".to_owned(),
+        })?;
+    // `from_binary` takes neither text nor compiled code.
+    let component = Component::from_binary(engine, &prepared.component)
+        .map_err(|error| VersionError::invalid(format!("{error:#}")))?;
+    let exports = callable(&component, &prepared.contract.interface);
+    let ours = |interface, function| index_of(&component, Some(interface), function);
+    let lifecycle = match (ours(LIFECYCLE, "save"), ours(LIFECYCLE, "migrate")) {
+        (Some(save), Some(migrate)) => Some(Lifecycle { save, migrate }),
+        _ => None,
+    };
+    Ok(Version {
+        id: prepared.id,
+        kind_hint: prepared.identity.kind_hint,
+        state: prepared.state,
+        size: bytes.len() as u64,
+        engine: prepared.engine,
+        exports,
+        lifecycle,
+        health: ours(HEALTH, "check"),
+        interface: Arc::new(prepared.contract.interface),
+        component,
+    })
+}
+
+/// The functions that values can be built for, with their places.
+fn callable(component: &Component, interface: &ModuleInterface) -> BTreeMap<FunctionName, Export> {
+    let can_be_called = interface.exports.iter().filter(|(_, ty)| !ty.cannot_cross());
+    let place = |(name, ty): (&FunctionName, &_)| {
+        let index = index_of(component, name.interface.as_deref(), &name.name)?;
+        Some((
+            name.clone(),
+            Export {
+                ty: Arc::new(Clone::clone(ty)),
+                index,
+            },
+        ))
+    };
+    can_be_called.filter_map(place).collect()
+}
+
+fn index_of(component: &Component, interface: Option<&str>, function: &str) -> Option<ComponentExportIndex> {
+    let Some(interface) = interface else {
+        return component.get_export_index(None, function);
+    };
+    let instance = component.get_export_index(None, interface)?;
+    component.get_export_index(Some(&instance), function)
+}
+
+/// How long a file of this size may take: 10 s and 5 s for each MiB, at most 180 s.
+#[must_use]
+pub fn time_by_size(size: u64) -> Duration {
+    let seconds = 10 + size.saturating_mul(5).div_ceil(MIB);
+    Duration::from_secs(seconds.min(180))
+}
+
+/// Compiles a file on a thread of its own, for at most `limit` (or [`time_by_size`]). At most two files are compiled at a time;
+/// waiting for a place does not count.
+///
+/// Nothing can stop Cranelift: after [`VersionError::CompileTimeout`] the thread runs on to its end and its result is thrown
+/// away. Up to two such threads give their place to the next file; with more of them, the next file waits for one to end. So a
+/// host with a watched directory trusts its files not to be compile bombs, up to there.
+pub async fn compile_within(
+    engines: Arc<Engines>,
+    file_stem: &str,
+    bytes: Arc<[u8]>,
+    limit: Option<Duration>,
+) -> Result<Version, VersionError> {
+    let limit = limit.unwrap_or_else(|| time_by_size(bytes.len() as u64));
+    // The semaphore is never closed.
+    let place = engines
+        .compiling
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(|_| VersionError::CompilerStopped)?;
+    let place = Place(Arc::new(Mutex::new(Some(place))));
+    let abandoned = engines.abandoned.clone();
+    let (done, result) = oneshot::channel();
+    let (stem, held) = (file_stem.to_owned(), place.clone());
+    // A plain thread, not one of the runtime's: the end of the runtime must not wait for a bomb.
+    let work = move || {
+        let compiled = compile(&engines, &stem, &bytes);
+        held.leave();
+        // Nobody listens any more: the caller has gone, or the time was up.
+        let _ = done.send(compiled);
+        drop(engines);
+    };
+    std::thread::Builder::new()
+        .name("wasmhot-compile".to_owned())
+        .spawn(work)
+        .map_err(VersionError::NoThread)?;
+    match tokio::time::timeout(limit, result).await {
+        Ok(compiled) => compiled.unwrap_or(Err(VersionError::CompilerStopped)),
+        Err(_) => {
+            if let Ok(elsewhere) = abandoned.try_acquire_owned() {
+                place.move_to(elsewhere);
+            }
+            Err(VersionError::CompileTimeout { limit })
+        }
+    }
+}
+
+/// The permit of a running compilation: among those that are waited for, or among the abandoned.
+#[derive(Clone)]
+struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Place {
+    fn leave(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Exchanges the permit, unless the compilation has ended meanwhile.
+    fn move_to(&self, elsewhere: OwnedSemaphorePermit) {
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_some() {
+            *held = Some(elsewhere);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What `wasmhot inspect` shows.
+
+use super::prepare::prepare;
+use super::{EngineKind, NameSource, StateDescription, VersionError};
+use serde::Serialize;
+use wasmhot_appup::interface::{FunctionName, FunctionType};
+use wasmhot_appup::{Digest, Kind, ModuleName};
+use wasmparser::Encoding;
+
+/// All that can be said of a file without compiling it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Description {
+    /// Name of the module.
+    pub name: ModuleName,
+    /// Its semantic version.
+    pub version: semver::Version,
+    /// Where these two were found.
+    pub name_source: NameSource,
+    /// sha256 of the file.
+    pub digest: Digest,
+    /// Length of the file.
+    pub size: u64,
+    /// A component, or a core module that the host wraps.
+    pub form: CoreOrComponent,
+    /// The engine that it will run on.
+    pub engine: EngineKind,
+    /// Hands its state over.
+    pub stateful: bool,
+    /// Can be asked whether it is well.
+    pub has_health: bool,
+    /// The kind it asks for, else the default for what it is.
+    pub kind: Kind,
+    /// How it describes its state.
+    pub state: Option<StateDescription>,
+    /// What it exports.
+    pub exports: Vec<DescribedFunction>,
+    /// What it wants of other modules.
+    pub imports: Vec<DescribedFunction>,
+    /// What it wants of the host.
+    pub capabilities: Vec<String>,
+    /// What was left out or renamed, in words.
+    pub notes: Vec<String>,
+}
+
+/// A function of a [`Description`].
+#[derive(Clone, Debug, Serialize)]
+pub struct DescribedFunction {
+    /// Its name.
+    #[serde(flatten)]
+    pub name: FunctionName,
+    /// Its signature.
+    #[serde(rename = "type")]
+    pub ty: FunctionType,
+    /// The signature as text, as in WIT.
+    pub text: String,
+    /// False if resources or streams stand in it: it exists, but values cannot be passed.
+    pub callable: bool,
+}
+
+/// The form of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CoreOrComponent {
+    /// A plain core module.
+    Core,
+    /// A component.
+    Component,
+}
+
+/// Describes a file, or says why it would be refused. Fails for all that [`compile`](super::compile()) fails for, except what
+/// only the compiler sees: faults inside function bodies.
+pub fn describe(file_stem: &str, bytes: &[u8]) -> Result<Description, VersionError> {
+    let prepared = prepare(file_stem, bytes)?;
+    let interface = &prepared.contract.interface;
+    let form = match prepared.encoding {
+        Encoding::Module => CoreOrComponent::Core,
+        Encoding::Component => CoreOrComponent::Component,
+    };
+    Ok(Description {
+        name: prepared.id.name.clone(),
+        version: prepared.id.version.clone(),
+        name_source: prepared.identity.source,
+        digest: prepared.id.digest,
+        size: bytes.len() as u64,
+        form,
+        engine: prepared.engine,
+        stateful: interface.stateful,
+        has_health: interface.has_health,
+        kind: prepared
+            .identity
+            .kind_hint
+            .unwrap_or_else(|| Kind::default_for(interface.stateful)),
+        exports: interface.exports.iter().map(described).collect(),
+        imports: interface.imports.iter().map(described).collect(),
+        capabilities: interface.capabilities.iter().cloned().collect(),
+        state: prepared.state,
+        notes: prepared.notes,
+    })
+}
+
+fn described((name, ty): (&FunctionName, &FunctionType)) -> DescribedFunction {
+    DescribedFunction {
+        name: name.clone(),
+        ty: ty.clone(),
+        text: ty.to_string(),
+        callable: !ty.cannot_cross(),
+    }
+}

@@ -1,0 +1,163 @@
+//! The compiler and its clock: one Wasmtime engine per kind of component, and the thread that ticks their epochs.
+
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use wasmtime::{Config, Engine};
+
+/// Length of an epoch: the grain of every deadline that interrupts guest code.
+pub const EPOCH: Duration = Duration::from_millis(10);
+
+/// Host frames need room on the stack of a call too.
+const HOST_STACK: usize = 512 << 10;
+
+/// Compilations that may run at once; more would only take the processors from the guests.
+const COMPILES_AT_ONCE: usize = 2;
+
+/// Which engine a component needs. Compiled code is not exchangeable between the two, and the concurrent one costs a guest
+/// its instance for a wrong argument, so it is for those that ask for it only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EngineKind {
+    /// One call at a time per instance: WASI 0.2, and all plain core modules.
+    Plain,
+    /// Calls overlap inside one instance: WASI 0.3. Recognised, and refused for now ([`Engines::get`] gives `None`).
+    Concurrent,
+}
+
+/// What an engine is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// Stack of a guest, in bytes. A call gets 512 KiB more, for the host's own frames.
+    pub max_wasm_stack: usize,
+}
+
+/// All engines of a host. Dropping it stops the tick; compiled versions stay usable, but no deadline would fire any more.
+pub struct Engines {
+    plain: Engine,
+    /// Places for running compilations.
+    pub(super) compiling: Arc<Semaphore>,
+    /// Places for compilations that nobody waits for any more.
+    pub(super) abandoned: Arc<Semaphore>,
+    _ticker: Ticker,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        EngineSettings {
+            max_wasm_stack: 512 << 10,
+        }
+    }
+}
+
+impl Engines {
+    /// Makes the engines and starts the tick.
+    pub fn new(settings: &EngineSettings) -> wasmtime::Result<Self> {
+        let plain = Engine::new(&config(settings))?;
+        Ok(Engines {
+            _ticker: Ticker::start(vec![plain.clone()])?,
+            plain,
+            compiling: Arc::new(Semaphore::new(COMPILES_AT_ONCE)),
+            abandoned: Arc::new(Semaphore::new(COMPILES_AT_ONCE)),
+        })
+    }
+
+    /// The engine for components of this kind, if this host has one.
+    #[must_use]
+    pub fn get(&self, kind: EngineKind) -> Option<&Engine> {
+        match kind {
+            EngineKind::Plain => Some(&self.plain),
+            EngineKind::Concurrent => None,
+        }
+    }
+}
+
+fn config(settings: &EngineSettings) -> Config {
+    let mut config = Config::new();
+    config
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(settings.max_wasm_stack)
+        .async_stack_size(settings.max_wasm_stack + HOST_STACK)
+        .wasm_memory64(false);
+    // Threads, GC and exceptions are not compiled into this build of Wasmtime at all; backtraces are on by default.
+    config
+}
+
+/// The thread that advances the epoch. It sleeps on a channel, so that dropping the sender ends it at once.
+struct Ticker {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engines: Vec<Engine>) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let tick = move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(EPOCH) {
+                engines.iter().for_each(Engine::increment_epoch);
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("wasmhot-epoch".to_owned())
+            .spawn(tick)?;
+        Ok(Ticker {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take() {
+            // It cannot panic; if it did, there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::{Instance, Module, Store};
+
+    /// Threads of this process with the ticker's name.
+    fn tickers() -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has /proc");
+        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
+        tasks
+            .flatten()
+            .filter_map(name)
+            .filter(|name| name.trim() == "wasmhot-epoch")
+            .count()
+    }
+
+    #[test]
+    fn epochs_interrupt_an_endless_loop_and_the_thread_ends_with_the_engines() {
+        let engines = Engines::new(&EngineSettings::default()).expect("engines");
+        let engine = engines.get(EngineKind::Plain).expect("plain engine");
+        let wasm = wat::parse_str(r#"(module (func (export "spin") (loop (br 0))))"#).expect("wat");
+        let module = Module::from_binary(engine, &wasm).expect("compiles");
+        let mut store = Store::new(engine, ());
+        store.set_epoch_deadline(2);
+        let instance = Instance::new(&mut store, &module, &[]).expect("instantiates");
+        let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").expect("exported");
+        assert!(spin.call(&mut store, ()).is_err());
+        // Other tests have tickers of their own: only that this one goes is certain.
+        assert!(tickers() >= 1);
+        let joined = engines._ticker.thread.as_ref().map(|thread| thread.thread().id());
+        drop(engines);
+        assert!(joined.is_some());
+    }
+
+    #[test]
+    fn only_the_plain_engine_exists_today() {
+        let engines = Engines::new(&EngineSettings::default()).expect("engines");
+        assert!(engines.get(EngineKind::Concurrent).is_none());
+    }
+}

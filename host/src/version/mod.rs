@@ -1,0 +1,91 @@
+//! Bytes become a version: named, checked, compiled.
+//!
+//! The steps, each a file: what kind of bytes it is and what its sections say ([`outline`](self)), who it is ([`metadata`](self)),
+//! a core module becomes a component ([`wrap`](self)), what it exports and imports ([`contract`](self)), and only then the
+//! compiler ([`compile`], [`compile_within`]). Everything before the compiler is quick also for large files and is what
+//! [`describe`] shows: so a file is refused in milliseconds for anything but its machine code.
+
+mod compile;
+mod contract;
+mod describe;
+mod engine;
+mod error;
+mod metadata;
+mod outline;
+mod prepare;
+mod types;
+mod wrap;
+
+pub use compile::{compile, compile_within, time_by_size};
+pub use contract::OFFERED;
+pub use describe::{CoreOrComponent, DescribedFunction, Description, describe};
+pub use engine::{EPOCH, EngineKind, EngineSettings, Engines};
+pub use error::VersionError;
+pub use metadata::{NameSource, StateDescription};
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface};
+use wasmhot_appup::{Digest, Kind, ModuleVersion};
+use wasmtime::component::{Component, ComponentExportIndex};
+
+/// One build of a module, ready to be instantiated.
+pub struct Version {
+    /// Name, semver and digest.
+    pub id: ModuleVersion,
+    /// What it exports and imports. Holds the functions that cannot be called from outside too (resources in their types).
+    pub interface: Arc<ModuleInterface>,
+    /// The kind its SDK asks for; the release decides.
+    pub kind_hint: Option<Kind>,
+    /// How it describes its state (R4).
+    pub state: Option<StateDescription>,
+    /// Length of the file.
+    pub size: u64,
+    /// The engine it was compiled for.
+    pub engine: EngineKind,
+    /// The code.
+    pub component: Component,
+    /// The functions that can be called.
+    pub exports: BTreeMap<FunctionName, Export>,
+    /// Where `save` and `migrate` are, if it is stateful.
+    pub lifecycle: Option<Lifecycle>,
+    /// Where `health.check` is, if it has one.
+    pub health: Option<ComponentExportIndex>,
+}
+
+/// A function that can be called.
+#[derive(Clone)]
+pub struct Export {
+    /// Its signature.
+    pub ty: Arc<FunctionType>,
+    /// Its place in the component, for lookups without a name.
+    pub index: ComponentExportIndex,
+}
+
+/// The functions of `wasmhot:module/lifecycle`.
+#[derive(Clone)]
+pub struct Lifecycle {
+    /// Place of `save`.
+    pub save: ComponentExportIndex,
+    /// Place of `migrate`.
+    pub migrate: ComponentExportIndex,
+}
+
+/// The sha256 of some bytes.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> Digest {
+    use sha2::Digest as _;
+    Digest::from_bytes(sha2::Sha256::digest(bytes).into())
+}
+
+impl fmt::Debug for Version {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Version")
+            .field("id", &self.id)
+            .field("size", &self.size)
+            .field("engine", &self.engine)
+            .field("exports", &self.exports.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}

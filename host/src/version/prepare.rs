@@ -1,0 +1,137 @@
+//! Everything about a file that can be known without compiling it: the part that [`describe`](super::describe()) and
+//! [`compile`](super::compile()) share, so that what `inspect` shows is what runs.
+
+use super::contract::Contract;
+use super::metadata::{Identity, state_description};
+use super::outline::{Outline, parse_error, sniff};
+use super::{EngineKind, StateDescription, VersionError, contract, wrap};
+use std::borrow::Cow;
+use wasmhot_appup::{Digest, ModuleVersion};
+use wasmparser::types::Types;
+use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
+
+/// A file that is good to compile.
+pub(super) struct Prepared<'a> {
+    pub(super) id: ModuleVersion,
+    pub(super) identity: Identity,
+    pub(super) state: Option<StateDescription>,
+    pub(super) encoding: Encoding,
+    /// The component: the file itself, or the core module wrapped.
+    pub(super) component: Cow<'a, [u8]>,
+    pub(super) contract: Contract,
+    pub(super) engine: EngineKind,
+    /// What was left out or renamed on the way, for people.
+    pub(super) notes: Vec<String>,
+}
+
+/// Names, wraps and checks a file. Quick: no function body is looked at.
+pub(super) fn prepare<'a>(file_stem: &str, bytes: &'a [u8]) -> Result<Prepared<'a>, VersionError> {
+    sniff(bytes)?;
+    let digest = super::digest(bytes);
+    let outline = Outline::read(bytes)?;
+    let identity = Identity::of(&outline, file_stem, &digest)?;
+    let state = state_description(&outline)?;
+    let mut notes = Vec::new();
+    let component: Cow<'a, [u8]> = match outline.encoding {
+        Encoding::Component => bytes.into(),
+        Encoding::Module => {
+            // A fault of the module must be told in terms of the module, not of the component made of it.
+            validate(bytes)?;
+            wrap::to_component(bytes, outline.has_component_type, &mut notes)?.into()
+        }
+    };
+    let surface = validate(&component)?;
+    let contract = contract::read(&surface)?;
+    Ok(Prepared {
+        id: module_version(&identity, digest),
+        identity,
+        state,
+        encoding: outline.encoding,
+        component,
+        contract,
+        engine: EngineKind::Plain,
+        notes,
+    })
+}
+
+fn module_version(identity: &Identity, digest: Digest) -> ModuleVersion {
+    ModuleVersion {
+        name: identity.name.clone(),
+        version: identity.version.clone(),
+        digest,
+    }
+}
+
+/// What the validator learned of a component, with the names of its imports and exports in file order.
+pub(super) struct Surface {
+    pub(super) types: Types,
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
+}
+
+/// What Wasmtime enables on the plain engine of this build: no threads, no 64-bit memories, no GC, no exceptions. Must not be
+/// wider than the engine, else a file is refused by the compiler with worse words; a test compares the two.
+fn plain_features() -> WasmFeatures {
+    let refused = WasmFeatures::THREADS | WasmFeatures::MEMORY64 | WasmFeatures::GC_TYPES | WasmFeatures::EXCEPTIONS;
+    (WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL).difference(refused)
+}
+
+/// The plain features and all that belongs to concurrent calls.
+fn concurrent_features() -> WasmFeatures {
+    plain_features()
+        | WasmFeatures::CM_ASYNC
+        | WasmFeatures::CM_ASYNC_STACKFUL
+        | WasmFeatures::CM_MORE_ASYNC_BUILTINS
+        | WasmFeatures::CM_THREADING
+        | WasmFeatures::CM_ERROR_CONTEXT
+}
+
+/// Validates all but function bodies; those the compiler validates. The engine is chosen by what validation asks for.
+fn validate(bytes: &[u8]) -> Result<Surface, VersionError> {
+    let found =
+        validate_with(bytes, plain_features()).map_err(|error| match validate_with(bytes, concurrent_features()) {
+            Ok(_) => VersionError::NeedsConcurrency {
+                why: error.message().to_owned(),
+            },
+            Err(_) => parse_error(&error),
+        })?;
+    found.ok_or_else(|| VersionError::Truncated {
+        why: "it has no end".to_owned(),
+    })
+}
+
+/// `None` only if the parser ends without the end of the outermost module, which it reports as an error by itself.
+fn validate_with(bytes: &[u8], features: WasmFeatures) -> Result<Option<Surface>, BinaryReaderError> {
+    let mut validator = Validator::new_with_features(features);
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload?;
+        match &payload {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section.clone() {
+                    imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section.clone() {
+                    exports.push(export?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+        match validator.payload(&payload)? {
+            ValidPayload::End(types) if depth == 0 => {
+                return Ok(Some(Surface {
+                    types,
+                    imports,
+                    exports,
+                }));
+            }
+            ValidPayload::End(_) => depth -= 1,
+            _ => {}
+        }
+    }
+    Ok(None)
+}
