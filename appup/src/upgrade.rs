@@ -6,6 +6,7 @@
 mod check;
 mod gate;
 mod moves;
+mod state;
 
 pub use check::check;
 pub use moves::{default_moves, plan_moves, undo_moves};

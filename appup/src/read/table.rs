@@ -65,6 +65,11 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Makes a key known without reading it.
+    pub(crate) fn know(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     /// The value of a key, with its place.
     pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
         self.known.push(key);

@@ -134,7 +134,7 @@ fn read_entry(mut table: Table<'_>) -> Option<Placed> {
     let verb = match present[..] {
         [verb] => verb,
         [] => {
-            VERBS.into_iter().for_each(|verb| drop(table.value(verb)));
+            VERBS.into_iter().for_each(|verb| table.know(verb));
             let message = "this entry has no instruction";
             source.refuse(&table.span(), message, format!("write one of {}", VERBS.join(", ")));
             table.finish();
