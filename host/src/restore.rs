@@ -148,7 +148,7 @@ impl States {
     /// R28: 1.0 → 1.1 → 1.2 where 1.2 cannot read 1.0, by every known version in between, in their order.
     async fn read_by_chain(&self, live: &Live, saved: &SavedState, refusal: InstanceError) -> Result<Box<Instance>, InstanceError> {
         let to = &live.template.version.id;
-        let between = self.versions.between(&saved.tag.version, to).await;
+        let between = self.versions.between(&saved.tag.version, to);
         if between.is_empty() {
             return Err(InstanceError::Unreadable(format!("{to} cannot read the state that {} wrote: {refusal}", saved.tag.version)));
         }

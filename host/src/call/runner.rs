@@ -116,9 +116,10 @@ impl Runner {
 
     /// Makes sure that an instance of the live version is here.
     async fn bring_up(&mut self, live: &Arc<Live>) -> Result<(), CallError> {
-        match &self.instance {
-            Some(instance) if Arc::ptr_eq(&instance.template, &live.template) => Ok(()),
-            Some(_) => self.hand_over(live).await,
+        let is_live = self.instance.as_ref().map(|instance| Arc::ptr_eq(&instance.template, &live.template));
+        match is_live {
+            Some(true) => Ok(()),
+            Some(false) => self.hand_over(live).await,
             None => self.wake(live).await,
         }
     }
@@ -257,7 +258,7 @@ impl Runner {
         let (outcome, message) = match limits.on_trap {
             OnTrap::Fail => (None, "the state is lost (on_trap = \"fail\")".to_string()),
             OnTrap::Empty => (Some(live.template.start(live.revision).await), "the state is lost; it starts empty (on_trap = \"empty\")".to_string()),
-            OnTrap::Restore => self.restore(&live).await,
+            OnTrap::Restore => restore(&self.lane, &live).await,
         };
         match outcome {
             Some(Ok(instance)) => {
@@ -270,26 +271,27 @@ impl Runner {
         message
     }
 
-    async fn restore(&self, live: &Arc<Live>) -> (Option<Result<Box<Instance>, InstanceError>>, String) {
-        let services = &self.lane.services;
-        let limits = &live.template.config.limits;
-        let saved = match services.states.newest(&self.lane.module, self.lane.key.as_deref()).await {
-            Ok(Some(saved)) => saved,
-            Ok(None) => return (Some(live.template.start(live.revision).await), "no state was saved yet; it starts empty".to_string()),
-            Err(error) => return (None, format!("the saved state cannot be read from disk: {error}")),
-        };
-        let age = Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
-        if limits.restore_max_age.is_some_and(|limit| age > limit) {
-            return (None, format!("the newest saved state is {age:?} old, older than restore_max_age"));
-        }
-        (Some(services.states.revive(live, &saved).await), format!("the state of {age:?} ago is restored"))
-    }
-
     fn give_up(&self, id: &wasmhot_appup::ModuleVersion, message: &str) {
         let message = format!("{message}; `wasmhot state restore {0}` or `wasmhot state reset {0}` brings it back", id.name);
         self.lane.services.events.publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
         self.lane.fail(&CallError::not_executed(CallErrorCode::StateLost, message).in_version(id));
     }
+}
+
+/// An instance with the newest saved state, if it is young enough; and what that means in words.
+async fn restore(lane: &Lane, live: &Arc<Live>) -> (Option<Result<Box<Instance>, InstanceError>>, String) {
+    let services = &lane.services;
+    let limits = &live.template.config.limits;
+    let saved = match services.states.newest(&lane.module, lane.key.as_deref()).await {
+        Ok(Some(saved)) => saved,
+        Ok(None) => return (Some(live.template.start(live.revision).await), "no state was saved yet; it starts empty".to_string()),
+        Err(error) => return (None, format!("the saved state cannot be read from disk: {error}")),
+    };
+    let age = Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
+    if limits.restore_max_age.is_some_and(|limit| age > limit) {
+        return (None, format!("the newest saved state is {age:?} old, older than restore_max_age"));
+    }
+    (Some(services.states.revive(live, &saved).await), format!("the state of {age:?} ago is restored"))
 }
 
 impl Drop for Runner {

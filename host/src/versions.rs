@@ -1,0 +1,107 @@
+//! The versions this host knows: compiled ones at hand, all others in the object store, and what links them to the host.
+
+use crate::call::import::define_imports;
+use crate::instance::guest::Guest;
+use crate::instance::{ModuleConfig, Template};
+use crate::store::Objects;
+use crate::version::{self, EngineKind, Engines, Version};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use wasmhot_appup::{Digest, ModuleVersion};
+use wasmtime::component::Linker;
+
+/// Compiled versions kept at hand although nothing runs them: the next undo or apply of one compiles nothing.
+const KEPT: usize = 16;
+
+/// Compiled versions, newest use last, and every version ever taken.
+pub(crate) struct Versions {
+    pub(crate) engines: Arc<Engines>,
+    objects: Arc<Objects>,
+    wasi: Linker<Guest>,
+    kept: Mutex<VecDeque<Arc<Version>>>,
+    known: Mutex<Vec<ModuleVersion>>,
+}
+
+impl Versions {
+    pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>) -> wasmtime::Result<Self> {
+        let engine = engines.get(EngineKind::Plain).ok_or_else(|| wasmtime::format_err!("no engine"))?;
+        let mut wasi = Linker::new(engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut wasi)?;
+        Ok(Self { engines, objects, wasi, kept: Mutex::default(), known: Mutex::default() })
+    }
+
+    /// Keeps a compiled version at hand, and knows it from now on.
+    pub(crate) fn keep(&self, version: &Arc<Version>) {
+        self.know(&version.id);
+        let mut kept = self.kept.lock().expect("no panic under this lock");
+        kept.retain(|other| other.id.digest != version.id.digest || other.id != version.id);
+        kept.push_back(Arc::clone(version));
+        if kept.len() > KEPT {
+            kept.pop_front();
+        }
+    }
+
+    /// Knows a version whose bytes are in the object store.
+    pub(crate) fn know(&self, id: &ModuleVersion) {
+        let mut known = self.known.lock().expect("no panic under this lock");
+        if !known.contains(id) {
+            known.push(id.clone());
+        }
+    }
+
+    /// Versions known of all modules.
+    pub(crate) fn known(&self) -> Vec<ModuleVersion> {
+        self.known.lock().expect("no panic under this lock").clone()
+    }
+
+    fn at_hand(&self, digest: &Digest, name: Option<&ModuleVersion>) -> Option<Arc<Version>> {
+        let kept = self.kept.lock().expect("no panic under this lock");
+        kept.iter().find(|version| version.id.digest == *digest && name.is_none_or(|id| *id == version.id)).cloned()
+    }
+
+    /// The compiled version with these bytes, if it is at hand.
+    pub(crate) fn compiled(&self, digest: &Digest) -> Option<Arc<Version>> {
+        self.at_hand(digest, None)
+    }
+
+    /// A known version, compiled anew if it is not at hand.
+    pub(crate) async fn get(&self, id: &ModuleVersion) -> Result<Arc<Version>, String> {
+        if let Some(version) = self.at_hand(&id.digest, Some(id)) {
+            return Ok(version);
+        }
+        let objects = Arc::clone(&self.objects);
+        let digest = id.digest;
+        let read = tokio::task::spawn_blocking(move || objects.get(&digest)).await.map_err(|error| error.to_string())?;
+        let bytes = read.map_err(|error| error.to_string())?.ok_or_else(|| format!("its bytes ({}) are not in the object store", id.digest))?;
+        let stem = format!("{}@{}", id.name, id.version);
+        let compiled = version::compile_within(Arc::clone(&self.engines), &stem, bytes, None).await.map_err(|error| error.to_string())?;
+        // What the catalog calls it counts: the name of the file it came from is not in the bytes.
+        let version = Arc::new(Version { id: id.clone(), ..compiled });
+        self.keep(&version);
+        Ok(version)
+    }
+
+    /// Known versions of the module strictly between two others, in the direction from the one to the other.
+    pub(crate) fn between(&self, from: &ModuleVersion, to: &ModuleVersion) -> Vec<ModuleVersion> {
+        let (low, high) = if from.version <= to.version { (from, to) } else { (to, from) };
+        let mut between: Vec<_> = self
+            .known()
+            .into_iter()
+            .filter(|id| id.name == to.name && id.version > low.version && id.version < high.version)
+            .collect();
+        between.sort_by(|one, other| one.version.cmp(&other.version));
+        between.dedup_by(|one, other| one.version == other.version);
+        if from.version > to.version {
+            between.reverse();
+        }
+        between
+    }
+
+    /// Links a version: everything but the making of instances.
+    pub(crate) fn template(&self, version: Arc<Version>, config: ModuleConfig) -> Result<Template, String> {
+        let mut linker = self.wasi.clone();
+        let linked = define_imports(&mut linker, &version).and_then(|()| linker.instantiate_pre(&version.component));
+        let pre = linked.map_err(|error| format!("{} cannot be linked: {error:#}", version.id))?;
+        Ok(Template::new(version, config, pre))
+    }
+}
