@@ -4,6 +4,7 @@ mod call;
 pub mod error;
 pub mod event;
 mod host;
+pub mod control;
 mod instance;
 
 mod restore;
@@ -12,3 +13,5 @@ mod upgrade;
 pub mod value;
 pub mod version;
 mod versions;
+
+pub use host::{Host, HostBuilder};

@@ -1,0 +1,400 @@
+//! The control protocol, version 1: what goes over the socket, as JSON in HTTP/1.1, for the CLI and for programs.
+//!
+//! | request | body | answer |
+//! |---|---|---|
+//! | `GET /v1/status` | | [`Status`] |
+//! | `POST /v1/call` | [`CallRequest`] | [`CallReply`] |
+//! | `POST /v1/apply` | [`ApplyRequest`] | [`UpgradeReport`] |
+//! | `POST /v1/undo` | [`UndoRequest`] | [`UpgradeReport`] |
+//! | `POST /v1/remove` | [`RemoveRequest`] | [`UpgradeReport`] |
+//! | `GET /v1/versions?module=M` | | list of [`VersionStatus`] |
+//! | `GET /v1/events?since=N&follow=true` | | one [`Event`](crate::event::Event) a line |
+//! | `GET /v1/state/M?key=K` | | [`StateShown`] |
+//! | `GET /v1/state/M/export?key=K` | | the state as a file (header line of JSON, then the bytes) |
+//! | `POST /v1/state/M/import?key=K` | such a file | [`StateShown`] |
+//! | `POST /v1/state/M/reset?key=K` | | [`StateShown`] |
+//! | `POST /v1/state/M/restore?key=K` | | [`StateShown`] |
+//! | `POST /v1/stop` | | [`StopReport`], when everything is saved |
+//!
+//! Every failure is a [`Failure`], with an HTTP status that fits. Unknown fields are refused; new ones come with a new version of the
+//! path. Durations are whole milliseconds or microseconds, as the field's name says.
+
+use crate::error::{CallError, CallErrorCode, Executed};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use wasmhot_appup::{LimitsSpec, Refusal};
+
+/// Version of the protocol: the first part of every path.
+pub const PROTOCOL: &str = "v1";
+
+/// A call from outside.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CallRequest {
+    /// The module.
+    pub module: String,
+    /// The whole call in WAVE: `place("tea", 2)` or `orders.place("tea", 2)`. Either this, or `function` and `args`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    /// The function: `place`, `orders.place`, `demo:shop/orders@1.0.0.place`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// Its arguments as JSON, in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Vec<serde_json::Value>>,
+    /// How long to wait; absent: the module's `call_deadline`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+}
+
+/// The answer to a call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CallReply {
+    /// The result in WAVE; absent where the function has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<String>,
+    /// The result as JSON.
+    #[serde(default)]
+    pub value: serde_json::Value,
+}
+
+/// From where an upgrade takes the state (R27).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StateSource {
+    /// From the running instance.
+    #[default]
+    Live,
+    /// The newest saved state; what was written since is lost.
+    LastSaved,
+    /// None: the new version starts empty.
+    Empty,
+    /// An exported state, by path.
+    File(PathBuf),
+}
+
+/// Apply a relup or one module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApplyRequest {
+    /// Absolute path of a `relup.toml` or a `.wasm`, read by the host.
+    pub path: PathBuf,
+    /// Check and rehearse only.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// From where the state comes.
+    #[serde(default)]
+    pub state: StateSource,
+    /// State may be lost (R30).
+    #[serde(default)]
+    pub allow_lossy: bool,
+    /// Limits and timeouts of this upgrade, over those of the release.
+    #[serde(default)]
+    pub limits: LimitsSpec,
+    /// Names the caller's attempt: the same id again gives the first result instead of a second upgrade.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+}
+
+/// Go one revision back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UndoRequest {
+    /// State may be lost.
+    #[serde(default)]
+    pub allow_lossy: bool,
+    /// From where the state comes.
+    #[serde(default)]
+    pub state: StateSource,
+}
+
+/// Take a module out of the release.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveRequest {
+    /// The module.
+    pub module: String,
+    /// Its saved state goes too.
+    #[serde(default)]
+    pub purge: bool,
+}
+
+/// What happened to one module in an upgrade.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModuleReport {
+    /// The module.
+    pub module: String,
+    /// `add`, `load`, `update`, `restart` or `delete`.
+    pub action: String,
+    /// Version before, if there was one.
+    pub from: Option<String>,
+    /// Version after, if there is one.
+    pub to: Option<String>,
+    /// Bytes of state handed over.
+    pub state_bytes: Option<u64>,
+    /// Time that `save` took, in microseconds.
+    pub save_us: Option<u64>,
+    /// Time that `migrate` took, in microseconds.
+    pub migrate_us: Option<u64>,
+    /// What the rehearsal came to, or why there was none.
+    pub rehearsal: Option<String>,
+}
+
+/// A finished upgrade.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct UpgradeReport {
+    /// The revision that it made; absent for a dry run.
+    pub revision: Option<u64>,
+    /// The release, as `name version`.
+    pub release: String,
+    /// What asked for it: `drop`, `apply`, `undo`, `remove`, `start`.
+    pub origin: String,
+    /// Module by module.
+    pub modules: Vec<ModuleReport>,
+    /// How long the gates were closed, in microseconds; 0 if none was.
+    pub gate_us: u64,
+    /// Calls that waited at a gate.
+    pub waited: u64,
+    /// Calls that still ran on an old version when the gates closed or, without a gate, at the switch.
+    pub on_old: u64,
+    /// What may surprise.
+    pub warnings: Vec<String>,
+    /// States that this upgrade lost, each in a sentence.
+    pub lossy: Vec<String>,
+}
+
+/// Exit codes of the CLI, also in `--json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed before any gate closed: nothing waited. Also a call that failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The host does not run.
+    NotRunning = 3,
+    /// Refused by validation: nothing was attempted.
+    Refused = 4,
+    /// Busy or locked.
+    Busy = 5,
+    /// Timed out waiting; it goes on.
+    TimedOut = 6,
+    /// Called off after a gate had closed, or undone.
+    CalledOff = 7,
+    /// Done, but degraded.
+    Degraded = 8,
+    /// A fault of wasmhot.
+    Bug = 70,
+}
+
+impl From<Exit> for u8 {
+    fn from(exit: Exit) -> u8 {
+        exit as u8
+    }
+}
+
+impl TryFrom<u8> for Exit {
+    type Error = String;
+
+    fn try_from(code: u8) -> Result<Self, String> {
+        const ALL: [Exit; 10] = [
+            Exit::Done,
+            Exit::Failed,
+            Exit::Usage,
+            Exit::NotRunning,
+            Exit::Refused,
+            Exit::Busy,
+            Exit::TimedOut,
+            Exit::CalledOff,
+            Exit::Degraded,
+            Exit::Bug,
+        ];
+        ALL.into_iter().find(|exit| *exit as u8 == code).ok_or_else(|| format!("{code} is no exit code of wasmhot"))
+    }
+}
+
+/// Anything that did not succeed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Stable code.
+    pub code: String,
+    /// One sentence or more; complete.
+    pub message: String,
+    /// The exit code that goes with it.
+    pub exit: Exit,
+    /// The phase in which an upgrade ended: `check`, `prepare`, `rehearse`, `quiesce`, `save`, `migrate`, `commit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// The failed call, if a call failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<CallError>,
+    /// What validation refuses, one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Refusal>,
+}
+
+impl Failure {
+    /// A failure with this code, exit code and message.
+    pub fn new(code: impl Into<String>, exit: Exit, message: impl Into<String>) -> Self {
+        Self { code: code.into(), message: message.into(), exit, phase: None, call: None, refusals: Vec::new() }
+    }
+
+    /// In this phase of an upgrade.
+    #[must_use]
+    pub fn in_phase(mut self, phase: &str) -> Self {
+        self.phase = Some(phase.to_string());
+        self
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        let exit = match (error.code, error.executed) {
+            (CallErrorCode::NoSuchModule | CallErrorCode::NoSuchFunction | CallErrorCode::WrongArgument, _) => Exit::Refused,
+            (CallErrorCode::TimedOut, Executed::Unknown) => Exit::TimedOut,
+            (CallErrorCode::Internal, _) => Exit::Bug,
+            _ => Exit::Failed,
+        };
+        Self { code: error.code.to_string(), message: error.to_string(), exit, phase: None, call: Some(error), refusals: Vec::new() }
+    }
+}
+
+/// What runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of wasmhot.
+    pub wasmhot: String,
+    /// Process id of the host.
+    pub pid: u32,
+    /// Name and version of the release.
+    pub release: String,
+    /// Number of the last switch.
+    pub revision: u64,
+    /// Milliseconds since the host started.
+    pub uptime_ms: u64,
+    /// The watched directory, if one is watched.
+    pub directory: Option<PathBuf>,
+    /// The state directory; absent: states are kept in memory only.
+    pub state: Option<PathBuf>,
+    /// What changes at the moment, if something does.
+    pub busy: Option<String>,
+    /// The modules.
+    pub modules: Vec<ModuleStatus>,
+    /// Drops that wait for another (R35).
+    pub pending: Vec<PendingStatus>,
+    /// The last upgrade that did not happen.
+    pub last_called_off: Option<String>,
+    /// Calls answered since the start.
+    pub calls: u64,
+}
+
+/// A module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ModuleStatus {
+    /// Its name.
+    pub module: String,
+    /// Its version.
+    pub version: String,
+    /// sha256 of its bytes.
+    pub digest: String,
+    /// `pool`, `single` or `keyed`.
+    pub kind: String,
+    /// `running`, `failed (state unreadable)`, `failed (state lost)`, …
+    pub condition: String,
+    /// The revision that brought this version.
+    pub since_revision: u64,
+    /// Calls that run now.
+    pub running: u64,
+    /// Calls that wait.
+    pub waiting: u64,
+    /// Instances alive.
+    pub instances: u64,
+    /// Bytes of linear memory of the idle instances.
+    pub memory_bytes: u64,
+    /// Of a keyed module: keys known.
+    pub keys: Option<u64>,
+    /// Of a keyed module: keys that could not be handed over.
+    pub failed_keys: Option<u64>,
+    /// Calls answered since the last save.
+    pub unsaved_calls: Option<u64>,
+    /// Milliseconds since the last save.
+    pub saved_ms_ago: Option<u64>,
+    /// Why a periodic save was skipped, if the last one was.
+    pub save_skipped: Option<String>,
+}
+
+/// A drop that waits for another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PendingStatus {
+    /// The module.
+    pub module: String,
+    /// The version that waits.
+    pub version: String,
+    /// Its file.
+    pub path: PathBuf,
+    /// What does not fit.
+    pub reasons: Vec<String>,
+    /// Milliseconds until it expires.
+    pub expires_ms: u64,
+}
+
+/// A version that this host knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VersionStatus {
+    /// The module.
+    pub module: String,
+    /// The version.
+    pub version: String,
+    /// sha256 of its bytes.
+    pub digest: String,
+    /// `current`, `draining`, `old` or `barred`.
+    pub status: String,
+    /// Calls that still run in it, where it drains.
+    pub running: u64,
+    /// Why its bytes are refused as a drop.
+    pub barred: Option<String>,
+}
+
+/// A saved state, for a look.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StateShown {
+    /// The module.
+    pub module: String,
+    /// The key, in a keyed module.
+    pub key: Option<String>,
+    /// The version that wrote it, as `name@version`; absent where there is no state.
+    pub version: Option<String>,
+    /// The digest of that version.
+    pub digest: Option<String>,
+    /// The revision in which it was written.
+    pub revision: Option<u64>,
+    /// Milliseconds since 1970.
+    pub time_ms: Option<u64>,
+    /// Media type.
+    pub format: Option<String>,
+    /// Bytes.
+    pub size: Option<u64>,
+    /// `live`, or why it was saved.
+    pub reason: Option<String>,
+    /// The content, where the format is CBOR or JSON and it is small enough.
+    pub content: Option<serde_json::Value>,
+    /// Of a keyed module, without a key: its keys (the first thousand).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+}
+
+/// What `stop` came to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StopReport {
+    /// Modules (or keys) whose state was saved.
+    pub saved: u64,
+    /// States that could not be saved: name and reason.
+    pub not_saved: BTreeMap<String, String>,
+    /// Calls that were still running when `drain_timeout` passed.
+    pub interrupted: u64,
+}
