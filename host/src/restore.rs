@@ -120,29 +120,33 @@ impl States {
 
     async fn read(&self, live: &Live, change: &Change, bytes: &[u8]) -> Result<Box<Instance>, InstanceError> {
         let mut instance = live.template.start(live.revision).await?;
-        instance.migrate(change, bytes).await?;
-        instance.health().await?;
+        let limits = &live.template.config.limits;
+        instance.migrate(change, bytes, limits.migrate_timeout).await?;
+        instance.health(limits.health_timeout).await?;
         Ok(instance)
     }
 
     /// The version that wrote a state reads it back in a throw-away instance and saves it for another.
     async fn rewrite(&self, live: &Live, saved: &SavedState, change: &Change) -> Result<Vec<u8>, InstanceError> {
         let mut writer = self.throw_away(&saved.tag.version, &live.template).await?.start(live.revision).await?;
-        writer.migrate(&Change::restore(&saved.tag.version.version), &saved.bytes).await?;
-        Ok(writer.save(change, live.template.config.limits.save_timeout).await?.bytes)
+        let limits = &live.template.config.limits;
+        writer.migrate(&Change::restore(&saved.tag.version.version), &saved.bytes, limits.migrate_timeout).await?;
+        Ok(writer.save(change, limits.save_timeout).await?.bytes)
     }
 
     /// The version for which a state was written reads it in a throw-away instance and saves it for the live one.
     async fn rewrite_as(&self, holder: &ModuleVersion, live: &Live, saved: &SavedState) -> Result<Vec<u8>, InstanceError> {
         let extra = saved.tag.written_for.as_ref().map_or(&serde_json::Value::Null, |written| &written.extra);
         let mut instance = self.throw_away(holder, &live.template).await?.start(live.revision).await?;
-        instance.migrate(&Change::between(&saved.tag.version.version, &holder.version, extra), &saved.bytes).await?;
+        let limits = &live.template.config.limits;
+        let change = Change::between(&saved.tag.version.version, &holder.version, extra);
+        instance.migrate(&change, &saved.bytes, limits.migrate_timeout).await?;
         let change = if holder.digest == live.template.version.id.digest {
             Change::restore(&holder.version)
         } else {
             Change::between(&holder.version, &live.template.version.id.version, &live.extra)
         };
-        Ok(instance.save(&change, live.template.config.limits.save_timeout).await?.bytes)
+        Ok(instance.save(&change, limits.save_timeout).await?.bytes)
     }
 
     /// R28: 1.0 → 1.1 → 1.2 where 1.2 cannot read 1.0, by every known version in between, in their order.
@@ -156,9 +160,10 @@ impl States {
         for step in between {
             let template = self.throw_away(&step, &live.template).await?;
             let mut instance = template.start(live.revision).await?;
-            instance.migrate(&Change::between(&from.version, &step.version, &live.extra), &bytes).await?;
+            let limits = &live.template.config.limits;
+            instance.migrate(&Change::between(&from.version, &step.version, &live.extra), &bytes, limits.migrate_timeout).await?;
             let next = Change::between(&step.version, &to.version, &live.extra);
-            bytes = instance.save(&next, live.template.config.limits.save_timeout).await?.bytes;
+            bytes = instance.save(&next, limits.save_timeout).await?.bytes;
             from = step;
         }
         self.read(live, &Change::between(&from.version, &to.version, &live.extra), &bytes).await
@@ -192,8 +197,8 @@ impl States {
         let limits = &live.template.config.limits;
         let saved = old.save(change, limits.save_timeout).await?;
         let mut new = live.template.start(live.revision).await?;
-        new.migrate(change, &saved.bytes).await?;
-        new.health().await?;
+        new.migrate(change, &saved.bytes, limits.migrate_timeout).await?;
+        new.health(limits.health_timeout).await?;
         // R28 asks for the true writer: these bytes were written by the old version, for this change.
         Ok((new, Moved { state: handed_over(old, live, key, saved.bytes), took: saved.took }))
     }

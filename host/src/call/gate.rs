@@ -83,6 +83,11 @@ impl Gate {
         self.changed.notify_one();
     }
 
+    /// Calls that run in the gated modules now.
+    pub(crate) fn active(&self) -> u64 {
+        self.active.load(Ordering::Acquire) as u64
+    }
+
     /// Returns when no call runs in the gated modules. They must all be closed by then.
     pub(crate) async fn quiet(&self) {
         while self.active.load(Ordering::Acquire) != 0 {

@@ -315,7 +315,7 @@ impl Lane {
     /// Takes the seat out of a closed, idle lane. `None` while a call runs.
     pub(crate) fn take_seat(&self) -> Option<Seat> {
         let mut state = self.lock();
-        if state.busy || !state.passing.is_empty() {
+        if state.busy || !state.passing.is_empty() || matches!(state.seat, Seat::Away) {
             return None;
         }
         Some(std::mem::replace(&mut state.seat, Seat::Away))
@@ -328,16 +328,22 @@ impl Lane {
         state.unsaved_calls = 0;
     }
 
-    /// Gives back what [`Lane::take_seat`] took: the upgrade did not happen.
-    pub(crate) fn return_seat(&self, seat: Seat) {
-        self.lock().seat = seat;
+    /// Gives back what [`Lane::take_seat`] took: the upgrade did not happen. What may start, starts.
+    pub(crate) fn return_seat(self: &Arc<Self>, seat: Seat) {
+        let runner = {
+            let mut state = self.lock();
+            state.seat = seat;
+            self.runner_if_idle(&mut state)
+        };
+        if let Some(runner) = runner {
+            self.services.guests.spawn(runner.run());
+        }
     }
 
     /// The instance died in an upgrade's hands: before anything else runs here, `on_trap` is followed.
-    pub(crate) fn recover_first(&self, error: CallError) {
-        let mut state = self.lock();
-        state.seat = Seat::Asleep;
-        state.queue.push_front(Work::Errand(Errand::Recover(error)));
+    pub(crate) fn recover_first(self: &Arc<Self>, error: CallError) {
+        self.lock().queue.push_front(Work::Errand(Errand::Recover(error)));
+        self.return_seat(Seat::Asleep);
     }
 
     /// Opens the gate; what waited starts, in order.

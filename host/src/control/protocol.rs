@@ -236,12 +236,15 @@ pub struct Failure {
     /// What validation refuses, one by one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refusals: Vec<Refusal>,
+    /// The content of a file is at fault: the same bytes will fail again (R36).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub content_at_fault: bool,
 }
 
 impl Failure {
     /// A failure with this code, exit code and message.
     pub fn new(code: impl Into<String>, exit: Exit, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), exit, phase: None, call: None, refusals: Vec::new() }
+        Self { code: code.into(), message: message.into(), exit, phase: None, call: None, refusals: Vec::new(), content_at_fault: false }
     }
 
     /// In this phase of an upgrade.
@@ -260,7 +263,7 @@ impl From<CallError> for Failure {
             (CallErrorCode::Internal, _) => Exit::Bug,
             _ => Exit::Failed,
         };
-        Self { code: error.code.to_string(), message: error.to_string(), exit, phase: None, call: Some(error), refusals: Vec::new() }
+        Self { code: error.code.to_string(), message: error.to_string(), exit, phase: None, call: Some(error), refusals: Vec::new(), content_at_fault: false }
     }
 }
 

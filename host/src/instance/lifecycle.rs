@@ -63,14 +63,14 @@ const SAVE_MEMORY_FACTOR: u64 = 2;
 
 impl Instance {
     /// Asks `health`, where the module has it.
-    pub(crate) async fn health(&mut self) -> Result<(), InstanceError> {
+    pub(crate) async fn health(&mut self, limit: Duration) -> Result<(), InstanceError> {
         let Some(index) = self.template.version.health else { return Ok(()) };
-        let limit = self.template.config.limits.health_timeout;
         let (said,): (Result<(), String>,) = self.lifecycle_call("health", index, (), limit).await?;
         said.map_err(|said| InstanceError::Said { phase: "health", said })
     }
 
-    /// Takes the whole state out as bytes. `limit` is `None` where only `stuck_timeout` may interrupt (R26).
+    /// Takes the whole state out as bytes. When `limit` passes the instance is lost: callers that must not lose it give
+    /// `stuck_timeout` and stop waiting earlier (R26).
     pub(crate) async fn save(&mut self, change: &Change, limit: Duration) -> Result<Saved, InstanceError> {
         let Some(lifecycle) = &self.template.version.lifecycle else { return Err(InstanceError::Stateless) };
         let index = lifecycle.save;
@@ -91,10 +91,9 @@ impl Instance {
     }
 
     /// Gives a state to a fresh instance.
-    pub(crate) async fn migrate(&mut self, change: &Change, state: &[u8]) -> Result<Duration, InstanceError> {
+    pub(crate) async fn migrate(&mut self, change: &Change, state: &[u8], limit: Duration) -> Result<Duration, InstanceError> {
         let Some(lifecycle) = &self.template.version.lifecycle else { return Err(InstanceError::Stateless) };
         let index = lifecycle.migrate;
-        let limit = self.template.config.limits.migrate_timeout;
         let began = Instant::now();
         let (said,): (Result<(), String>,) = self.lifecycle_call("migrate", index, (change.clone(), state), limit).await?;
         said.map_err(|said| InstanceError::Said { phase: "migrate", said })?;

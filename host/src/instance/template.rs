@@ -5,7 +5,7 @@ use super::{Instance, InstanceError};
 use crate::version::Version;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use wasmhot_appup::{Grants, Kind, Limits, ModuleSpec};
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
@@ -46,11 +46,20 @@ impl Template {
         Self { version, config, pre }
     }
 
-    /// Makes an instance and runs its start code, within `start_timeout`. `revision` is the one in which it is made (R20).
+    /// Makes an instance and runs its start code, within the module's `start_timeout`. `revision` is the one in which it is made
+    /// (R20).
+    ///
+    /// # Errors
+    /// As [`Template::start_within`].
+    pub(crate) async fn start(self: &Arc<Self>, revision: u64) -> Result<Box<Instance>, InstanceError> {
+        self.start_within(revision, self.config.limits.start_timeout).await
+    }
+
+    /// Makes an instance and runs its start code, within `limit`.
     ///
     /// # Errors
     /// The guest trapped, took too long, asked for more memory than it may have, or a grant cannot be given.
-    pub(crate) async fn start(self: &Arc<Self>, revision: u64) -> Result<Box<Instance>, InstanceError> {
+    pub(crate) async fn start_within(self: &Arc<Self>, revision: u64, limit: Duration) -> Result<Box<Instance>, InstanceError> {
         let id = NEXT_INSTANCE.fetch_add(1, Ordering::Relaxed);
         let limits = &self.config.limits;
         let guest = Guest::new(&self.version.id, id, self.config.grants(), limits.memory_max).map_err(InstanceError::Grant)?;
@@ -61,11 +70,11 @@ impl Template {
         store.epoch_deadline_async_yield_and_update(1);
         store.data_mut().effects_refused = Some("start");
         let started = Instant::now();
-        let made = tokio::time::timeout(limits.start_timeout, self.pre.instantiate_async(&mut store)).await;
+        let made = tokio::time::timeout(limit, self.pre.instantiate_async(&mut store)).await;
         let instance = match made {
             Ok(Ok(instance)) => instance,
             Ok(Err(error)) => return Err(InstanceError::trap("start", &error)),
-            Err(_) => return Err(InstanceError::Timeout { phase: "start", limit: limits.start_timeout }),
+            Err(_) => return Err(InstanceError::Timeout { phase: "start", limit }),
         };
         store.data_mut().effects_refused = None;
         Ok(Box::new(Instance::new(id, Arc::clone(self), revision, store, instance, started.elapsed())))

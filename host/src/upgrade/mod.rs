@@ -1,0 +1,214 @@
+//! One upgrade, one switch: check, prepare, rehearse, gate, save and migrate, commit, switch, drain, retire (section 5 of the design).
+//!
+//! Invariants:
+//! - Upgrades run one at a time, under [`Core::upgrading`].
+//! - Whatever fails before the switch leaves code, routing and state as they were (P3); everything that could fail is done before it.
+
+mod drain;
+pub(crate) mod plan;
+mod prepare;
+mod switch;
+mod transfer;
+
+use crate::call::gate::{Gate, Pressed};
+use crate::call::router::Router;
+use crate::call::routes::{Routes, Target};
+use crate::call::services::Services;
+use crate::control::protocol::{Exit, Failure, UpgradeReport};
+use crate::event::{EventKind, Events, Happening};
+use crate::instance::InstanceError;
+use crate::store::{Catalog, Objects};
+use crate::versions::Versions;
+use plan::{Asked, Plan};
+use prepare::Prepared;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use transfer::Transferred;
+use wasmhot_appup::{CheckOptions, Checked, Digest, LimitsSpec, ModuleName, Refusal, Transition};
+
+/// What upgrades work on: the host without its doors.
+pub(crate) struct Core {
+    pub(crate) router: Router,
+    pub(crate) services: Arc<Services>,
+    pub(crate) events: Arc<Events>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) objects: Arc<Objects>,
+    pub(crate) versions: Arc<Versions>,
+    /// Limits given on the command line: over everything that a release says.
+    pub(crate) flags: LimitsSpec,
+    /// Digest of the release.toml that the catalog came from.
+    pub(crate) release_file: Mutex<Option<Digest>>,
+    /// Held by the one upgrade that runs (R37).
+    pub(crate) upgrading: tokio::sync::Mutex<()>,
+    /// What it is, for those who find it busy.
+    pub(crate) busy: Mutex<Option<String>>,
+    pub(crate) last_called_off: Mutex<Option<String>>,
+}
+
+/// A step of an upgrade failed in a guest.
+fn failed(module: &ModuleName, phase: &str, exit: Exit, error: &InstanceError) -> Failure {
+    let code = match error {
+        InstanceError::Trap { .. } => "trapped",
+        InstanceError::Timeout { .. } => "timed-out",
+        InstanceError::Said { .. } => "said-no",
+        InstanceError::StateTooLarge { .. } => "state-too-large",
+        InstanceError::Grant(_) => "grant",
+        InstanceError::Stateless | InstanceError::Contract(_) => "contract",
+        InstanceError::Unreadable(_) => "state-unreadable",
+    };
+    let backtrace = match error {
+        InstanceError::Trap { backtrace: Some(backtrace), .. } => format!("\n{backtrace}"),
+        _ => String::new(),
+    };
+    let mut failure = Failure::new(code, exit, format!("{module}: {error}{backtrace}")).in_phase(phase);
+    failure.content_at_fault = error.is_fault_of_content();
+    failure
+}
+
+/// Validation refuses.
+pub(crate) fn refused(refusals: Vec<Refusal>) -> Failure {
+    let message = refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    let code = refusals.first().map_or("refused".to_string(), |refusal| refusal.code.to_string());
+    let mut failure = Failure::new(code, Exit::Refused, message).in_phase("check");
+    failure.refusals = refusals;
+    failure
+}
+
+impl Core {
+    /// Runs one upgrade. The caller holds `upgrading`.
+    pub(crate) async fn upgrade(self: &Arc<Self>, plan: Plan) -> Result<UpgradeReport, Failure> {
+        let what = describe(&plan);
+        *self.busy.lock().expect("no panic under this lock") = Some(what.clone());
+        let result = self.run(plan, &what).await;
+        *self.busy.lock().expect("no panic under this lock") = None;
+        if let Err(failure) = &result {
+            let phase = failure.phase.as_deref().unwrap_or("check");
+            let message = format!("{what}: called off in {phase}: {}", failure.message);
+            *self.last_called_off.lock().expect("no panic under this lock") = Some(message.clone());
+            let details = serde_json::json!({ "code": failure.code, "phase": phase, "exit": u8::from(failure.exit) });
+            self.events.publish(Happening::new(EventKind::CalledOff, message).details(details));
+        }
+        result
+    }
+
+    async fn run(self: &Arc<Self>, plan: Plan, what: &str) -> Result<UpgradeReport, Failure> {
+        let old = self.router.routes();
+        let revision = old.revision + 1;
+        self.events.publish(Happening::new(EventKind::UpgradeBegun, what).revision(revision));
+        let checked = self.check(&plan, &old)?;
+        let mut prepared = prepare::prepare(self, &plan, &old, revision).await?;
+        prepare::rehearse(self, &plan, &old, &mut prepared).await?;
+        let mut report = UpgradeReport {
+            release: format!("{} {}", plan.release, plan.release_version),
+            origin: origin(plan.asked),
+            warnings: checked.warnings.iter().map(ToString::to_string).collect(),
+            lossy: checked.lossy.clone(),
+            ..UpgradeReport::default()
+        };
+        if !plan.options.dry_run {
+            self.gated_part(&plan, &old, revision, checked, &mut prepared, &mut report).await?;
+            report.revision = Some(revision);
+        }
+        report.modules = prepared.into_iter().map(|item| item.report).collect();
+        if let Some(revision) = report.revision {
+            self.tell_switched(&report, revision);
+        }
+        Ok(report)
+    }
+
+    fn check(&self, plan: &Plan, old: &Routes) -> Result<Checked, Failure> {
+        let transition = Transition { old: old.graph(), new: plan.graph(), moves: plan.moves.clone() };
+        let options = CheckOptions { allow_lossy: plan.options.allow_lossy };
+        wasmhot_appup::check(&transition, &old.wiring, &options).map_err(refused)
+    }
+
+    /// From the closing of the gates to their opening. On a failure everything is as before.
+    async fn gated_part(
+        self: &Arc<Self>,
+        plan: &Plan,
+        old: &Arc<Routes>,
+        revision: u64,
+        checked: Checked,
+        prepared: &mut [Prepared],
+        report: &mut UpgradeReport,
+    ) -> Result<(), Failure> {
+        let gate = Gate::new(revision, checked.gated.clone(), next_interfaces(prepared));
+        let members: Vec<Target> = checked.gated.iter().filter_map(|name| Some(old.modules.get(name)?.target.clone())).collect();
+        switch::close_gates(&gate, &members);
+        report.on_old = gate.active();
+        if !members.is_empty() {
+            let gated: Vec<_> = checked.gated.iter().map(ToString::to_string).collect();
+            self.events.publish(Happening::new(EventKind::Gated, format!("new calls wait: {}", gated.join(", "))).revision(revision));
+        }
+        let outcome = self.hand_over(plan, old, revision, &gate, prepared).await;
+        let outcome = outcome.map(|transferred| {
+            let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared);
+            report.on_old += switch::switch(self, old, next, prepared);
+            transferred
+        });
+        switch::open_gates(&gate, &members);
+        let (waited, closed) = gate.figures();
+        report.waited = waited;
+        report.gate_us = if members.is_empty() { 0 } else { transfer::micros(closed) };
+        let transferred = outcome?;
+        switch::retire_old(self, old, revision, prepared, transferred.old);
+        Ok(())
+    }
+
+    /// Quiet, save, migrate, commit; called off when the calls that wait have waited long enough (R24).
+    async fn hand_over(&self, plan: &Plan, old: &Routes, revision: u64, gate: &Gate, prepared: &mut [Prepared]) -> Result<Transferred, Failure> {
+        let shortest = |of: fn(&Prepared) -> Duration| prepared.iter().map(of).min().unwrap_or(Duration::from_secs(5));
+        let quiesce_timeout = shortest(|item| item.limits.quiesce_timeout);
+        let max_pause = shortest(|item| item.limits.max_pause);
+        let work = async {
+            let taken = tokio::time::timeout(quiesce_timeout, transfer::take_old(gate, old, prepared)).await.map_err(|_| {
+                let message = format!("{} calls still ran when quiesce_timeout ({quiesce_timeout:?}) passed", gate.active());
+                Failure::new("not-quiet", Exit::CalledOff, message).in_phase("quiesce")
+            })?;
+            let mut transferred = transfer::transfer(self, plan, prepared, taken).await?;
+            switch::commit(self, plan, revision, &mut transferred).await?;
+            Ok(transferred)
+        };
+        tokio::select! {
+            biased;
+            done = work => done,
+            pressed = gate.pressed(max_pause) => {
+                let (waited, closed) = gate.figures();
+                let why = match pressed {
+                    Pressed::Crowded => "a gated module's queue was at 90 % of gate_queue_max".to_string(),
+                    Pressed::Waited(limit) => format!("a call had waited for max_pause ({limit:?})"),
+                };
+                let message = format!("{why}: {waited} calls waited, the gate was closed for {closed:.1?}");
+                Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"))
+            }
+        }
+    }
+
+    fn tell_switched(&self, report: &UpgradeReport, revision: u64) {
+        let moves: Vec<String> = report.modules.iter().map(|module| {
+            format!("{} {} -> {}", module.module, module.from.as_deref().unwrap_or("(none)"), module.to.as_deref().unwrap_or("(gone)"))
+        }).collect();
+        let message = format!("revision {revision} ({}): {}", report.origin, moves.join(", "));
+        let details = serde_json::to_value(report).unwrap_or_default();
+        self.events.publish(Happening::new(EventKind::Switched, message).revision(revision).details(details));
+    }
+}
+
+fn origin(asked: Asked) -> String {
+    serde_json::to_value(asked).ok().and_then(|word| word.as_str().map(str::to_string)).unwrap_or_default()
+}
+
+fn describe(plan: &Plan) -> String {
+    let moves: Vec<String> = plan.moves.iter().map(|step| match plan.desired.get(&step.module) {
+        Some(desired) => format!("{} {}", step.action, desired.version.id),
+        None => format!("{} {}", step.action, step.module),
+    }).collect();
+    let what: &dyn Display = if moves.is_empty() { &"nothing" } else { &moves.join(", ") };
+    format!("{}: {what}", origin(plan.asked))
+}
+
+fn next_interfaces(prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<wasmhot_appup::ModuleInterface>> {
+    prepared.iter().filter_map(|item| Some((item.step.module.clone(), Arc::clone(&item.template.as_ref()?.version.interface)))).collect()
+}

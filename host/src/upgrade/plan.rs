@@ -1,0 +1,151 @@
+//! What one upgrade is to do, and what is written down of it.
+
+use crate::control::protocol::StateSource;
+use crate::instance::ModuleConfig;
+use crate::store::SavedState;
+use crate::version::Version;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wasmhot_appup::{
+    Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, StatePolicy, Version as Semver,
+};
+
+/// Who asked for an upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Asked {
+    /// The host starts with a release or a directory.
+    Start,
+    /// A file was dropped.
+    Drop,
+    /// `wasmhot apply`.
+    Apply,
+    /// `wasmhot undo`.
+    Undo,
+    /// `wasmhot remove`.
+    Remove,
+    /// More keys failed than `max_failed_keys` allows.
+    FailedKeys,
+}
+
+/// A module as it shall be.
+#[derive(Clone, Debug)]
+pub(crate) struct Desired {
+    pub(crate) version: Arc<Version>,
+    pub(crate) config: ModuleConfig,
+}
+
+/// One upgrade.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) asked: Asked,
+    pub(crate) release: String,
+    pub(crate) release_version: Semver,
+    /// Limits for all modules of the release.
+    pub(crate) release_limits: LimitsSpec,
+    /// All modules afterwards.
+    pub(crate) desired: BTreeMap<ModuleName, Desired>,
+    pub(crate) moves: Vec<Move>,
+    /// How to go back, if the relup says so.
+    pub(crate) down: Vec<Instruction>,
+    /// The revision that `undo` goes to from the new one.
+    pub(crate) undo_to: Option<u64>,
+    /// Digest of the release.toml that this comes from, if it comes from one.
+    pub(crate) release_file: Option<Digest>,
+    pub(crate) options: Options,
+}
+
+/// What the caller wants of it.
+#[derive(Debug, Default)]
+pub(crate) struct Options {
+    pub(crate) dry_run: bool,
+    pub(crate) allow_lossy: bool,
+    pub(crate) state: StateSource,
+    /// The state of `--state FILE`, read.
+    pub(crate) state_file: Option<SavedState>,
+    pub(crate) limits: LimitsSpec,
+}
+
+/// Where a module's state comes from (R27): the instruction's word goes before the caller's.
+pub(crate) enum From<'a> {
+    Live,
+    LastSaved,
+    Empty,
+    File(&'a SavedState),
+}
+
+impl Plan {
+    pub(crate) fn graph(&self) -> Graph {
+        Graph::new(self.desired.values().map(|desired| Node {
+            version: desired.version.id.clone(),
+            kind: desired.config.kind,
+            interface: Arc::clone(&desired.version.interface),
+            links: desired.config.spec.links.clone(),
+        }))
+    }
+
+    /// The limits of a module during this upgrade.
+    pub(crate) fn limits(&self, of: &Limits) -> Limits {
+        let mut limits = of.clone();
+        self.options.limits.apply_to(&mut limits);
+        limits
+    }
+
+    pub(crate) fn state_of(&self, step: &Move) -> From<'_> {
+        match (step.state, &self.options.state, &self.options.state_file) {
+            (Some(StatePolicy::Live), ..) => From::Live,
+            (Some(StatePolicy::LastSaved), ..) => From::LastSaved,
+            (Some(StatePolicy::Empty | StatePolicy::Discard), ..) => From::Empty,
+            (None, StateSource::Live, _) => From::Live,
+            (None, StateSource::LastSaved, _) => From::LastSaved,
+            (None, StateSource::Empty, _) => From::Empty,
+            (None, StateSource::File(_), Some(saved)) if saved.tag.module == step.module => From::File(saved),
+            (None, StateSource::File(_), _) => From::Live,
+        }
+    }
+}
+
+/// A revision, as the catalog keeps it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RevisionRecord {
+    pub(crate) revision: u64,
+    pub(crate) release: String,
+    pub(crate) version: Semver,
+    pub(crate) asked: Asked,
+    /// When, in milliseconds since 1970: a label.
+    pub(crate) time_ms: u64,
+    pub(crate) limits: LimitsSpec,
+    pub(crate) modules: Vec<ModuleRecord>,
+    pub(crate) down: Vec<Instruction>,
+    pub(crate) undo_to: Option<u64>,
+}
+
+/// A module of a revision.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ModuleRecord {
+    pub(crate) id: ModuleVersion,
+    pub(crate) kind: Kind,
+    pub(crate) spec: ModuleSpec,
+}
+
+impl RevisionRecord {
+    pub(crate) fn of(plan: &Plan, revision: u64) -> Self {
+        let modules = plan.desired.values().map(|desired| ModuleRecord {
+            id: desired.version.id.clone(),
+            kind: desired.config.kind,
+            spec: desired.config.spec.clone(),
+        });
+        Self {
+            revision,
+            release: plan.release.clone(),
+            version: plan.release_version.clone(),
+            asked: plan.asked,
+            time_ms: crate::event::now_ms(),
+            limits: plan.release_limits.clone(),
+            modules: modules.collect(),
+            down: plan.down.clone(),
+            undo_to: plan.undo_to,
+        }
+    }
+}

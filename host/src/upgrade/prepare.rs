@@ -1,0 +1,139 @@
+//! Before any gate closes: new versions are made to start beside the old ones, and migrations are rehearsed. Nothing waits yet, and
+//! whatever fails here leaves no trace.
+
+use super::plan::{From, Plan};
+use super::{Core, failed};
+use crate::call::lane::{Errand, Lane, Live};
+use crate::call::routes::{Routes, Target};
+use crate::control::protocol::{Exit, Failure, ModuleReport};
+use crate::instance::{Instance, InstanceError, Template};
+use crate::store::SaveReason;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use wasmhot_appup::{Action, Kind, Limits, Move};
+
+/// A saved state is good for a rehearsal if it is younger than this.
+const REHEARSAL_AGE_MAX: Duration = Duration::from_secs(60);
+/// Keys that are rehearsed before a switch (R33).
+const KEYS_REHEARSED: usize = 1000;
+
+/// A module that moves, with everything that could be done ahead.
+pub(super) struct Prepared {
+    pub(super) step: Move,
+    /// None for a module that goes.
+    pub(super) template: Option<Arc<Template>>,
+    /// An instance that has started and is healthy. The transfer takes it.
+    pub(super) instance: Option<Box<Instance>>,
+    /// What a stateful module will run.
+    pub(super) live: Option<Arc<Live>>,
+    /// The limits for the time of the upgrade.
+    pub(super) limits: Limits,
+    pub(super) report: ModuleReport,
+}
+
+impl Prepared {
+    pub(super) fn kind(&self) -> Option<Kind> {
+        self.template.as_ref().map(|template| template.config.kind)
+    }
+
+    /// True for a module whose one instance hands its state to the next.
+    pub(super) fn hands_over(&self) -> bool {
+        self.kind() == Some(Kind::Single) && matches!(self.step.action, Action::Update | Action::Add)
+    }
+}
+
+/// Compiles nothing (that is done), but links, instantiates, starts and asks `health`.
+pub(super) async fn prepare(core: &Core, plan: &Plan, old: &Routes, revision: u64) -> Result<Vec<Prepared>, Failure> {
+    let mut prepared = Vec::new();
+    for step in &plan.moves {
+        prepared.push(prepare_one(core, plan, old, revision, step).await?);
+    }
+    Ok(prepared)
+}
+
+async fn prepare_one(core: &Core, plan: &Plan, old: &Routes, revision: u64, step: &Move) -> Result<Prepared, Failure> {
+    let before = old.modules.get(&step.module);
+    let mut report = ModuleReport {
+        module: step.module.to_string(),
+        action: step.action.to_string(),
+        from: before.map(|route| route.template.version.id.version.to_string()),
+        ..ModuleReport::default()
+    };
+    let Some(desired) = plan.desired.get(&step.module).filter(|_| step.action != Action::Delete) else {
+        let limits = before.map(|route| plan.limits(&route.template.config.limits)).unwrap_or_default();
+        return Ok(Prepared { step: step.clone(), template: None, instance: None, live: None, limits, report });
+    };
+    report.to = Some(desired.version.id.version.to_string());
+    let limits = plan.limits(&desired.config.limits);
+    let template = core
+        .versions
+        .template(Arc::clone(&desired.version), desired.config.clone())
+        .map_err(|error| Failure::new("link-failed", Exit::Refused, error).in_phase("prepare"))?;
+    let template = Arc::new(template);
+    let instance = started(&template, revision, &limits).await.map_err(|error| failed(&step.module, "prepare", Exit::Failed, &error))?;
+    let live = template.config.kind.keeps_state().then(|| {
+        Arc::new(Live { template: Arc::clone(&template), revision, extra: step.extra.clone() })
+    });
+    Ok(Prepared { step: step.clone(), template: Some(template), instance: Some(instance), live, limits, report })
+}
+
+async fn started(template: &Arc<Template>, revision: u64, limits: &Limits) -> Result<Box<Instance>, InstanceError> {
+    let mut instance = template.start_within(revision, limits.start_timeout).await?;
+    instance.health(limits.health_timeout).await?;
+    Ok(instance)
+}
+
+/// The real migration of a copy of the state, in throw-away instances. Says in each report what it came to, or why it was left out.
+pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &mut [Prepared]) -> Result<(), Failure> {
+    for item in prepared {
+        let Some(live) = item.live.clone().filter(|_| item.step.action == Action::Update && item.step.state_from.is_empty()) else { continue };
+        if !matches!(plan.state_of(&item.step), From::Live) {
+            continue;
+        }
+        let Some(route) = old.modules.get(&item.step.module) else { continue };
+        let said = match &route.target {
+            Target::Single(lane) => rehearse_lane(core, lane, &live).await,
+            Target::Keyed(keyed) => {
+                let mut lanes = keyed.lanes();
+                lanes.truncate(KEYS_REHEARSED);
+                rehearse_keys(core, &lanes, &live).await
+            }
+            Target::Pool(_) => continue,
+        };
+        item.report.rehearsal = Some(said.map_err(|error| failed(&item.step.module, "rehearse", Exit::Failed, &error))?);
+    }
+    Ok(())
+}
+
+async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live) -> Result<String, InstanceError> {
+    let saved = core.services.states.newest(&lane.module, lane.key.as_deref()).await;
+    let Ok(Some(saved)) = saved else { return Ok("not rehearsed: no state was saved yet".to_string()) };
+    let age = Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
+    if age > REHEARSAL_AGE_MAX {
+        return Ok(format!("not rehearsed: the last saved state is {} s old; `wasmhot state export {}` saves one", age.as_secs(), lane.module));
+    }
+    let began = std::time::Instant::now();
+    core.services.states.rehearse(live, &saved).await?;
+    Ok(format!("passed in {:.1?} on the state of {:.1?} ago ({} bytes)", began.elapsed(), age, saved.tag.size))
+}
+
+/// R33: a sample of the keys that live is saved and migrated, and must pass.
+async fn rehearse_keys(core: &Core, lanes: &[Arc<Lane>], live: &Live) -> Result<String, InstanceError> {
+    let began = std::time::Instant::now();
+    let mut passed = 0_u64;
+    for lane in lanes {
+        if !lane.figures().is_live {
+            continue;
+        }
+        let (reply, answer) = oneshot::channel();
+        lane.send(Errand::Save { reason: SaveReason::Periodic, reply });
+        // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.
+        let Ok(Ok(Ok(saved))) = tokio::time::timeout(live.template.config.limits.save_timeout, answer).await else { continue };
+        if saved.tag.version.digest != live.template.version.id.digest {
+            core.services.states.rehearse(live, &saved).await?;
+            passed += 1;
+        }
+    }
+    Ok(format!("passed for {passed} of {} live keys in {:.1?}", lanes.len(), began.elapsed()))
+}

@@ -1,0 +1,160 @@
+//! The switch: committed to disk first, then one pointer store; then the gates open.
+//!
+//! Invariants: until the commit has returned nothing has changed (P3); after the pointer store nothing can fail.
+
+use super::plan::{Plan, RevisionRecord};
+use super::prepare::Prepared;
+use super::transfer::{OldInstance, Transferred};
+use super::{Core, drain};
+use crate::call::gate::Gate;
+use crate::call::keyed::Keyed;
+use crate::call::lane::{Lane, Seat};
+use crate::call::pool::Pool;
+use crate::call::routes::{Route, Routes, Target};
+use crate::control::protocol::{Exit, Failure};
+use crate::error::{CallError, CallErrorCode};
+use crate::event::{EventKind, Happening};
+use crate::store::{Commit, Meta};
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wasmhot_appup::{Action, Kind, ModuleName, Wiring};
+
+/// Makes the new revision durable, with the states that were handed over (R28).
+pub(super) async fn commit(core: &Core, plan: &Plan, revision: u64, transferred: &mut Transferred) -> Result<(), Failure> {
+    let record = RevisionRecord::of(plan, revision);
+    let states = std::mem::take(&mut transferred.states);
+    let delete_states: Vec<_> = plan.moves.iter().filter(|step| step.purge).map(|step| step.module.clone()).collect();
+    let release_file = plan.release_file.or(*core.release_file.lock().expect("no panic under this lock"));
+    let catalog = Arc::clone(&core.catalog);
+    let written = tokio::task::spawn_blocking(move || {
+        let meta = Meta { current: Some(revision), permanent: Some(revision), release_file };
+        catalog.commit(&Commit { revision, record: &record, meta, states, delete_states })
+    });
+    match written.await {
+        Ok(Ok(())) => {
+            *core.release_file.lock().expect("no panic under this lock") = release_file;
+            Ok(())
+        }
+        Ok(Err(error)) => Err(Failure::new(error.code(), Exit::CalledOff, format!("the switch could not be written: {error}")).in_phase("commit")),
+        Err(error) => Err(Failure::new("internal", Exit::Bug, error.to_string()).in_phase("commit")),
+    }
+}
+
+/// The table of the new revision: what does not move stays as it is.
+pub(super) fn next_routes(core: &Core, plan: &Plan, old: &Routes, revision: u64, wiring: Wiring, prepared: &mut [Prepared]) -> Arc<Routes> {
+    let mut modules: BTreeMap<ModuleName, Route> = old.modules.clone();
+    for item in prepared {
+        let name = &item.step.module;
+        let Some(template) = item.template.clone() else {
+            modules.remove(name);
+            continue;
+        };
+        let before = old.modules.get(name).map(|route| &route.target);
+        let services = Arc::clone(&core.services);
+        let target = match (template.config.kind, before, &item.live) {
+            (Kind::Single, Some(Target::Single(lane)), _) => Target::Single(Arc::clone(lane)),
+            (Kind::Single, _, Some(live)) => {
+                let live = Arc::new(ArcSwap::new(Arc::clone(live)));
+                let seat = item.instance.take().map_or(Seat::Asleep, Seat::Here);
+                Target::Single(Lane::new(name.clone(), None, live, services, seat, None))
+            }
+            (Kind::Keyed, Some(Target::Keyed(keyed)), _) => Target::Keyed(Arc::clone(keyed)),
+            (Kind::Keyed, _, Some(live)) => Target::Keyed(Keyed::new(name.clone(), Arc::clone(live), services)),
+            (Kind::Pool | Kind::Single | Kind::Keyed, ..) => {
+                Target::Pool(Pool::new(Arc::clone(&template), revision, services, item.instance.take()))
+            }
+        };
+        modules.insert(name.clone(), Route { template, live: item.live.clone(), target });
+    }
+    Routes::new(revision, plan.release.clone(), plan.release_version.clone(), modules, wiring)
+}
+
+/// Puts the new instances into their seats and stores the pointer. The gates are still closed.
+pub(super) fn switch(core: &Core, old: &Routes, next: Arc<Routes>, prepared: &mut [Prepared]) -> u64 {
+    for item in prepared.iter_mut() {
+        let Some(Target::Single(lane)) = next.modules.get(&item.step.module).map(|route| &route.target) else { continue };
+        if let (Some(live), Some(instance)) = (&item.live, item.instance.take()) {
+            lane.live.store(Arc::clone(live));
+            lane.set_seat(Seat::Here(instance));
+        }
+    }
+    let on_old = running_without_gate(old, prepared);
+    core.router.switch(next);
+    for item in prepared.iter() {
+        if let (Some(Target::Keyed(keyed)), Some(live)) = (old.modules.get(&item.step.module).map(|route| &route.target), &item.live) {
+            core.services.reset_failed_keys(&item.step.module);
+            keyed.live.store(Arc::clone(live));
+        }
+    }
+    on_old
+}
+
+/// Calls that run on versions that are replaced without a gate, and will end there.
+fn running_without_gate(old: &Routes, prepared: &[Prepared]) -> u64 {
+    let of = |item: &Prepared| match old.modules.get(&item.step.module).map(|route| &route.target) {
+        Some(Target::Pool(pool)) => pool.running(),
+        Some(Target::Keyed(keyed)) => keyed.lanes().iter().filter(|lane| lane.figures().busy).count(),
+        Some(Target::Single(_)) | None => 0,
+    };
+    prepared.iter().map(of).sum::<usize>() as u64
+}
+
+/// Closes the gate on every module of its set.
+pub(super) fn close_gates(gate: &Arc<Gate>, members: &[Target]) {
+    for member in members {
+        match member {
+            Target::Pool(pool) => pool.close(gate),
+            Target::Single(lane) => lane.close(gate),
+            Target::Keyed(keyed) => keyed.close(gate),
+        }
+    }
+}
+
+/// Opens it again, after the switch or when the upgrade is called off.
+pub(super) fn open_gates(gate: &Gate, members: &[Target]) {
+    for member in members {
+        match member {
+            Target::Pool(pool) => pool.open(),
+            Target::Single(lane) => lane.open(),
+            Target::Keyed(keyed) => keyed.open(),
+        }
+    }
+    gate.open();
+}
+
+/// After the gates are open: old pools drain, old instances are freed, keys are handed over in the background.
+pub(super) fn retire_old(core: &Arc<Core>, old: &Routes, revision: u64, prepared: &[Prepared], instances: BTreeMap<ModuleName, OldInstance>) {
+    for (name, old) in instances {
+        let Some(Seat::Here(instance)) = old.retire() else { continue };
+        let id = instance.template.version.id.clone();
+        let made_in = instance.revision;
+        // Freeing a large memory takes milliseconds.
+        tokio::task::spawn_blocking(move || drop(instance));
+        let message = format!("{id} is retired: its instance is freed");
+        core.events.publish(Happening::new(EventKind::Retired, message).version(&id).revision(made_in).details(serde_json::json!({ "module": name })));
+    }
+    for item in prepared {
+        let name = &item.step.module;
+        let gone = item.step.action == Action::Delete;
+        match old.modules.get(name).map(|route| &route.target) {
+            Some(Target::Pool(pool)) => {
+                pool.replaced();
+                drain::drain(core, Arc::clone(pool), item.limits.drain_timeout);
+            }
+            Some(Target::Keyed(keyed)) if gone => {
+                let removed = removed(name);
+                for lane in keyed.remove() {
+                    lane.fail(&removed);
+                }
+            }
+            Some(Target::Keyed(keyed)) => drain::sweep(core, Arc::clone(keyed), revision),
+            Some(Target::Single(lane)) if gone => lane.fail(&removed(name)),
+            Some(Target::Single(_)) | None => {}
+        }
+    }
+}
+
+fn removed(name: &ModuleName) -> CallError {
+    CallError::not_executed(CallErrorCode::Stopping, format!("the module {name} was removed")).in_module(name)
+}

@@ -1,0 +1,264 @@
+//! Behind the gate: `save` in the old instance, `migrate` and `health` in the new one.
+//!
+//! Invariants:
+//! - An instance taken out of its lane is in an [`OldInstance`] until the switch: however the upgrade ends, it goes back, or, if it
+//!   died, `on_trap` is followed (P3, R26).
+//! - `save` is owned by a task of its own: the upgrade stops waiting at `save_timeout`, the guest is interrupted at `stuck_timeout`.
+
+use super::plan::{From, Plan};
+use super::prepare::Prepared;
+use super::{Core, failed};
+use crate::call::gate::Gate;
+use crate::call::lane::{Lane, Seat};
+use crate::call::routes::{Routes, Target};
+use crate::control::protocol::{Exit, Failure};
+use crate::error::{CallError, CallErrorCode};
+use crate::instance::{Change, Instance, InstanceError};
+use crate::restore::{handed_over, tagged};
+use crate::store::{SaveReason, SavedState};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use wasmhot_appup::{Action, Kind, ModuleName};
+
+/// An old instance in the upgrade's hands. Dropped before [`OldInstance::retire`], it goes back to its lane.
+pub(super) struct OldInstance {
+    lane: Arc<Lane>,
+    seat: Option<Seat>,
+}
+
+impl OldInstance {
+    fn instance(&mut self) -> Option<&mut Box<Instance>> {
+        match &mut self.seat {
+            Some(Seat::Here(instance)) => Some(instance),
+            _ => None,
+        }
+    }
+
+    /// The switch has happened: it is not needed any more. Freed by the caller, when nobody waits for it.
+    pub(super) fn retire(mut self) -> Option<Seat> {
+        self.seat.take()
+    }
+}
+
+impl Drop for OldInstance {
+    fn drop(&mut self) {
+        match self.seat.take() {
+            Some(Seat::Here(instance)) if !instance.is_usable() => {
+                let id = &instance.template.version.id;
+                let error = CallError::unknown(CallErrorCode::Trapped, "the instance was lost in `save`").in_version(id);
+                self.lane.recover_first(error);
+            }
+            Some(seat) => self.lane.return_seat(seat),
+            None => {}
+        }
+    }
+}
+
+/// What the transfer came to.
+#[derive(Default)]
+pub(super) struct Transferred {
+    /// The instances of the modules as they were, for the way back and for retiring.
+    pub(super) old: BTreeMap<ModuleName, OldInstance>,
+    /// States to be committed with the switch.
+    pub(super) states: Vec<SavedState>,
+}
+
+/// Waits until all gated modules are quiet at once, and takes the instances of those that give state or go.
+pub(super) async fn take_old(gate: &Gate, old: &Routes, prepared: &[Prepared]) -> BTreeMap<ModuleName, OldInstance> {
+    let lanes = lanes_to_take(old, prepared);
+    loop {
+        gate.quiet().await;
+        let mut taken = BTreeMap::new();
+        for (name, lane) in &lanes {
+            let Some(seat) = lane.take_seat() else { break };
+            taken.insert(name.clone(), OldInstance { lane: Arc::clone(lane), seat: Some(seat) });
+        }
+        if taken.len() == lanes.len() {
+            return taken;
+        }
+        // A call that passes the gate has begun in between, or a save that an earlier upgrade gave up still runs.
+        drop(taken);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn lanes_to_take(old: &Routes, prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<Lane>> {
+    let moving = prepared.iter().map(|item| &item.step.module);
+    let feeding = prepared.iter().flat_map(|item| &item.step.state_from);
+    moving
+        .chain(feeding)
+        .filter_map(|name| match &old.modules.get(name)?.target {
+            Target::Single(lane) => Some((name.clone(), Arc::clone(lane))),
+            Target::Pool(_) | Target::Keyed(_) => None,
+        })
+        .collect()
+}
+
+/// Moves every state. New instances end up in `prepared`, ready to serve.
+pub(super) async fn transfer(
+    core: &Core,
+    plan: &Plan,
+    prepared: &mut [Prepared],
+    old: BTreeMap<ModuleName, OldInstance>,
+) -> Result<Transferred, Failure> {
+    let mut done = Transferred { old, states: Vec::new() };
+    for item in prepared {
+        let name = item.step.module.clone();
+        if item.step.action == Action::Delete || item.kind() == Some(Kind::Pool) {
+            keep_last_state(item, &mut done).await?;
+        } else if item.hands_over() {
+            let moved = if item.step.state_from.is_empty() {
+                move_own_state(core, plan, item, &mut done).await
+            } else {
+                take_from_others(item, &mut done).await
+            };
+            moved.map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
+        }
+    }
+    Ok(done)
+}
+
+/// A module that goes keeps its last state, for the day when the name comes back.
+async fn keep_last_state(item: &mut Prepared, done: &mut Transferred) -> Result<(), Failure> {
+    let name = item.step.module.clone();
+    if item.step.purge || !done.old.get_mut(&name).is_some_and(|old| old.instance().is_some()) {
+        return Ok(());
+    }
+    let change = match done.old.get_mut(&name).and_then(OldInstance::instance) {
+        Some(instance) => Change::restore(&instance.template.version.id.version),
+        None => return Ok(()),
+    };
+    let (state, took) = save_old(item, done, &name, &change, |instance, bytes| tagged(instance, None, SaveReason::Removed, bytes))
+        .await
+        .map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
+    item.report.state_bytes = Some(state.tag.size);
+    item.report.save_us = Some(micros(took));
+    done.states.push(state);
+    Ok(())
+}
+
+type Step<T> = Result<T, (&'static str, InstanceError)>;
+
+async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+    let Some(live) = item.live.clone() else { return Ok(()) };
+    let name = item.step.module.clone();
+    let states = &core.services.states;
+    match plan.state_of(&item.step) {
+        From::Empty => Ok(()),
+        From::File(saved) => {
+            item.instance = Some(states.revive(&live, saved).await.map_err(|error| ("migrate", error))?);
+            item.report.state_bytes = Some(saved.tag.size);
+            keep_new(item, done).await
+        }
+        From::Live if item.step.action == Action::Update => {
+            let instance = done.old.get_mut(&name).and_then(OldInstance::instance);
+            let Some(instance) = instance else {
+                let said = "there is no live state; say `--state last-saved`, `--state empty` or `--state FILE`".to_string();
+                return Err(("save", InstanceError::Unreadable(said)));
+            };
+            let change = Change::between(&instance.template.version.id.version, &live.template.version.id.version, &item.step.extra);
+            let (state, took) = save_old(item, done, &name, &change, |instance, bytes| handed_over(instance, &live, None, bytes)).await?;
+            item.report.save_us = Some(micros(took));
+            receive(item, &change, &state).await.inspect_err(|_| {
+                // P3: the bytes are at least as new as any that were saved before.
+                states.put_soon(state.clone());
+            })?;
+            done.states.push(state);
+            Ok(())
+        }
+        // A module that comes (back) takes up what was kept of it, if it can read it.
+        From::Live | From::LastSaved => {
+            let saved = states.newest(&name, None).await.map_err(|error| ("migrate", InstanceError::Unreadable(error.to_string())))?;
+            let Some(saved) = saved else { return Ok(()) };
+            item.instance = Some(states.revive(&live, &saved).await.map_err(|error| ("migrate", error))?);
+            item.report.state_bytes = Some(saved.tag.size);
+            keep_new(item, done).await
+        }
+    }
+}
+
+/// R31: `migrate` runs once per predecessor, with `from = "shop@1.4.0"`.
+async fn take_from_others(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+    for name in item.step.state_from.clone() {
+        let Some(instance) = done.old.get_mut(&name).and_then(OldInstance::instance) else {
+            return Err(("save", InstanceError::Unreadable(format!("{name} has no live state to give"))));
+        };
+        let id = instance.template.version.id.clone();
+        let Some(live) = &item.live else { return Ok(()) };
+        let mut change = Change::between(&id.version, &id.version, &item.step.extra);
+        change.from = format!("{}@{}", id.name, id.version);
+        change.to = live.template.version.id.version.to_string();
+        let (state, took) = save_old(item, done, &name, &change, |instance, bytes| tagged(instance, None, SaveReason::HandedOver, bytes)).await?;
+        item.report.save_us = Some(item.report.save_us.unwrap_or(0) + micros(took));
+        receive(item, &change, &state).await?;
+    }
+    keep_new(item, done).await
+}
+
+/// `migrate` and `health` in the new instance.
+async fn receive(item: &mut Prepared, change: &Change, state: &SavedState) -> Step<()> {
+    let limits = item.limits.clone();
+    let Some(new) = item.instance.as_mut() else { return Ok(()) };
+    let took = new.migrate(change, &state.bytes, limits.migrate_timeout).await.map_err(|error| ("migrate", error))?;
+    new.health(limits.health_timeout).await.map_err(|error| ("health", error))?;
+    item.report.state_bytes = Some(item.report.state_bytes.unwrap_or(0) + state.tag.size);
+    item.report.migrate_us = Some(item.report.migrate_us.unwrap_or(0) + micros(took));
+    Ok(())
+}
+
+/// The new instance's own first saved state, where what it was made from was not written for it.
+async fn keep_new(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+    let limit = item.limits.save_timeout;
+    let Some(new) = item.instance.as_mut() else { return Ok(()) };
+    let change = Change::restore(&new.template.version.id.version);
+    let saved = new.save(&change, limit).await.map_err(|error| ("save", error))?;
+    done.states.push(tagged(new, None, SaveReason::HandedOver, saved.bytes));
+    Ok(())
+}
+
+/// `save` in an old instance, by a task of its own (R26). On success the instance is back in `done`.
+async fn save_old(
+    item: &Prepared,
+    done: &mut Transferred,
+    name: &ModuleName,
+    change: &Change,
+    tag: impl FnOnce(&Instance, Vec<u8>) -> SavedState,
+) -> Step<(SavedState, Duration)> {
+    let Some(mut old) = done.old.remove(name) else {
+        return Err(("save", InstanceError::Unreadable(format!("{name} has no live state"))));
+    };
+    let (limit, stuck) = (item.limits.save_timeout, item.limits.stuck_timeout);
+    let (reply, answer) = oneshot::channel();
+    let change = change.clone();
+    let guests = old.lane.services.guests.clone();
+    guests.spawn(async move {
+        let saved = match old.instance() {
+            Some(instance) => instance.save(&change, stuck).await,
+            None => Err(InstanceError::Unreadable("no live state".to_string())),
+        };
+        // Nobody waits any more, or will not look: either way `old` goes back to its lane when it is dropped.
+        let _ = reply.send((old, saved));
+    });
+    let Ok(Ok((mut old, saved))) = tokio::time::timeout(limit, answer).await else {
+        return Err(("save", InstanceError::Timeout { phase: "save", limit }));
+    };
+    let saved = match saved {
+        Ok(saved) => saved,
+        Err(error) => {
+            done.old.insert(name.clone(), old);
+            return Err(("save", error));
+        }
+    };
+    let state = match old.instance() {
+        Some(instance) => tag(instance, saved.bytes),
+        None => return Err(("save", InstanceError::Unreadable("no live state".to_string()))),
+    };
+    done.old.insert(name.clone(), old);
+    Ok((state, saved.took))
+}
+
+pub(super) fn micros(took: Duration) -> u64 {
+    u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
+}
