@@ -16,7 +16,11 @@
 mod call;
 mod check;
 mod convert;
+mod lift;
+mod lower;
+mod store;
 pub mod types;
+#[cfg(test)]
 mod val;
 
 pub use call::{Function, ImportFuture, PreparedFunction, define_import};
