@@ -1,11 +1,13 @@
 //! The door: calls into an instance and out of it, with values whose types are known at run time only.
 
-use super::{Value, check_args, types, val};
+use super::lower::{Answer, Args, ImportAnswer, ImportArgs, MAX_FLAT};
+use super::{Value, check_args, types};
+use std::fmt;
 use std::sync::Arc;
-use wasmhot_appup::interface::{FunctionName, FunctionType};
-use wasmtime::component::types::{ComponentFunc, ComponentItem};
-use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, LinkerInstance, Val};
-use wasmtime::{AsContextMut, StoreContextMut};
+use wasmhot_appup::interface::{FunctionName, FunctionType, Type};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, LinkerInstance, TypedFunc};
+use wasmtime::{AsContext, AsContextMut, StoreContextMut};
 
 /// An exported function of a component: looked up once per version, then bound to each of its instances.
 #[derive(Clone, Debug)]
@@ -35,11 +37,12 @@ impl PreparedFunction {
         let ComponentItem::ComponentFunc(ty) = item else {
             return Err(missing());
         };
-        let ty = Arc::new(types::function_type(&ty));
-        if ty.cannot_cross() {
-            wasmtime::bail!("`{name}` has a type that values cannot be built for: {ty}");
-        }
-        Ok(PreparedFunction { index, ty })
+        let ty = types::function_type(&ty);
+        crossable(&name, &ty)?;
+        Ok(PreparedFunction {
+            index,
+            ty: Arc::new(ty),
+        })
     }
 
     /// The signature.
@@ -55,21 +58,27 @@ impl PreparedFunction {
     pub fn bind(&self, mut store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<Function> {
         let func = instance.get_func(&mut store, self.index);
         let func = func.ok_or_else(|| wasmtime::format_err!("the instance is not one of this component"))?;
-        Ok(Function {
-            func,
-            ty: Arc::clone(&self.ty),
-        })
+        Function::new(store, func, Arc::clone(&self.ty))
     }
 }
 
 /// A function of one instance, ready to be called.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Function {
-    func: Func,
+    door: Door,
     ty: Arc<FunctionType>,
 }
 
 impl Function {
+    /// `func`, whose signature is `ty`.
+    ///
+    /// # Errors
+    /// Its signature is another.
+    pub fn new(store: impl AsContext, func: Func, ty: Arc<FunctionType>) -> wasmtime::Result<Self> {
+        let door = Door::new(&store, func, flat_count(ty.result.iter()))?;
+        Ok(Function { door, ty })
+    }
+
     /// The signature.
     #[must_use]
     pub fn ty(&self) -> &Arc<FunctionType> {
@@ -88,29 +97,60 @@ impl Function {
         args: &[Value],
     ) -> wasmtime::Result<Option<Value>> {
         check_args(&self.ty, args)?;
-        let params: Vec<Val> = self
-            .ty
-            .params
-            .iter()
-            .zip(args)
-            .map(|((_, of), arg)| val::to_val(arg, of))
-            .collect();
-        let Some(of) = &self.ty.result else {
-            self.func.call_async(&mut store, &params, &mut []).await?;
-            return Ok(None);
-        };
-        let mut results = [Val::Bool(false)];
-        self.func.call_async(&mut store, &params, &mut results).await?;
-        Ok(Some(val::from_val(&results[0], of).ok_or_else(unlike)?))
+        self.door.call(store.as_context_mut(), args).await
     }
 }
 
-fn unlike() -> wasmtime::Error {
-    wasmtime::format_err!("a value from the guest is not of the type that its component declares")
+impl fmt::Debug for Function {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Function({})", self.ty)
+    }
 }
+
+/// Runs `$body` once for each number of flat values there can be.
+macro_rules! for_each_count {
+    ($body:ident) => {
+        $body! {
+            0 N0, 1 N1, 2 N2, 3 N3, 4 N4, 5 N5, 6 N6, 7 N7, 8 N8, 9 N9, 10 N10, 11 N11, 12 N12, 13 N13, 14 N14, 15 N15,
+            16 N16, 17 N17
+        }
+    };
+}
+
+macro_rules! door {
+    ($($count:literal $name:ident),*) => {
+        /// A function by how many flat values its answer takes: a constant of the type, in Wasmtime.
+        #[derive(Clone, Copy)]
+        enum Door {
+            $($name(TypedFunc<Args<'static>, Answer<$count>>),)*
+        }
+
+        impl Door {
+            fn new(store: impl AsContext, func: Func, count: usize) -> wasmtime::Result<Self> {
+                Ok(match count {
+                    $($count => Door::$name(func.typed(store)?),)*
+                    _ => unreachable!("flat values are counted up to {}", MAX_FLAT + 1),
+                })
+            }
+
+            async fn call<T: Send>(
+                &self,
+                store: StoreContextMut<'_, T>,
+                args: &[Value],
+            ) -> wasmtime::Result<Option<Value>> {
+                match self {
+                    $(Door::$name(func) => Ok(func.call_async(store, Args(args)).await?.0),)*
+                }
+            }
+        }
+    };
+}
+for_each_count!(door);
 
 /// What an imported function does for one call: the answer, or an error that *traps the caller*.
 pub type ImportFuture<'a> = Box<dyn Future<Output = wasmtime::Result<Option<Value>>> + Send + 'a>;
+
+type Import<T> = Arc<dyn Fn(StoreContextMut<'_, T>, Vec<Value>) -> ImportFuture<'_> + Send + Sync>;
 
 /// Defines a function that guests import. The guest's call waits for the future; nothing else runs in its store meanwhile.
 ///
@@ -118,7 +158,7 @@ pub type ImportFuture<'a> = Box<dyn Future<Output = wasmtime::Result<Option<Valu
 /// belong into a `result`.
 ///
 /// # Errors
-/// The name is taken, or the type is one that values cannot be built for.
+/// The name is taken, or the type is one that values cannot be built for, or an `async func`.
 pub fn define_import<T, F>(
     linker: &mut LinkerInstance<'_, T>,
     name: &str,
@@ -129,28 +169,65 @@ where
     T: Send + 'static,
     F: Fn(StoreContextMut<'_, T>, Vec<Value>) -> ImportFuture<'_> + Send + Sync + 'static,
 {
+    crossable(&name, ty)?;
+    if ty.is_async {
+        wasmtime::bail!("`{name}` is an async function, which needs an engine with concurrent calls");
+    }
+    let function: Import<T> = Arc::new(function);
+    if ty.result.is_some() {
+        define::<T, 1>(linker, name, ty, function)
+    } else {
+        define::<T, 0>(linker, name, ty, function)
+    }
+}
+
+fn define<T: Send + 'static, const ANSWER: usize>(
+    linker: &mut LinkerInstance<'_, T>,
+    name: &str,
+    ty: &FunctionType,
+    function: Import<T>,
+) -> wasmtime::Result<()> {
+    macro_rules! wrap {
+        ($($count:literal $name:ident),*) => {
+            match flat_count(ty.params.iter().map(|(_, of)| of)) {
+                $($count => linker.func_wrap_async(name, move |store, ImportArgs::<$count>(args)| {
+                    let answer = function(store, args);
+                    Box::new(async move { Ok(ImportAnswer::<ANSWER>(Box::into_pin(answer).await?)) })
+                }),)*
+                _ => unreachable!("flat values are counted up to {}", MAX_FLAT + 1),
+            }
+        };
+    }
+    for_each_count!(wrap)
+}
+
+fn crossable(name: &dyn fmt::Display, ty: &FunctionType) -> wasmtime::Result<()> {
     if ty.cannot_cross() {
         wasmtime::bail!("`{name}` has a type that values cannot be built for: {ty}");
     }
-    let (ty, function) = (Arc::new(ty.clone()), Arc::new(function));
-    linker.func_new_async(name, move |store, _: ComponentFunc, params, results| {
-        let (ty, function) = (Arc::clone(&ty), Arc::clone(&function));
-        Box::new(async move {
-            let args = params
-                .iter()
-                .zip(&ty.params)
-                .map(|(param, (_, of))| val::from_val(param, of));
-            let args = args.collect::<Option<Vec<_>>>().ok_or_else(unlike)?;
-            let answer = Box::into_pin(function(store, args)).await?;
-            match (results, answer, &ty.result) {
-                ([], None, None) => {}
-                ([result], Some(answer), Some(of)) => {
-                    answer.conforms(of)?;
-                    *result = val::to_val(&answer, of);
-                }
-                _ => wasmtime::bail!("the host's answer is not of the declared type"),
+    Ok(())
+}
+
+/// The flat values that a list of types takes in the canonical ABI; [`MAX_FLAT`] + 1 for more.
+fn flat_count<'a>(types: impl Iterator<Item = &'a Type>) -> usize {
+    fn count(of: &Type) -> usize {
+        match of {
+            Type::String | Type::List(_) => 2,
+            Type::Record(fields) => flat_count(fields.iter().map(|(_, of)| of)),
+            Type::Tuple(types) => flat_count(types.iter()),
+            Type::Variant(cases) => {
+                1 + cases
+                    .iter()
+                    .filter_map(|(_, of)| of.as_ref())
+                    .map(count)
+                    .max()
+                    .unwrap_or(0)
             }
-            Ok(())
-        })
-    })
+            Type::Option(of) => 1 + count(of),
+            Type::Result { ok, err } => 1 + [ok, err].into_iter().flatten().map(|of| count(of)).max().unwrap_or(0),
+            Type::Flags(names) => names.len().div_ceil(32),
+            _ => 1,
+        }
+    }
+    types.map(count).sum::<usize>().min(MAX_FLAT + 1)
 }

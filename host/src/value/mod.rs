@@ -10,14 +10,21 @@
 //! | [`Value`], [`FlatList`] | the values |
 //! | [`Value::conforms`], [`check_args`] | the check against a type, before anything reaches an instance |
 //! | [`IntoValues`], [`FromValue`] | to and from Rust types, for typed calls |
+//! | [`wave`], [`json`] | the two text forms |
 //! | [`types`] | a component's types, out of Wasmtime |
 //! | [`PreparedFunction`], [`Function`], [`define_import`] | the door: calls into an instance and out of it |
 
 mod call;
 mod check;
 mod convert;
+pub mod json;
+mod lift;
+mod lower;
+mod store;
 pub mod types;
+#[cfg(test)]
 mod val;
+pub mod wave;
 
 pub use call::{Function, ImportFuture, PreparedFunction, define_import};
 pub use check::{Mismatch, check_args};
@@ -219,6 +226,8 @@ macro_rules! with_flat {
     };
 }
 
+pub(crate) use with_flat;
+
 impl FlatList {
     /// How many numbers.
     #[must_use]
@@ -244,3 +253,7 @@ impl FlatList {
 
 #[cfg(test)]
 mod call_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod text_tests;
