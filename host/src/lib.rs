@@ -1,4 +1,5 @@
 //! wasmhot.
 
 pub mod store;
+pub mod value;
 pub mod version;
