@@ -18,6 +18,7 @@ fn unknown_import(module: &str, name: Option<&str>) -> VersionError {
         ("wasi_unstable", _) => "the WASI of 2019; build with a newer toolchain",
         ("gojs" | "go", _) => "built for JavaScript; build with GOOS=wasip1",
         ("wbg" | "__wbindgen_placeholder__", _) => "built for JavaScript by wasm-bindgen; build for wasm32-wasip2",
+        (WASI_1, _) => "no function of WASI 0.1",
         _ if module.contains(':') => {
             "a plain core module does not say of which type it is; embed that with `wasm-tools component embed`"
         }
@@ -34,6 +35,9 @@ fn unknown_import(module: &str, name: Option<&str>) -> VersionError {
 pub(super) fn encoder_error(text: &str) -> VersionError {
     if let Some((_, rest)) = text.split_once("module requires an import interface named `") {
         return unknown_import(rest.split('`').next().unwrap_or(rest), None);
+    }
+    if let Some((_, rest)) = text.split_once("adapter module did not export `") {
+        return unknown_import(WASI_1, rest.split('`').next());
     }
     let incomplete = [
         "failed to find export of",
