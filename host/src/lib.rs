@@ -1,12 +1,11 @@
 //! wasmhot.
 
 mod call;
+pub mod control;
 pub mod error;
 pub mod event;
 mod host;
-pub mod control;
 mod instance;
-
 mod restore;
 pub mod store;
 mod upgrade;

@@ -89,3 +89,6 @@ impl fmt::Debug for Version {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,8 +36,8 @@ pub(super) fn prepare<'a>(file_stem: &str, bytes: &'a [u8]) -> Result<Prepared<'
         Encoding::Component => bytes.into(),
         Encoding::Module => {
             // A fault of the module must be told in terms of the module, not of the component made of it.
-            validate(bytes)?;
-            wrap::to_component(bytes, outline.has_component_type, &mut notes)?.into()
+            let validated = validate(bytes)?;
+            wrap::to_component(bytes, &validated, outline.has_component_type, &mut notes)?.into()
         }
     };
     let surface = validate(&component)?;
