@@ -160,3 +160,6 @@ mod shared {
         ModuleInterface::deserialize(from).map(Arc::new)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,3 +26,6 @@ pub use settings::{
     parse_size,
 };
 pub use upgrade::{Action, CheckOptions, Checked, Move, Transition, check, default_moves, plan_moves, undo_moves};
+
+#[cfg(test)]
+mod fixture;

@@ -113,3 +113,6 @@ impl fmt::Display for Action {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

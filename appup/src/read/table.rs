@@ -8,6 +8,9 @@ use std::ops::Range;
 use std::time::Duration;
 use toml::de::{DeTable, DeValue};
 
+/// What to do about a name that is none.
+pub(crate) const NAME_REMEDY: &str = "a module name is a letter a-z, then a-z, 0-9 and `-`";
+
 /// A table that is being read.
 pub(crate) struct Table<'a> {
     pub(crate) source: &'a Source<'a>,
@@ -55,11 +58,14 @@ impl<'a> Table<'a> {
             if self.known.contains(&name) {
                 continue;
             }
+            if self.source.is_full() {
+                return;
+            }
             let place = self.elsewhere.iter().find(|(keys, _)| keys.contains(&name));
             let remedy = match (place, nearest(name, self.known.iter().copied())) {
                 (Some((_, place)), _) => format!("`{name}` belongs in {place}"),
                 (None, Some(meant)) => format!("did you mean `{meant}`?"),
-                (None, None) => format!("{} knows: {}", self.title, self.known.join(", ")),
+                (None, None) => format!("{} takes here: {}", self.title, self.known.join(", ")),
             };
             self.source.refuse(&key.span(), format!("unknown key `{name}`"), remedy);
         }
@@ -67,12 +73,14 @@ impl<'a> Table<'a> {
 
     /// Makes a key known without reading it.
     pub(crate) fn know(&mut self, key: &'static str) {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
     }
 
     /// The value of a key, with its place.
     pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
-        self.known.push(key);
+        self.know(key);
         let named = |candidate: &&toml::Spanned<std::borrow::Cow<'a, str>>| -> bool { candidate.get_ref() == key };
         let found = self.table.keys().find(named)?;
         self.table.get(found)
@@ -134,7 +142,7 @@ impl<'a> Table<'a> {
 
     /// A module's name.
     pub(crate) fn module(&mut self, key: &'static str) -> Option<ModuleName> {
-        self.parsed(key, Some("names are made of a-z, 0-9 and `-`"), ModuleName::parse)
+        self.parsed(key, Some(NAME_REMEDY), ModuleName::parse)
     }
 
     /// A semantic version.
@@ -224,11 +232,12 @@ impl<'a> Table<'a> {
             } else {
                 "this number is too large"
             };
-            self.source.refuse(
-                &value.span(),
-                message,
-                (number < least).then(|| format!("the least is {least}")),
-            );
+            let remedy = if number < least {
+                format!("the least is {least}")
+            } else {
+                "take a smaller one".to_owned()
+            };
+            self.source.refuse(&value.span(), message, remedy);
         }
         fitting
     }
@@ -263,7 +272,7 @@ impl<'a> Table<'a> {
     pub(crate) fn table(&mut self, key: &'static str, title: &'static str) -> Option<Table<'a>> {
         let value = self.value(key)?;
         let Some(table) = value.get_ref().as_table() else {
-            self.expected(value, "a table", title);
+            self.expected(value, "a table", &format!("`{key} = {{ … }}`"));
             return None;
         };
         Some(Table::new(self.source, table, value.span(), title))
@@ -311,7 +320,7 @@ impl<'a> Table<'a> {
             };
             match parse(text) {
                 Ok(parsed) => drop(texts.insert(name.to_owned(), parsed)),
-                Err(message) => self.source.refuse(&value.span(), message, None),
+                Err(message) => self.source.refuse(&value.span(), message, NAME_REMEDY.to_owned()),
             }
         }
         texts
