@@ -141,7 +141,11 @@ impl FunctionType {
         self.is_async == other.is_async
             && self.result == other.result
             && self.params.len() == other.params.len()
-            && self.params.iter().zip(&other.params).all(|((_, ours), (_, theirs))| ours == theirs)
+            && self
+                .params
+                .iter()
+                .zip(&other.params)
+                .all(|((_, ours), (_, theirs))| ours == theirs)
     }
 
     /// True if the result has an error case of type `string`, which the host can build for a failed nested call (R13).
@@ -167,10 +171,15 @@ impl ModuleInterface {
             None => (None, typed),
         };
         let fits = |export: &&FunctionName| {
-            export.name == name && interface.is_none_or(|wanted| export.interface.as_deref().is_some_and(|full| is_called(full, wanted)))
+            export.name == name
+                && interface
+                    .is_none_or(|wanted| export.interface.as_deref().is_some_and(|full| is_called(full, wanted)))
         };
         let found: Vec<_> = self.exports.keys().filter(fits).collect();
-        match found.iter().find(|export| interface.is_none() && export.interface.is_none()) {
+        match found
+            .iter()
+            .find(|export| interface.is_none() && export.interface.is_none())
+        {
             Some(bare) => vec![*bare],
             None => found,
         }
@@ -232,9 +241,18 @@ impl fmt::Display for Type {
             Type::Enum(cases) => write!(out, "enum {{ {} }}", cases.join(", ")),
             Type::Flags(names) => write!(out, "flags {{ {} }}", names.join(", ")),
             Type::Result { ok: None, err: None } => out.write_str("result"),
-            Type::Result { ok: Some(ok), err: None } => write!(out, "result<{ok}>"),
-            Type::Result { ok: None, err: Some(err) } => write!(out, "result<_, {err}>"),
-            Type::Result { ok: Some(ok), err: Some(err) } => write!(out, "result<{ok}, {err}>"),
+            Type::Result {
+                ok: Some(ok),
+                err: None,
+            } => write!(out, "result<{ok}>"),
+            Type::Result {
+                ok: None,
+                err: Some(err),
+            } => write!(out, "result<_, {err}>"),
+            Type::Result {
+                ok: Some(ok),
+                err: Some(err),
+            } => write!(out, "result<{ok}, {err}>"),
             Type::Resource => out.write_str("resource"),
             Type::Unsupported(name) => out.write_str(name),
         }
@@ -269,11 +287,18 @@ mod pairs {
     use super::{BTreeMap, FunctionName, FunctionType};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(map: &BTreeMap<FunctionName, FunctionType>, to: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        map: &BTreeMap<FunctionName, FunctionType>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
         map.iter().collect::<Vec<_>>().serialize(to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<FunctionName, FunctionType>, D::Error> {
-        Ok(Vec::<(FunctionName, FunctionType)>::deserialize(from)?.into_iter().collect())
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<FunctionName, FunctionType>, D::Error> {
+        Ok(Vec::<(FunctionName, FunctionType)>::deserialize(from)?
+            .into_iter()
+            .collect())
     }
 }

@@ -36,8 +36,17 @@ impl Change {
     /// If one of the two is no version.
     pub fn new(from: &str, to: &str) -> Result<Self, String> {
         let older = Side::parse(to)?.version < Side::parse(from)?.version;
-        let direction = if older { Direction::Downgrade } else { Direction::Upgrade };
-        Ok(Self { from: from.into(), to: to.into(), direction, extra: Value::Null })
+        let direction = if older {
+            Direction::Downgrade
+        } else {
+            Direction::Upgrade
+        };
+        Ok(Self {
+            from: from.into(),
+            to: to.into(),
+            direction,
+            extra: Value::Null,
+        })
     }
 
     /// The same change with this `extra`.
@@ -61,7 +70,12 @@ impl TryFrom<lifecycle::Change> for Change {
             lifecycle::Direction::Downgrade => Direction::Downgrade,
             lifecycle::Direction::Restore => Direction::Restore,
         };
-        Ok(Self { from: change.from, to: change.to, direction, extra })
+        Ok(Self {
+            from: change.from,
+            to: change.to,
+            direction,
+            extra,
+        })
     }
 }
 

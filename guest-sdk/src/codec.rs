@@ -70,7 +70,12 @@ mod tests {
     use super::*;
 
     fn there_and_back<C: Codec>() {
-        let value = (7_i64, String::from("ü"), BTreeMap::from([(String::from("a"), vec![1_u8, 255])]), Some(1.5_f64));
+        let value = (
+            7_i64,
+            String::from("ü"),
+            BTreeMap::from([(String::from("a"), vec![1_u8, 255])]),
+            Some(1.5_f64),
+        );
         let bytes = C::encode(&value).expect("encodes");
         assert_eq!(C::decode(&bytes), Ok(value));
         for cut in 0..bytes.len() {

@@ -74,7 +74,12 @@ pub fn check_reads_with<S: Stateful>(dir: impl AsRef<Path>, change: impl Fn(Chan
     let fixtures = fixtures(dir.as_ref());
     for reader in S::READS {
         let read = |(version, _): &(Version, PathBuf)| covered::<S>(reader.range, version);
-        assert!(fixtures.iter().any(read), "no fixture in {} for `{}`", dir.as_ref().display(), reader.range);
+        assert!(
+            fixtures.iter().any(read),
+            "no fixture in {} for `{}`",
+            dir.as_ref().display(),
+            reader.range
+        );
     }
     let mut states = Vec::new();
     for (version, path) in fixtures.into_iter().filter(|(version, _)| declared::<S>(version)) {
@@ -101,7 +106,13 @@ pub fn check_pair<Old: Stateful, New: Stateful>(state: &New) -> New {
 #[must_use]
 pub fn check_pair_with<Old: Stateful, New: Stateful>(state: &New, change: impl Fn(Change) -> Change) -> New {
     let down = change(between::<New, Old>());
-    assert_eq!(down.direction, Direction::Downgrade, "{} is not older than {}", Old::VERSION, New::VERSION);
+    assert_eq!(
+        down.direction,
+        Direction::Downgrade,
+        "{} is not older than {}",
+        Old::VERSION,
+        New::VERSION
+    );
     let old = hand_over::<New, Old>(state, &down);
     hand_over::<Old, New>(&old, &change(between::<Old, New>()))
 }
@@ -133,7 +144,12 @@ fn itself<S: Stateful>() -> Change {
 fn save_twice<S: Stateful>(state: &S, change: &Change) -> Vec<u8> {
     let save = || state.save(change).unwrap_or_else(|error| panic!("{error}"));
     let bytes = save();
-    assert!(bytes == save(), "{} {} saves one state in two ways: use ordered maps", S::NAME, S::VERSION);
+    assert!(
+        bytes == save(),
+        "{} {} saves one state in two ways: use ordered maps",
+        S::NAME,
+        S::VERSION
+    );
     bytes
 }
 
@@ -141,7 +157,12 @@ fn save_twice<S: Stateful>(state: &S, change: &Change) -> Vec<u8> {
 fn there_and_back_itself<S: Stateful>(state: &S) {
     let bytes = save_twice(state, &itself::<S>());
     let again: S = hand_over(state, &itself::<S>());
-    assert!(save_twice(&again, &itself::<S>()) == bytes, "{} {} loses state on its way to itself", S::NAME, S::VERSION);
+    assert!(
+        save_twice(&again, &itself::<S>()) == bytes,
+        "{} {} loses state on its way to itself",
+        S::NAME,
+        S::VERSION
+    );
 }
 
 fn read_fixture<S: Stateful>(version: &Version, path: &Path, change: impl Fn(Change) -> Change) -> S {
@@ -151,11 +172,25 @@ fn read_fixture<S: Stateful>(version: &Version, path: &Path, change: impl Fn(Cha
 }
 
 fn covered<S: Stateful>(range: &str, version: &Version) -> bool {
-    ranges::covers(range, S::NAME, &Side { module: None, version: version.clone() })
+    ranges::covers(
+        range,
+        S::NAME,
+        &Side {
+            module: None,
+            version: version.clone(),
+        },
+    )
 }
 
 fn declared<S: Stateful>(version: &Version) -> bool {
-    let own = ranges::same_format(S::NAME, S::VERSION, &Side { module: None, version: version.clone() });
+    let own = ranges::same_format(
+        S::NAME,
+        S::VERSION,
+        &Side {
+            module: None,
+            version: version.clone(),
+        },
+    );
     own || S::READS.iter().any(|reader| covered::<S>(reader.range, version))
 }
 

@@ -85,6 +85,9 @@ pub use wasmhot_guest_macros::module;
 
 /// Derives serde's `Serialize` and `Deserialize` for a struct or enum (no dependency on serde needed), and notes its fields for the
 /// state description.
+///
+/// Fields in the bytes that the type does not have are an error (but not where a field is `#[serde(flatten)]`): nothing is lost
+/// without a word. Fields that the bytes do not have may be given by `#[serde(default)]`.
 pub use wasmhot_guest_macros::state;
 
 /// For types of one's own that serialise.

@@ -9,7 +9,9 @@ use crate::change::Side;
 /// A pre-release counts as its release: `1.1.0-rc.1` writes what 1.1.0 will write.
 pub(crate) fn covers(range: &str, own: &str, side: &Side<'_>) -> bool {
     let (module, range) = range.split_once('@').unwrap_or((own, range));
-    let Ok(range) = VersionReq::parse(range) else { return false };
+    let Ok(range) = VersionReq::parse(range) else {
+        return false;
+    };
     module == side.module.unwrap_or(own) && (range.matches(&side.version) || range.matches(&release(&side.version)))
 }
 
@@ -20,7 +22,10 @@ pub(crate) fn same_format(own: &str, version: &str, side: &Side<'_>) -> bool {
 }
 
 fn release(version: &Version) -> Version {
-    Version { pre: Prerelease::EMPTY, ..version.clone() }
+    Version {
+        pre: Prerelease::EMPTY,
+        ..version.clone()
+    }
 }
 
 #[cfg(test)]

@@ -60,11 +60,19 @@ pub trait Stateful: Serialize + DeserializeOwned + 'static {
     fn save(&self, change: &Change) -> Result<Vec<u8>, String> {
         let to = Side::parse(&change.to)?;
         if change.direction == Direction::Downgrade {
-            if let Some(writer) = Self::WRITES.iter().find(|writer| ranges::covers(writer.range, Self::NAME, &to)) {
+            if let Some(writer) = Self::WRITES
+                .iter()
+                .find(|writer| ranges::covers(writer.range, Self::NAME, &to))
+            {
                 return (writer.write)(self, change);
             }
             if !ranges::same_format(Self::NAME, Self::VERSION, &to) {
-                return Err(cannot::<Self>("write", "for", &change.to, Self::WRITES.iter().map(|writer| writer.range)));
+                return Err(cannot::<Self>(
+                    "write",
+                    "for",
+                    &change.to,
+                    Self::WRITES.iter().map(|writer| writer.range),
+                ));
             }
         }
         Self::Codec::encode(self)
@@ -72,19 +80,34 @@ pub trait Stateful: Serialize + DeserializeOwned + 'static {
 
     /// The state that these bytes are, by the version that wrote them.
     ///
+    /// On a downgrade a version that this one does not know wrote them in the own format, or its `save` had failed.
+    ///
     /// # Errors
     /// If this version does not read what that one wrote, if the bytes are damaged, or if the conversion says no.
     fn read(change: &Change, bytes: &[u8]) -> Result<Self, String> {
         let from = Side::parse(&change.from)?;
-        let read = if let Some(reader) = Self::READS.iter().find(|reader| ranges::covers(reader.range, Self::NAME, &from)) {
+        let read = if let Some(reader) = Self::READS
+            .iter()
+            .find(|reader| ranges::covers(reader.range, Self::NAME, &from))
+        {
             (reader.read)(change, bytes)
-        } else if ranges::same_format(Self::NAME, Self::VERSION, &from) {
+        } else if change.direction == Direction::Downgrade || ranges::same_format(Self::NAME, Self::VERSION, &from) {
             Self::Codec::decode(bytes)
         } else {
-            return Err(cannot::<Self>("read", "of", &change.from, Self::READS.iter().map(|reader| reader.range)));
+            return Err(cannot::<Self>(
+                "read",
+                "of",
+                &change.from,
+                Self::READS.iter().map(|reader| reader.range),
+            ));
         };
         read.map_err(|error| {
-            format!("{} {} cannot read this state of {}: {error}", Self::NAME, Self::VERSION, change.from)
+            format!(
+                "{} {} cannot read this state of {}: {error}",
+                Self::NAME,
+                Self::VERSION,
+                change.from
+            )
         })
     }
 }
@@ -92,7 +115,11 @@ pub trait Stateful: Serialize + DeserializeOwned + 'static {
 /// `counter 1.1.0 cannot read state of 3.0.0: it reads its own and ~1.0`.
 fn cannot<S: Stateful>(verb: &str, of: &str, version: &str, ranges: impl Iterator<Item = &'static str>) -> String {
     let others: String = ranges.map(|range| format!(" and {range}")).collect();
-    format!("{} {} cannot {verb} state {of} {version}: it {verb}s its own{others}", S::NAME, S::VERSION)
+    format!(
+        "{} {} cannot {verb} state {of} {version}: it {verb}s its own{others}",
+        S::NAME,
+        S::VERSION
+    )
 }
 
 /// Reads an older format that converts by `TryFrom`.

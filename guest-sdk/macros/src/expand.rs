@@ -52,7 +52,12 @@ impl Identity {
 }
 
 fn package(variable: &str) -> Result<String> {
-    env::var(variable).map_err(|_| Error::new(Span::call_site(), format!("{variable} is not set: give it in `module!`")))
+    env::var(variable).map_err(|_| {
+        Error::new(
+            Span::call_site(),
+            format!("{variable} is not set: give it in `module!`"),
+        )
+    })
 }
 
 /// The author's world, in a module of its own.
@@ -81,8 +86,12 @@ fn bindings(module: &Module) -> Option<TokenStream> {
 fn stateful(module: &Module, state: &Type, identity: &Identity) -> TokenStream {
     let (name, version) = (&identity.name, identity.version.to_string());
     let codec = codec(module.format.as_ref());
-    let reads = list(module.reads.as_ref()).iter().map(|entry| reader(entry, state, module));
-    let writes = list(module.writes.as_ref()).iter().map(|entry| writer(entry, state, module));
+    let reads = list(module.reads.as_ref())
+        .iter()
+        .map(|entry| reader(entry, state, module));
+    let writes = list(module.writes.as_ref())
+        .iter()
+        .map(|entry| writer(entry, state, module));
     let description = description(module, state, identity);
     quote! {
         impl ::wasmhot_guest::Stateful for #state {
@@ -128,7 +137,9 @@ fn reader(entry: &Entry, state: &Type, module: &Module) -> TokenStream {
     let (range, old) = (&entry.range, &entry.old);
     let codec = codec(entry.format.as_ref().or(module.format.as_ref()));
     let read = match &entry.via {
-        Some(via) => quote! { |change, bytes| ::wasmhot_guest::__private::read_into::<#codec, #old, #state>(bytes, change, #via) },
+        Some(via) => {
+            quote! { |change, bytes| ::wasmhot_guest::__private::read_into::<#codec, #old, #state>(bytes, change, #via) }
+        }
         None => quote! { |_, bytes| ::wasmhot_guest::__private::convert::<#codec, #old, #state>(bytes) },
     };
     quote! { ::wasmhot_guest::Reader { range: #range, read: #read } }
@@ -138,7 +149,9 @@ fn writer(entry: &Entry, state: &Type, module: &Module) -> TokenStream {
     let (range, old) = (&entry.range, &entry.old);
     let codec = codec(entry.format.as_ref().or(module.format.as_ref()));
     let write = match &entry.via {
-        Some(via) => quote! { |state, change| ::wasmhot_guest::__private::write_from::<#codec, #old, #state>(state, change, #via) },
+        Some(via) => {
+            quote! { |state, change| ::wasmhot_guest::__private::write_from::<#codec, #old, #state>(state, change, #via) }
+        }
         None => quote! { |state, _| ::wasmhot_guest::__private::give::<#codec, #old, #state>(state) },
     };
     quote! { ::wasmhot_guest::Writer { range: #range, write: #write } }
@@ -157,7 +170,10 @@ fn description(module: &Module, state: &Type, identity: &Identity) -> TokenStrea
     let writes: Vec<String> = ranges(module.writes.as_ref()).collect();
     let tail = format!(r#","reads":{},"writes":{}}}"#, json!(reads), json!(writes));
     let media_type = quote! { <#codec as ::wasmhot_guest::codec::Codec>::MEDIA_TYPE };
-    section("wasmhot:state", &quote! { &["{\"media-type\":\"", #media_type, "\",\"schema\":", #schema, #tail] })
+    section(
+        "wasmhot:state",
+        &quote! { &["{\"media-type\":\"", #media_type, "\",\"schema\":", #schema, #tail] },
+    )
 }
 
 /// The health check: of the state, if there is one.

@@ -77,12 +77,21 @@ impl Module {
         ];
         for (key, given) in needs_state {
             if given && self.state.is_none() {
-                return Err(Error::new(proc_macro2::Span::call_site(), format!("`{key}` needs a `state`")));
+                return Err(Error::new(
+                    proc_macro2::Span::call_site(),
+                    format!("`{key}` needs a `state`"),
+                ));
             }
         }
         match (&self.world, &self.exports) {
-            (Some(world), None) => Err(Error::new(world.span(), "`world` needs `exports`: the type that implements it")),
-            (None, Some(exports)) => Err(Error::new(exports.span(), "`exports` needs the `world` that it implements")),
+            (Some(world), None) => Err(Error::new(
+                world.span(),
+                "`world` needs `exports`: the type that implements it",
+            )),
+            (None, Some(exports)) => Err(Error::new(
+                exports.span(),
+                "`exports` needs the `world` that it implements",
+            )),
             _ => Ok(()),
         }
     }
@@ -108,7 +117,10 @@ fn name(input: ParseStream<'_>) -> Result<LitStr> {
     if is_module_name(&name.value()) {
         return Ok(name);
     }
-    Err(Error::new(name.span(), "a module name is a lower case letter, then lower case letters, digits and `-`"))
+    Err(Error::new(
+        name.span(),
+        "a module name is a lower case letter, then lower case letters, digits and `-`",
+    ))
 }
 
 fn is_module_name(name: &str) -> bool {
@@ -144,7 +156,12 @@ impl Parse for Entry {
             Some(_) => Some(one_of(input, &FORMATS)?),
             None => None,
         };
-        Ok(Self { range, old, format, via: via(input)? })
+        Ok(Self {
+            range,
+            old,
+            format,
+            via: via(input)?,
+        })
     }
 }
 
@@ -163,7 +180,9 @@ fn range(input: ParseStream<'_>) -> Result<LitStr> {
     let text: LitStr = input.parse()?;
     let value = text.value();
     let range = match value.split_once('@') {
-        Some((module, _)) if !is_module_name(module) => return Err(Error::new(text.span(), "not a module name before `@`")),
+        Some((module, _)) if !is_module_name(module) => {
+            return Err(Error::new(text.span(), "not a module name before `@`"));
+        }
         Some((_, range)) => range,
         None => &value,
     };

@@ -10,7 +10,9 @@ use proc_macro::TokenStream;
 #[proc_macro]
 pub fn module(input: TokenStream) -> TokenStream {
     let module = syn::parse_macro_input!(input as input::Module);
-    expand::module(&module).unwrap_or_else(|error| error.to_compile_error()).into()
+    expand::module(&module)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }
 
 /// See `wasmhot_guest::state`.
@@ -18,5 +20,7 @@ pub fn module(input: TokenStream) -> TokenStream {
 pub fn state(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let _: syn::parse::Nothing = syn::parse_macro_input!(arguments);
     let item = syn::parse_macro_input!(item as syn::DeriveInput);
-    schema::state(&item).unwrap_or_else(|error| error.to_compile_error()).into()
+    schema::state(&item)
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }

@@ -9,10 +9,12 @@ use syn::{Data, DeriveInput, Fields, Result};
 pub(crate) fn state(item: &DeriveInput) -> Result<TokenStream> {
     let name = &item.ident;
     let schema = schema(item)?.to_string();
+    let strict = (!flattens(item)).then(|| quote! { #[serde(deny_unknown_fields)] });
     let (generics, type_generics, bounds) = item.generics.split_for_impl();
     Ok(quote! {
         #[derive(::wasmhot_guest::serde::Serialize, ::wasmhot_guest::serde::Deserialize)]
         #[serde(crate = "::wasmhot_guest::serde")]
+        #strict
         #item
 
         impl #generics ::wasmhot_guest::Described for #name #type_generics #bounds {
@@ -21,12 +23,23 @@ pub(crate) fn state(item: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
+/// Fields that nobody knows are an error: read as the wrong format, a state would lose them without a word. Only serde's `flatten`
+/// does not go with it.
+fn flattens(item: &DeriveInput) -> bool {
+    let Data::Struct(data) = &item.data else { return false };
+    let mut attributes = data.fields.iter().flat_map(|field| &field.attrs);
+    attributes.any(|attribute| attribute.to_token_stream().to_string().contains("flatten"))
+}
+
 fn schema(item: &DeriveInput) -> Result<Value> {
     let name = item.ident.to_string();
     match &item.data {
         Data::Struct(data) => Ok(json!({ "type": name, "fields": fields(&data.fields) })),
         Data::Enum(data) => {
-            let variants = data.variants.iter().map(|variant| (variant.ident.to_string(), fields(&variant.fields)));
+            let variants = data
+                .variants
+                .iter()
+                .map(|variant| (variant.ident.to_string(), fields(&variant.fields)));
             Ok(json!({ "type": name, "variants": variants.collect::<Map<_, _>>() }))
         }
         Data::Union(_) => Err(syn::Error::new(item.ident.span(), "a union cannot be saved")),
