@@ -56,7 +56,7 @@ pub fn write_fixture<S: Stateful>(dir: impl AsRef<Path>, state: &S) -> PathBuf {
     path
 }
 
-/// Reads every fixture in the directory that this version declares to read, and saves it again twice; gives what was read.
+/// Reads every fixture in the directory that this version declares to read, asks for health, and saves it again twice; gives what was read.
 ///
 /// # Panics
 /// If a declared range has no fixture, if one cannot be read, or if two saves of one state differ.
@@ -117,14 +117,14 @@ pub fn check_pair_with<Old: Stateful, New: Stateful>(state: &New, change: impl F
     hand_over::<Old, New>(&old, &change(between::<Old, New>()))
 }
 
-/// One hand-over: `save` of one version, `migrate` of the other.
+/// One hand-over: `save` of one version, `migrate` and `health` of the other.
 ///
 /// # Panics
 /// If one of the two refuses.
 #[must_use]
 pub fn hand_over<From: Stateful, To: Stateful>(state: &From, change: &Change) -> To {
     let bytes = save_twice(state, change);
-    To::read(change, &bytes).unwrap_or_else(|error| panic!("{error}"))
+    healthy(To::read(change, &bytes).unwrap_or_else(|error| panic!("{error}")))
 }
 
 /// The change from one version to another, as the host would tell it.
@@ -168,7 +168,14 @@ fn there_and_back_itself<S: Stateful>(state: &S) {
 fn read_fixture<S: Stateful>(version: &Version, path: &Path, change: impl Fn(Change) -> Change) -> S {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let told = Change::new(&version.to_string(), S::VERSION).unwrap_or_else(|error| panic!("{error}"));
-    S::read(&change(told), &bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    healthy(S::read(&change(told), &bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+fn healthy<S: Stateful>(state: S) -> S {
+    if let Err(error) = state.health() {
+        panic!("{} {} is not healthy after `migrate`: {error}", S::NAME, S::VERSION);
+    }
+    state
 }
 
 fn covered<S: Stateful>(range: &str, version: &Version) -> bool {

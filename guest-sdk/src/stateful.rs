@@ -43,6 +43,14 @@ pub trait Stateful: Serialize + DeserializeOwned + 'static {
     /// Where the state lives. An instance has one thread, so this is one cell.
     fn cell() -> &'static LocalKey<RefCell<Self>>;
 
+    /// Whether a module with this state can serve: after its start, and again after `migrate`.
+    ///
+    /// # Errors
+    /// If it cannot; why.
+    fn health(&self) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Reads the state.
     fn with<R>(read: impl FnOnce(&Self) -> R) -> R {
         Self::cell().with_borrow(read)

@@ -8,8 +8,8 @@ use wasmhot_guest::{Change, Described, Direction, Stateful, harness, migrate_fro
 mod one {
     #[wasmhot_guest::state]
     #[derive(Debug, Default, PartialEq)]
-    pub struct State {
-        pub count: i64,
+    pub(crate) struct State {
+        pub(crate) count: i64,
     }
 
     wasmhot_guest::module! { name: "shop", version: "1.0.0", state: State }
@@ -19,9 +19,9 @@ mod one {
 mod two {
     #[wasmhot_guest::state]
     #[derive(Debug, Default, PartialEq)]
-    pub struct State {
-        pub count: i64,
-        pub label: String,
+    pub(crate) struct State {
+        pub(crate) count: i64,
+        pub(crate) label: String,
     }
 
     wasmhot_guest::module! { name: "shop", version: "2.0.0", state: State, reads: { "1" => super::one::State }, }
@@ -33,9 +33,9 @@ mod three {
 
     #[wasmhot_guest::state]
     #[derive(Debug, Default, PartialEq)]
-    pub struct State {
-        pub value: String,
-        pub label: String,
+    pub(crate) struct State {
+        pub(crate) value: String,
+        pub(crate) label: String,
     }
 
     wasmhot_guest::module! {
@@ -144,7 +144,12 @@ fn r28_bytes_are_read_by_the_version_that_wrote_them() {
     let bytes = one::State { count: 7 }.save(&change("1.0.0", "1.0.0")).expect("saves");
     let as_two = two::State::read(&change("2.0.0", "2.0.0"), &bytes);
     assert!(as_two.is_err_and(|error| error.starts_with("shop 2.0.0 cannot read this state of 2.0.0: ")));
-    let unknown = two::State::read(&change("4.0.0", "2.0.0"), &bytes);
+    // As what `save` writes on a downgrade is made for the reader, only a restore can bring bytes of an unknown version.
+    let restore = Change {
+        direction: Direction::Restore,
+        ..change("4.0.0", "2.0.0")
+    };
+    let unknown = two::State::read(&restore, &bytes);
     assert_eq!(
         unknown,
         Err("shop 2.0.0 cannot read state of 4.0.0: it reads its own and 1".into())
@@ -179,6 +184,17 @@ fn r31_a_predecessor_may_be_merged_into_the_state_so_far() {
     );
     let stranger = two::State::read(&change("store@1.0.0", "2.0.0"), &bytes);
     assert!(stranger.is_err_and(|error| error.contains("store@1.0.0")));
+}
+
+#[test]
+fn health_is_asked_after_migrate() {
+    let ill = two::State {
+        count: 1,
+        label: "ill".into(),
+    };
+    let change = change("2.0.0", "3.1.0");
+    let handed_over = std::panic::catch_unwind(|| harness::hand_over::<two::State, three::State>(&ill, &change));
+    assert!(handed_over.is_err());
 }
 
 #[test]

@@ -93,6 +93,14 @@ fn stateful(module: &Module, state: &Type, identity: &Identity) -> TokenStream {
         .iter()
         .map(|entry| writer(entry, state, module));
     let description = description(module, state, identity);
+    let health = module.health.as_ref().map(|check| {
+        quote! {
+            fn health(&self) -> ::core::result::Result<(), ::std::string::String> {
+                const CHECK: fn(&#state) -> ::core::result::Result<(), ::std::string::String> = #check;
+                CHECK(self)
+            }
+        }
+    });
     quote! {
         impl ::wasmhot_guest::Stateful for #state {
             const NAME: &'static str = #name;
@@ -107,6 +115,8 @@ fn stateful(module: &Module, state: &Type, identity: &Identity) -> TokenStream {
                 }
                 &STATE
             }
+
+            #health
         }
 
         #[cfg(target_family = "wasm")]
@@ -176,18 +186,27 @@ fn description(module: &Module, state: &Type, identity: &Identity) -> TokenStrea
     )
 }
 
-/// The health check: of the state, if there is one.
+/// The export of the health check: of the state, if there is one.
 fn health(module: &Module) -> Option<TokenStream> {
     let check = module.health.as_ref()?;
     let ask = match &module.state {
-        Some(state) => quote! { <#state as ::wasmhot_guest::Stateful>::with(#check) },
-        None => quote! { (#check)() },
+        Some(state) => quote! {
+            <#state as ::wasmhot_guest::Stateful>::with(<#state as ::wasmhot_guest::Stateful>::health)
+        },
+        None => quote! { CHECK() },
     };
+    // Named natively too, so that it is checked, and not called unused.
+    let stateless = module.state.is_none().then(|| {
+        quote! { const CHECK: fn() -> ::core::result::Result<(), ::std::string::String> = #check; }
+    });
     Some(quote! {
         const _: () = {
-            /// What the host asks.
-            pub struct Health;
+            #stateless
 
+            #[cfg(target_family = "wasm")]
+            struct Health;
+
+            #[cfg(target_family = "wasm")]
             impl ::wasmhot_guest::bindings::health::exports::wasmhot::module::health::Guest for Health {
                 fn check() -> ::core::result::Result<(), ::std::string::String> {
                     #ask

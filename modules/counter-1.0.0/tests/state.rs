@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use counter_1_0_0::{Ledger, State};
-use wasmhot_guest::{Change, Stateful, harness};
+use wasmhot_guest::{Change, Direction, Stateful, harness};
 
 fn state() -> State {
     State {
@@ -23,7 +23,10 @@ fn the_format_of_this_version_stays() {
 
 #[test]
 fn what_it_does_not_read_it_names() {
-    let change = Change::new("2.0.0", "1.0.0").expect("versions");
+    let change = Change {
+        direction: Direction::Restore,
+        ..Change::new("2.0.0", "1.0.0").expect("versions")
+    };
     let refused = State::read(&change, &[]);
     assert_eq!(
         refused,
