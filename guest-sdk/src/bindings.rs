@@ -1,0 +1,62 @@
+//! Ties the contract (`wit/module.wit`) to [`Stateful`]: what the host calls, the state answers.
+
+use std::marker::PhantomData;
+
+use crate::{Change, Stateful};
+
+/// The world of a stateful module. [`crate::module!`] calls its `export!`.
+#[allow(
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::all,
+    reason = "written by wit-bindgen"
+)]
+pub mod stateful {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "stateful",
+        pub_export_macro: true,
+        default_bindings_module: "wasmhot_guest::bindings::stateful",
+        export_macro_name: "export_stateful",
+        runtime_path: "wasmhot_guest::wit_bindgen::rt",
+    });
+}
+
+/// The world of a health check, for stateful modules too: worlds of one module are joined when it is linked.
+#[allow(
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::all,
+    reason = "written by wit-bindgen"
+)]
+pub mod health {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "stateless-with-health",
+        pub_export_macro: true,
+        default_bindings_module: "wasmhot_guest::bindings::health",
+        export_macro_name: "export_health",
+        runtime_path: "wasmhot_guest::wit_bindgen::rt",
+    });
+}
+
+use stateful::exports::wasmhot::module::lifecycle;
+
+/// The lifecycle of the one state of type `S`.
+pub struct Lifecycle<S>(PhantomData<S>);
+
+impl<S: Stateful> lifecycle::Guest for Lifecycle<S> {
+    fn save(change: lifecycle::Change) -> Result<Vec<u8>, String> {
+        let change = Change::try_from(change)?;
+        S::with(|state| state.save(&change))
+    }
+
+    fn migrate(change: lifecycle::Change, state: Vec<u8>) -> Result<(), String> {
+        // The conversion runs outside of `with_mut`: it may read the state so far, to merge several predecessors.
+        let state = S::read(&Change::try_from(change)?, &state)?;
+        S::with_mut(|current| *current = state);
+        Ok(())
+    }
+}

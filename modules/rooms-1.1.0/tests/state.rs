@@ -1,0 +1,35 @@
+//! 1.1.0 takes over from 1.0.0 and gives back to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rooms_1_1_0::{Ledger, Message, State};
+use wasmhot_guest::harness;
+
+fn state() -> State {
+    let messages = vec![Message {
+        who: "ann".into(),
+        text: "grüezi".into(),
+    }];
+    let ledger = Ledger {
+        total: 3,
+        clients: BTreeMap::from([("ann".into(), 2), ("bob".into(), 1)]),
+    };
+    State {
+        messages,
+        people: BTreeSet::from(["ann".into()]),
+        ledger,
+    }
+}
+
+#[test]
+fn states_are_read() {
+    harness::write_fixture("../fixtures/rooms", &state());
+    for (version, read) in harness::check_reads::<State>("../fixtures/rooms") {
+        assert_eq!(read, state(), "{version}");
+    }
+}
+
+#[test]
+fn there_and_back() {
+    assert_eq!(harness::check_pair::<rooms_1_0_0::State, State>(&state()), state());
+}
