@@ -167,13 +167,11 @@ impl Core {
                 let message = format!("{} calls still ran when quiesce_timeout ({quiesce_timeout:?}) passed", gate.active());
                 Failure::new("not-quiet", Exit::CalledOff, message).in_phase("quiesce")
             })?;
-            let mut transferred = transfer::transfer(self, plan, prepared, taken).await?;
-            switch::commit(self, plan, revision, &mut transferred).await?;
-            Ok(transferred)
+            transfer::transfer(self, plan, prepared, taken).await
         };
-        tokio::select! {
+        let mut transferred = tokio::select! {
             biased;
-            done = work => done,
+            done = work => done?,
             pressed = gate.pressed(max_pause) => {
                 let (waited, closed) = gate.figures();
                 let why = match pressed {
@@ -181,9 +179,12 @@ impl Core {
                     Pressed::Waited(limit) => format!("a call had waited for max_pause ({limit:?})"),
                 };
                 let message = format!("{why}: {waited} calls waited, the gate was closed for {closed:.1?}");
-                Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"))
+                return Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"));
             }
-        }
+        };
+        // Not to be given up half way: a commit that has begun is waited for.
+        switch::commit(self, plan, revision, &mut transferred).await?;
+        Ok(transferred)
     }
 
     fn tell_switched(&self, report: &UpgradeReport, revision: u64) {

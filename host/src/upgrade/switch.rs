@@ -136,7 +136,8 @@ pub(super) fn retire_old(core: &Arc<Core>, old: &Routes, revision: u64, prepared
     }
     for item in prepared {
         let name = &item.step.module;
-        let gone = item.step.action == Action::Delete;
+        // What waits in a lane that nothing serves any more has to be told.
+        let gone = item.step.action == Action::Delete || item.kind().is_some_and(|kind| !kind.keeps_state());
         match old.modules.get(name).map(|route| &route.target) {
             Some(Target::Pool(pool)) => {
                 pool.replaced();
