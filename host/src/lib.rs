@@ -1,5 +1,6 @@
 //! wasmhot.
 
+pub mod intake;
 pub mod store;
 pub mod value;
 pub mod version;
