@@ -53,6 +53,7 @@ mod three {
     }
 
     fn merge(store: super::one::State, _: &Change) -> Result<State, String> {
+        let store = super::two::State::from(store);
         State::with(|shop| {
             Ok(State {
                 value: store.count.to_string(),
