@@ -1,7 +1,7 @@
 //! The door against Wasmtime's own dynamic values, for random types and values: both ways in and both ways out, each paired
 //! with each, give the same.
 
-use super::testing::{any_typed, assert_same};
+use super::testing::{any_type, any_typed, assert_same};
 use super::{PreparedFunction, Value, define_import, types, val};
 use proptest::prelude::*;
 use std::fmt::Write as _;
@@ -95,7 +95,7 @@ fn define_type(of: &Type, out: &mut String, count: &mut usize) -> String {
 }
 
 /// A component with `relay`, which passes what it gets to its import `f` and hands back the answer.
-fn relay(params: &[Type], result: Option<&Type>) -> String {
+fn relay(params: &[Type], result: Option<&Type>, encoding: &str) -> String {
     let (mut defs, mut count) = (String::new(), 0);
     let mut signature = String::new();
     for (place, of) in params.iter().enumerate() {
@@ -146,11 +146,12 @@ fn relay(params: &[Type], result: Option<&Type>) -> String {
                 (local.set $at (i32.and (i32.add (global.get $top) (i32.sub (local.get 2) (i32.const 1)))
                                         (i32.sub (i32.const 0) (local.get 2))))
                 (global.set $top (i32.add (local.get $at) (local.get 3)))
+                (memory.copy (local.get $at) (local.get 0) (local.get 1))
                 (local.get $at)))
         (core instance $memory (instantiate $memory))
         (alias core export $memory "memory" (core memory $mem))
         (alias core export $memory "realloc" (core func $realloc))
-        (core func $f (canon lower (func $f) (memory (core memory $mem)) (realloc (core func $realloc))))
+        (core func $f (canon lower (func $f) (memory (core memory $mem)) (realloc (core func $realloc)) string-encoding={encoding}))
         (core module $m
             (import "m" "realloc" (func $realloc (param i32 i32 i32 i32) (result i32)))
             (import "m" "f" (func $f {import}))
@@ -158,7 +159,7 @@ fn relay(params: &[Type], result: Option<&Type>) -> String {
         (core instance $i (instantiate $m (with "m" (instance
             (export "f" (func $f)) (export "realloc" (func $realloc))))))
         (func (export "relay") {signature}
-            (canon lift (core func $i "relay") (memory (core memory $mem)) (realloc (core func $realloc)))))"#
+            (canon lift (core func $i "relay") (memory (core memory $mem)) (realloc (core func $realloc)) string-encoding={encoding})))"#
     )
 }
 
@@ -243,16 +244,17 @@ impl Relay {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn values_pass_as_wasmtimes_own(
         params in proptest::collection::vec(any_typed::<1>(), 0..4),
         answer in proptest::option::weighted(0.9, any_typed::<1>()),
+        encoding in prop::sample::select(vec!["utf8", "utf16", "latin1+utf16"]),
     ) {
         let (params, args): (Vec<_>, Vec<_>) = params.into_iter().map(|(of, [value])| (of, value)).unzip();
         let (result, answer) = answer.map(|(of, [value])| (of, value)).unzip();
-        let text = relay(&params, result.as_ref());
+        let text = relay(&params, result.as_ref(), encoding);
         let component = Component::new(&ENGINE, wat::parse_str(&text).expect(&text)).expect(&text);
         let params = params.into_iter().enumerate().map(|(place, of)| (format!("p{place}"), of)).collect();
         let ty = FunctionType { params, result, is_async: false };
@@ -266,4 +268,64 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
         runtime.block_on(relay.check(&args));
     }
+
+    /// A guest that answers with whatever lies in its memory: refused, or the same value; never a panic.
+    #[test]
+    fn hostile_answers_are_read_as_wasmtime_reads_them(of in any_type(), bytes in hostile_bytes(), start in 0u32..80) {
+        let text = hostile(&of, &bytes, start);
+        let component = Component::new(&ENGINE, wat::parse_str(&text).expect(&text)).expect(&text);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+        let (ours, theirs) = runtime.block_on(read_both(&component, &of));
+        match (ours, theirs) {
+            (Ok(ours), Ok(theirs)) => assert_same(&ours, &theirs),
+            (Err(_), Err(_)) => {}
+            (ours, theirs) => prop_assert!(false, "{ours:?} against {theirs:?}"),
+        }
+    }
+}
+
+/// Mostly small numbers, so that some of them are lengths and places that exist.
+fn hostile_bytes() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(prop_oneof![6 => Just(0), 3 => 0u8..8, 2 => any::<u8>()], 128)
+}
+
+fn hostile(of: &Type, bytes: &[u8], start: u32) -> String {
+    let (mut defs, mut count) = (String::new(), 0);
+    let ty = define_type(of, &mut defs, &mut count);
+    let data = bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
+    let (result, body) = match flatten(of)[..] {
+        [flat] => (flat, format!("({flat}.load (i32.const {start}))")),
+        _ => ("i32", format!("(i32.const {start})")),
+    };
+    format!(
+        r#"(component {defs}
+        (core module $m (memory (export "memory") 1) (data (i32.const 0) "{data}")
+            (func (export "get") (result {result}) {body}))
+        (core instance $i (instantiate $m))
+        (func (export "get") (result {ty}) (canon lift (core func $i "get") (memory (core memory $i "memory")))))"#
+    )
+}
+
+async fn read_both(component: &Component, of: &Type) -> (wasmtime::Result<Value>, wasmtime::Result<Value>) {
+    let linker = Linker::<()>::new(&ENGINE);
+    let mut store = Store::new(&ENGINE, ());
+    let instance = linker.instantiate_async(&mut store, component).await.expect("instance");
+    let name = FunctionName {
+        interface: None,
+        name: "get".into(),
+    };
+    let get = PreparedFunction::new(component, &name)
+        .expect("get")
+        .bind(&mut store, &instance)
+        .expect("bound");
+    let ours = get.call(&mut store, &[]).await.map(|value| value.expect("an answer"));
+    let mut store = Store::new(&ENGINE, ());
+    let instance = linker.instantiate_async(&mut store, component).await.expect("instance");
+    let mut results = [Val::Bool(false)];
+    let get = instance.get_func(&mut store, "get").expect("get");
+    let theirs = get.call_async(&mut store, &[], &mut results).await;
+    (
+        ours,
+        theirs.map(|()| val::from_val(&results[0], of).expect("of the type")),
+    )
 }
