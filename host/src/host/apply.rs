@@ -3,6 +3,7 @@
 use super::Inner;
 use super::load::{blocking, desired, load_file, of_store};
 use crate::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, StateSource, UpgradeReport};
+use crate::event::{EventKind, Happening};
 use crate::restore::read_state_file;
 use crate::store::FileRecord;
 use crate::upgrade::plan::{Asked, Desired, Options, Plan, RevisionRecord};
@@ -11,8 +12,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::MutexGuard;
+use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::{
-    BuildMetadata, Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, Move, Node, Relup, Version as Semver, default_moves, plan_moves, undo_moves,
+    Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup, Version as Semver, default_moves, plan_moves, undo_moves,
 };
 
 /// The upgrade lock, or what holds it (R37).
@@ -87,7 +89,7 @@ pub(super) fn plan_from(inner: &Inner, asked: Asked, all: BTreeMap<ModuleName, D
 /// `0.0.0+n` (section 6).
 fn nth(version: &Semver, revision: u64) -> Semver {
     let mut version = version.clone();
-    version.build = BuildMetadata::new(&revision.to_string()).unwrap_or(BuildMetadata::EMPTY);
+    version.build = semver::BuildMetadata::new(&revision.to_string()).unwrap_or_default();
     version
 }
 
@@ -189,16 +191,19 @@ pub(super) async fn load_spec(inner: &Inner, folder: &Path, spec: ModuleSpec, li
         return Err(wrong("wrong-digest", format!("{}: its sha256 is {}, not {sha256}", path.display(), version.id.digest)));
     }
     // A name in the file that is not the module's would make two modules of one.
-    if version.id.name != spec.name && !version.named_by_file {
+    if version.id.name != spec.name && !version.is_named_by_file() {
         return Err(wrong("wrong-name", format!("{}: it calls itself `{}`, not `{}`", path.display(), version.id.name, spec.name)));
     }
     let stated = spec.version.clone().filter(|stated| *stated != version.id.version);
     if let Some(stated) = &stated
-        && !version.named_by_file
+        && !version.is_named_by_file()
     {
         return Err(wrong("wrong-version", format!("{}: it is version {}, not {stated}", path.display(), version.id.version)));
     }
-    let version = if version.id.name != spec.name || stated.is_some() { Arc::new(version.renamed(&spec.name, stated)) } else { version };
+    let version = if version.id.name != spec.name || stated.is_some() { 
+        let id = ModuleVersion { name: spec.name.clone(), version: stated.unwrap_or(version.id.version.clone()), digest: version.id.digest };
+        Arc::new(version.renamed(id))
+    } else { version };
     inner.core.versions.keep(&version);
     Ok(desired(&inner.core, version, spec, limits))
 }
@@ -287,4 +292,21 @@ pub(super) async fn remove(inner: &Arc<Inner>, request: &RemoveRequest) -> Resul
         step.purge = request.purge;
     }
     run(inner, plan).await
+}
+
+/// R33: when a sweep finds more keys that cannot be handed over than `max_failed_keys` allows, the switch is undone.
+pub(super) fn undo_on_failed_keys(inner: &Arc<Inner>, mut told: UnboundedReceiver<u64>) {
+    let weak = Arc::downgrade(inner);
+    inner.core.services.guests.spawn(async move {
+        while let Some(revision) = told.recv().await {
+            let Some(inner) = weak.upgrade() else { return };
+            if inner.core.router.routes().revision != revision {
+                continue;
+            }
+            if let Err(failure) = undo(&inner, Asked::FailedKeys, Options::default()).await {
+                let message = format!("revision {revision} failed for too many keys and could not be undone: {}", failure.message);
+                inner.core.events.publish(Happening::new(EventKind::Alarm, message).revision(revision));
+            }
+        }
+    });
 }

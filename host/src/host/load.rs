@@ -26,7 +26,7 @@ pub(super) async fn load_file(core: &Core, path: &Path) -> Result<Arc<Version>, 
 pub(super) async fn load_bytes(core: &Core, stem: &str, bytes: Arc<[u8]>, digest: Digest) -> Result<Arc<Version>, Failure> {
     let version = match core.versions.compiled(&digest) {
         // The file's name may be part of the version's name (R5), so only a version with the same bytes *and* name is the same.
-        Some(version) if !version.named_by_file => version,
+        Some(version) if !version.is_named_by_file() => version,
         _ => {
             let limit = core.flags.compile_timeout;
             let compiled = version::compile_within(Arc::clone(&core.versions.engines), stem, Arc::clone(&bytes), limit).await;
