@@ -6,6 +6,10 @@
 //! - A module is never linked to itself.
 //! - In a [`Wiring`] of a graph that resolved without refusal, caller and callee agree exactly on the type of each function.
 
+mod circle;
+mod kinds;
+mod names;
+mod provider;
 mod resolve;
 
 use crate::interface::{FunctionName, FunctionType, ModuleInterface};
@@ -71,7 +75,7 @@ impl Node {
     /// The export that serves `imported`: of the same name, else in the highest compatible version of its interface (R7).
     #[must_use]
     pub fn export_for(&self, imported: &FunctionName) -> Option<(&FunctionName, &FunctionType)> {
-        resolve::export_for(&self.interface, imported)
+        names::export_for(&self.interface, imported)
     }
 }
 
@@ -156,3 +160,6 @@ mod shared {
         ModuleInterface::deserialize(from).map(Arc::new)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,11 @@
 //! - A key that nobody asked for is a fault: [`Table::finish`].
 //! - Readers return `None` both for what is absent and for what is faulty; the latter has been noted.
 
+mod scalars;
 mod table;
 
-pub(crate) use table::{Table, Word};
+pub(crate) use scalars::{NAME_REMEDY, Word};
+pub(crate) use table::Table;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use std::cell::RefCell;
@@ -23,6 +25,12 @@ pub(crate) struct Source<'a> {
     text: &'a str,
     faults: RefCell<Vec<Diagnostic>>,
 }
+
+/// How many faults are told at once: nobody reads more, and a hostile text could hold very many.
+const FAULTS_MAX: usize = 50;
+
+/// The longest word for which a similar one is looked for.
+const TYPED_MAX: usize = 64;
 
 /// The one format there is.
 const FORMAT: i64 = 1;
@@ -54,8 +62,16 @@ impl<'a> Source<'a> {
 
     /// Notes a fault.
     pub(crate) fn refuse(&self, span: &Range<usize>, message: impl Into<String>, remedy: impl Into<Option<String>>) {
+        if self.is_full() {
+            return;
+        }
         let fault = Diagnostic::at(self.file, self.text, span, message.into(), remedy.into());
         self.faults.borrow_mut().push(fault);
+    }
+
+    /// True if further faults will not be told.
+    pub(crate) fn is_full(&self) -> bool {
+        self.faults.borrow().len() >= FAULTS_MAX
     }
 
     /// The line in which `place` stands.
@@ -90,6 +106,9 @@ pub(crate) fn integer(value: &DeValue<'_>) -> Option<i64> {
 
 /// The word of `known` that somebody who wrote `typed` may have meant.
 pub(crate) fn nearest<'k>(typed: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    if typed.len() > TYPED_MAX {
+        return None;
+    }
     let typed = typed.to_lowercase().replace('-', "_");
     let scored = known
         .into_iter()

@@ -37,8 +37,8 @@ impl Release {
     pub fn parse(file_name: &str, text: &str) -> Result<Release, Diagnostics> {
         Source::parse(file_name, text, |top| {
             let release = top.table("release", "`[release]`");
-            if release.is_none() {
-                top.missing("[release]", "{ name = \"…\", version = \"1.0.0\" }");
+            if !top.has("release") {
+                top.missing("release", "{ name = \"…\", version = \"1.0.0\" }");
             }
             let named = release.and_then(|mut release| {
                 let (name, version) = (read_name(&mut release), read_version(&mut release, "version"));
@@ -59,3 +59,6 @@ impl Release {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,8 +49,8 @@ impl Relup {
     pub fn parse(file_name: &str, text: &str) -> Result<Relup, Diagnostics> {
         Source::parse(file_name, text, |top| {
             let release = top.table("release", "`[release]`");
-            if release.is_none() {
-                top.missing("[release]", "{ name = \"…\", to = \"1.1.0\" }");
+            if !top.has("release") {
+                top.missing("release", "{ name = \"…\", to = \"1.1.0\" }");
             }
             let step = release.and_then(|mut release| {
                 let name = read_name(&mut release);
@@ -74,3 +74,6 @@ impl Relup {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 mod check;
 mod gate;
 mod moves;
+mod state;
 
 pub use check::check;
 pub use moves::{default_moves, plan_moves, undo_moves};
@@ -112,3 +113,8 @@ impl fmt::Display for Action {
         })
     }
 }
+
+#[cfg(test)]
+mod gate_tests;
+#[cfg(test)]
+mod tests;

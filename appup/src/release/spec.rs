@@ -23,6 +23,9 @@ impl Word for Create {
     const WORDS: &'static [(&'static str, Self)] = &[("call", Create::Call), ("explicit", Create::Explicit)];
 }
 
+/// The longest name of a release, in bytes: it has to fit in the name of a directory.
+const RELEASE_NAME_MAX: usize = 100;
+
 /// The name of a release: any text that can be printed and is not empty.
 pub(crate) fn read_name(release: &mut Table<'_>) -> Option<String> {
     let Some((name, span)) = release.text("name") else {
@@ -31,8 +34,9 @@ pub(crate) fn read_name(release: &mut Table<'_>) -> Option<String> {
         }
         return None;
     };
-    if name.trim().is_empty() || name.chars().any(|c| c.is_control() || c == '/') {
-        let message = "a release needs a name that can be printed, without `/`";
+    let is_path = matches!(name.trim(), "" | "." | "..") || name.chars().any(|c| c.is_control() || c == '/');
+    if is_path || name.len() > RELEASE_NAME_MAX {
+        let message = "a release needs a short name that can be printed, without `/`";
         release
             .source
             .refuse(&span, message, "the state directory is named after it".to_owned());

@@ -77,12 +77,12 @@ pub fn plan_moves(instructions: &[Instruction], old: &Graph, new: &Graph) -> Res
     }
 }
 
-fn bad(module: &ModuleName, message: String, remedy: String) -> Refusal {
+pub(super) fn bad(module: &ModuleName, message: String, remedy: String) -> Refusal {
     Refusal::new(RefusalCode::BadInstruction, &[module], message, remedy)
 }
 
 /// The refusal of a change that no instruction mentions.
-fn missing(module: &ModuleName, action: Action, before: Option<&Node>, after: Option<&Node>) -> Refusal {
+pub(super) fn missing(module: &ModuleName, action: Action, before: Option<&Node>, after: Option<&Node>) -> Refusal {
     let what = match (before, after) {
         (Some(before), Some(after)) if before.version.version != after.version.version => {
             format!("changes from {} to {}", before.version.version, after.version.version)

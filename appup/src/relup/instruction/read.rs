@@ -2,7 +2,7 @@
 
 use super::{CallSpec, Instruction, StatePolicy, When};
 use crate::name::ModuleName;
-use crate::read::{Source, Table, Value, Word, integer};
+use crate::read::{NAME_REMEDY, Source, Table, Value, Word, integer};
 use crate::release::nearest_module;
 use crate::settings::ModuleSpec;
 use serde_json::Value as Json;
@@ -134,7 +134,7 @@ fn read_entry(mut table: Table<'_>) -> Option<Placed> {
     let verb = match present[..] {
         [verb] => verb,
         [] => {
-            VERBS.into_iter().for_each(|verb| drop(table.value(verb)));
+            VERBS.into_iter().for_each(|verb| table.know(verb));
             let message = "this entry has no instruction";
             source.refuse(&table.span(), message, format!("write one of {}", VERBS.join(", ")));
             table.finish();
@@ -189,12 +189,8 @@ fn read_instruction(table: &mut Table<'_>, verb: &'static str) -> Option<Instruc
 }
 
 fn read_call(table: &mut Table<'_>) -> Option<Instruction> {
-    let call = table
-        .table("call", "`call = { module = \"…\", function = \"…\", args = [] }`")
-        .and_then(read_call_spec);
-    let undo = table
-        .table("undo", "`undo = { module = \"…\", function = \"…\", args = [] }`")
-        .and_then(read_call_spec);
+    let call = table.table("call", "`call`").and_then(read_call_spec);
+    let undo = table.table("undo", "`undo`").and_then(read_call_spec);
     let when = table.word("when").unwrap_or_default();
     let CallSpec { module, function, args } = call?;
     Some(Instruction::Call {
@@ -238,12 +234,16 @@ fn read_state_from(table: &mut Table<'_>) -> Vec<ModuleName> {
         let parsed = value.get_ref().as_str().map(ModuleName::parse);
         match parsed {
             Some(Ok(name)) if names.contains(&name) => {
-                table
-                    .source
-                    .refuse(&value.span(), format!("`{name}` stands in `state_from` twice"), None);
+                table.source.refuse(
+                    &value.span(),
+                    format!("`{name}` stands in `state_from` twice"),
+                    "name it once".to_owned(),
+                );
             }
             Some(Ok(name)) => names.push(name),
-            Some(Err(error)) => table.source.refuse(&value.span(), error.to_string(), None),
+            Some(Err(error)) => table
+                .source
+                .refuse(&value.span(), error.to_string(), NAME_REMEDY.to_owned()),
             None => table.source.refuse(
                 &value.span(),
                 "expected the name of a module",

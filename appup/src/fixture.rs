@@ -1,0 +1,118 @@
+//! Small graphs for tests, written as text: `module(kind) version: exports; imports`.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use crate::graph::{Graph, Node};
+use crate::interface::{FunctionName, FunctionType, ModuleInterface, Type};
+use crate::name::{Digest, ModuleName, ModuleVersion};
+use crate::settings::Kind;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub(crate) fn name(text: &str) -> ModuleName {
+    ModuleName::parse(text).unwrap()
+}
+
+/// `demo:shop/orders@1.0.0.place` or `place`.
+pub(crate) fn function(text: &str) -> FunctionName {
+    match text.rsplit_once('.').filter(|(interface, _)| interface.contains(':')) {
+        Some((interface, name)) => FunctionName {
+            interface: Some(interface.to_owned()),
+            name: name.to_owned(),
+        },
+        None => FunctionName {
+            interface: None,
+            name: text.to_owned(),
+        },
+    }
+}
+
+/// A function type by a word: parameters before `>`, result after it.
+pub(crate) fn function_type(text: &str) -> FunctionType {
+    let of = |word: &str| match word {
+        "string" => Type::String,
+        "u32" => Type::U32,
+        "u64" => Type::U64,
+        "failing" => Type::Result {
+            ok: None,
+            err: Some(Box::new(Type::String)),
+        },
+        "resource" => Type::Resource,
+        other => Type::Unsupported(other.to_owned()),
+    };
+    let (params, result) = text.split_once('>').unwrap_or((text, ""));
+    let params = params.split(',').filter(|word| !word.is_empty());
+    FunctionType {
+        params: params
+            .enumerate()
+            .map(|(place, word)| (format!("p{place}"), of(word)))
+            .collect(),
+        result: Some(result).filter(|word| !word.is_empty()).map(of),
+        is_async: false,
+    }
+}
+
+/// `cart pool 1.0.0 + f(u32) - demo:shop/orders@1.0.0.place(>failing)`: exports after `+`, imports after `-`.
+pub(crate) fn node(text: &str) -> Node {
+    let mut words = text.split_whitespace();
+    let (module, kind, version) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
+    let kind = match kind {
+        "pool" => Kind::Pool,
+        "single" => Kind::Single,
+        _ => Kind::Keyed,
+    };
+    let mut interface = ModuleInterface {
+        stateful: kind.keeps_state(),
+        ..ModuleInterface::default()
+    };
+    let mut exporting = true;
+    for word in words {
+        match word {
+            "+" => exporting = true,
+            "-" => exporting = false,
+            _ => {
+                let (named, of) = word.trim_end_matches(')').split_once('(').unwrap();
+                let into = if exporting {
+                    &mut interface.exports
+                } else {
+                    &mut interface.imports
+                };
+                into.insert(function(named), function_type(of));
+            }
+        }
+    }
+    let mut bytes = [0; 32];
+    for (place, byte) in text.bytes().enumerate() {
+        bytes[place % 32] = u8::wrapping_add(bytes[place % 32], byte).rotate_left(1);
+    }
+    Node {
+        version: ModuleVersion {
+            name: name(module),
+            version: version.parse().unwrap(),
+            digest: Digest::from_bytes(bytes),
+        },
+        kind,
+        interface: Arc::new(interface),
+        links: BTreeMap::new(),
+    }
+}
+
+/// One node a line.
+pub(crate) fn graph(text: &str) -> Graph {
+    Graph::new(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(node))
+}
+
+/// The graph with a link in it.
+pub(crate) fn link(mut graph: Graph, caller: &str, import: &str, callee: &str) -> Graph {
+    graph
+        .nodes
+        .get_mut(caller)
+        .unwrap()
+        .links
+        .insert(import.to_owned(), name(callee));
+    graph
+}
+
+/// Codes and messages, one a line.
+pub(crate) fn lines<T: std::fmt::Display>(of: &[T]) -> String {
+    of.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
