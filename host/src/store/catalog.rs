@@ -222,7 +222,10 @@ impl Catalog {
     ) -> Result<(), StoreError> {
         let run = || -> Result<(), redb::Error> {
             let mut transaction = self.database.begin_write()?;
-            if !durable {
+            if durable {
+                // A start after a crash is to be quick however large the states are; that costs a commit little.
+                transaction.set_quick_repair(true);
+            } else {
                 transaction.set_durability(Durability::None)?;
             }
             change(&transaction)?;

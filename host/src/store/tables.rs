@@ -70,6 +70,19 @@ pub struct SavedStateTag {
     pub size: u64,
     /// Why it was saved.
     pub reason: SaveReason,
+    /// For which other version it was written, where it was handed over: on the way down the newer code writes the older format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub written_for: Option<WrittenFor>,
+}
+
+/// The version that a handed-over state was written for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenFor {
+    /// Who was to read it.
+    pub to: ModuleVersion,
+    /// The `extra` of the change.
+    #[serde(default)]
+    pub extra: serde_json::Value,
 }
 
 /// A state with its tag.

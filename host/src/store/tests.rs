@@ -24,6 +24,7 @@ fn saved(module: &str, key: Option<&str>, bytes: &[u8]) -> SavedState {
         format: "application/cbor".to_owned(),
         size: bytes.len() as u64,
         reason: SaveReason::HandedOver,
+        written_for: None,
     };
     SavedState {
         tag,
@@ -72,6 +73,76 @@ fn p04_a_commit_is_there_whole_after_opening_again() {
     catalog.delete_revisions(&[7, 8]).expect("removes");
     assert!(catalog.revisions().expect("reads").is_empty());
     assert_eq!(mode(&dir.path().join("catalog.redb")), 0o600);
+}
+
+#[test]
+fn p04_a_catalog_of_a_killed_host_opens_as_it_was_committed() {
+    let (dir, crashed) = (
+        tempfile::tempdir().expect("temporary directory"),
+        tempfile::tempdir().expect("another"),
+    );
+    let catalog = Catalog::open(dir.path()).expect("opens");
+    for revision in 1..=5 {
+        let meta = Meta {
+            current: Some(revision),
+            ..Meta::default()
+        };
+        let states = vec![saved("a", None, &revision.to_le_bytes())];
+        catalog
+            .commit(&Commit {
+                revision,
+                record: &revision,
+                meta,
+                states,
+                delete_states: Vec::new(),
+            })
+            .expect("commits");
+        // Not yet durable: lost with the host, and nothing else with it.
+        catalog
+            .put_states(&[saved("a", None, b"later")], false)
+            .expect("writes");
+        // What kill -9 leaves: the file as it is now, never closed.
+        fs::copy(dir.path().join("catalog.redb"), crashed.path().join("catalog.redb")).expect("copies");
+        let after = Catalog::open(crashed.path()).expect("repairs");
+        assert_eq!(after.meta().expect("reads").current, Some(revision));
+        assert_eq!(after.revision::<u64>(revision).expect("reads"), Some(revision));
+        let state = after.state(&name("a"), None).expect("reads").expect("is there");
+        assert_eq!(&*state.bytes, &revision.to_le_bytes());
+    }
+}
+
+/// For the hand: what a commit costs, and what a start after a crash with 200 MB of state.
+#[test]
+#[ignore = "measures"]
+fn measure_commit_and_repair() {
+    let (dir, crashed) = (
+        tempfile::tempdir().expect("temporary directory"),
+        tempfile::tempdir().expect("another"),
+    );
+    let catalog = Catalog::open(dir.path()).expect("opens");
+    let timed = |what: &str, begun: std::time::Instant| eprintln!("{what}: {:?}", begun.elapsed());
+    let begun = std::time::Instant::now();
+    for n in 0..200_u32 {
+        catalog
+            .put_states(&[saved("a", None, &n.to_le_bytes())], true)
+            .expect("writes");
+    }
+    timed("200 small durable writes", begun);
+    let begun = std::time::Instant::now();
+    catalog
+        .put_states(&[saved("b", None, &vec![7; 200 << 20])], true)
+        .expect("writes");
+    timed("200 MB, durable", begun);
+    let begun = std::time::Instant::now();
+    let many: Vec<_> = (0..100_000)
+        .map(|n| saved("room", Some(&n.to_string()), b"some state of a room"))
+        .collect();
+    catalog.put_states(&many, true).expect("writes");
+    timed("100,000 keys", begun);
+    fs::copy(dir.path().join("catalog.redb"), crashed.path().join("catalog.redb")).expect("copies");
+    let begun = std::time::Instant::now();
+    drop(Catalog::open(crashed.path()).expect("repairs"));
+    timed("opening after a crash", begun);
 }
 
 #[test]
