@@ -89,10 +89,7 @@ impl Identity {
         };
         let from_file = || {
             from_file_stem(file_stem, digest).map_err(|error| VersionError::BadName {
-                why: format!(
-                    "{:?} does not name a module ({error}); rename the file to NAME-VERSION.wasm",
-                    file_stem
-                ),
+                why: format!("{file_stem:?} does not name a module ({error}); rename the file to NAME-VERSION.wasm"),
             })
         };
         match (&outer.name, &outer.version) {
