@@ -215,7 +215,8 @@ mod tests {
     #[test]
     fn every_way_a_file_arrives_is_reported_once_in_its_time() {
         // The events of each, and the first moment at which it is reported.
-        let table: &[(&str, &[(u64, Heard)], u64)] = &[
+        type Row = (&'static str, &'static [(u64, Heard)], u64);
+        let table: &[Row] = &[
             (
                 "cp",
                 &[(0, Heard::Created), (1, Heard::Modified), (2, Heard::Closed)],

@@ -151,7 +151,10 @@ impl Watcher {
             events,
             stop.clone(),
         );
-        run.take_stock().map_err(|error| WatchError::Directory { path: dir.clone(), error })?;
+        run.take_stock().map_err(|error| WatchError::Directory {
+            path: dir.clone(),
+            error,
+        })?;
         let thread = std::thread::Builder::new()
             .name("wasmhot-intake".to_owned())
             .spawn(move || run.run());

@@ -24,8 +24,12 @@ fn saved(module: &str, key: Option<&str>, bytes: &[u8]) -> SavedState {
         format: "application/cbor".to_owned(),
         size: bytes.len() as u64,
         reason: SaveReason::HandedOver,
+        written_for: None,
     };
-    SavedState { tag, bytes: bytes.into() }
+    SavedState {
+        tag,
+        bytes: bytes.into(),
+    }
 }
 
 fn mode(path: &Path) -> u32 {
@@ -35,11 +39,17 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn p04_a_commit_is_there_whole_after_opening_again() {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let meta = Meta { current: Some(7), permanent: Some(6), release_file: Some(crate::version::digest(b"toml")) };
+    let meta = Meta {
+        current: Some(7),
+        permanent: Some(6),
+        release_file: Some(crate::version::digest(b"toml")),
+    };
     {
         let catalog = Catalog::open(dir.path()).expect("opens");
         assert_eq!(catalog.meta().expect("reads"), Meta::default());
-        catalog.put_states(&[saved("old", None, b"goes"), saved("old", Some("k"), b"too")], true).expect("writes");
+        catalog
+            .put_states(&[saved("old", None, b"goes"), saved("old", Some("k"), b"too")], true)
+            .expect("writes");
         let commit = Commit {
             revision: 7,
             record: &serde_json::json!({"modules": ["a"]}),
@@ -55,11 +65,84 @@ fn p04_a_commit_is_there_whole_after_opening_again() {
     let record: serde_json::Value = catalog.revision(7).expect("reads").expect("is there");
     assert_eq!(record["modules"][0], "a");
     assert!(catalog.revision::<serde_json::Value>(8).expect("reads").is_none());
-    assert_eq!(catalog.state(&name("a"), None).expect("reads"), Some(saved("a", None, b"state")));
+    assert_eq!(
+        catalog.state(&name("a"), None).expect("reads"),
+        Some(saved("a", None, b"state"))
+    );
     assert_eq!(catalog.states_of(&name("old")).expect("reads").len(), 1);
     catalog.delete_revisions(&[7, 8]).expect("removes");
     assert!(catalog.revisions().expect("reads").is_empty());
     assert_eq!(mode(&dir.path().join("catalog.redb")), 0o600);
+}
+
+#[test]
+fn p04_a_catalog_of_a_killed_host_opens_as_it_was_committed() {
+    let (dir, crashed) = (
+        tempfile::tempdir().expect("temporary directory"),
+        tempfile::tempdir().expect("another"),
+    );
+    let catalog = Catalog::open(dir.path()).expect("opens");
+    for revision in 1..=5 {
+        let meta = Meta {
+            current: Some(revision),
+            ..Meta::default()
+        };
+        let states = vec![saved("a", None, &revision.to_le_bytes())];
+        catalog
+            .commit(&Commit {
+                revision,
+                record: &revision,
+                meta,
+                states,
+                delete_states: Vec::new(),
+            })
+            .expect("commits");
+        // Not yet durable: lost with the host, and nothing else with it.
+        catalog
+            .put_states(&[saved("a", None, b"later")], false)
+            .expect("writes");
+        // What kill -9 leaves: the file as it is now, never closed.
+        fs::copy(dir.path().join("catalog.redb"), crashed.path().join("catalog.redb")).expect("copies");
+        let after = Catalog::open(crashed.path()).expect("repairs");
+        assert_eq!(after.meta().expect("reads").current, Some(revision));
+        assert_eq!(after.revision::<u64>(revision).expect("reads"), Some(revision));
+        let state = after.state(&name("a"), None).expect("reads").expect("is there");
+        assert_eq!(&*state.bytes, &revision.to_le_bytes());
+    }
+}
+
+/// For the hand: what a commit costs, and what a start after a crash with 200 MB of state.
+#[test]
+#[ignore = "measures"]
+fn measure_commit_and_repair() {
+    let (dir, crashed) = (
+        tempfile::tempdir().expect("temporary directory"),
+        tempfile::tempdir().expect("another"),
+    );
+    let catalog = Catalog::open(dir.path()).expect("opens");
+    let timed = |what: &str, begun: std::time::Instant| eprintln!("{what}: {:?}", begun.elapsed());
+    let begun = std::time::Instant::now();
+    for n in 0..200_u32 {
+        catalog
+            .put_states(&[saved("a", None, &n.to_le_bytes())], true)
+            .expect("writes");
+    }
+    timed("200 small durable writes", begun);
+    let begun = std::time::Instant::now();
+    catalog
+        .put_states(&[saved("b", None, &vec![7; 200 << 20])], true)
+        .expect("writes");
+    timed("200 MB, durable", begun);
+    let begun = std::time::Instant::now();
+    let many: Vec<_> = (0..100_000)
+        .map(|n| saved("room", Some(&n.to_string()), b"some state of a room"))
+        .collect();
+    catalog.put_states(&many, true).expect("writes");
+    timed("100,000 keys", begun);
+    fs::copy(dir.path().join("catalog.redb"), crashed.path().join("catalog.redb")).expect("copies");
+    let begun = std::time::Instant::now();
+    drop(Catalog::open(crashed.path()).expect("repairs"));
+    timed("opening after a crash", begun);
 }
 
 #[test]
@@ -72,9 +155,18 @@ fn a_commit_that_cannot_be_written_leaves_everything_as_it_was() {
     }
     let dir = tempfile::tempdir().expect("temporary directory");
     let catalog = Catalog::open(dir.path()).expect("opens");
-    let meta = Meta { current: Some(1), ..Meta::default() };
+    let meta = Meta {
+        current: Some(1),
+        ..Meta::default()
+    };
     let (states, delete_states) = (vec![saved("a", None, b"1")], Vec::new());
-    let error = catalog.commit(&Commit { revision: 1, record: &Unwritable, meta, states, delete_states });
+    let error = catalog.commit(&Commit {
+        revision: 1,
+        record: &Unwritable,
+        meta,
+        states,
+        delete_states,
+    });
     assert_eq!(error.expect_err("fails").code(), "encode");
     assert_eq!(catalog.meta().expect("reads"), Meta::default());
     assert!(catalog.state(&name("a"), None).expect("reads").is_none());
@@ -90,12 +182,19 @@ fn r28_states_are_kept_by_module_and_key() {
     states.extend([saved("roo", Some("a"), b"y"), saved("room-2", None, b"z")]);
     catalog.put_states(&states, false).expect("writes");
     for state in &states {
-        let found = catalog.state(&state.tag.module, state.tag.key.as_deref()).expect("reads");
+        let found = catalog
+            .state(&state.tag.module, state.tag.key.as_deref())
+            .expect("reads");
         assert_eq!(found.as_ref(), Some(state));
     }
     assert_eq!(catalog.states_of(&name("room")).expect("reads").len(), keys.len());
-    catalog.put_states(&[saved("room", Some("a"), b"newer")], true).expect("writes");
-    let newer = catalog.state(&name("room"), Some("a")).expect("reads").expect("is there");
+    catalog
+        .put_states(&[saved("room", Some("a"), b"newer")], true)
+        .expect("writes");
+    let newer = catalog
+        .state(&name("room"), Some("a"))
+        .expect("reads")
+        .expect("is there");
     assert_eq!(&*newer.bytes, b"newer");
     catalog.delete_state(&name("room"), Some("a")).expect("removes");
     assert_eq!(catalog.states_of(&name("room")).expect("reads").len(), keys.len() - 1);
@@ -111,7 +210,11 @@ fn r36_files_are_remembered_by_content() {
     let catalog = Catalog::open(dir.path()).expect("opens");
     let digest = crate::version::digest(b"file");
     assert_eq!(catalog.file(&digest).expect("reads"), None);
-    let record = FileRecord { stem: "a-1.0.0".to_owned(), barred: Some("trap".to_owned()), first_seen_ms: 5 };
+    let record = FileRecord {
+        stem: "a-1.0.0".to_owned(),
+        barred: Some("trap".to_owned()),
+        first_seen_ms: 5,
+    };
     catalog.put_file(&digest, &record).expect("writes");
     assert_eq!(catalog.file(&digest).expect("reads"), Some(record));
     catalog.delete_file(&digest).expect("removes");
@@ -132,7 +235,11 @@ fn damage_and_newer_formats_are_named() {
     let database = redb::Database::open(&path).expect("opens");
     let transaction = database.begin_write().expect("begins");
     let newer = br#"{"format":2,"anything":true}"#;
-    transaction.open_table(tables::META).expect("opens").insert("meta", &newer[..]).expect("writes");
+    transaction
+        .open_table(tables::META)
+        .expect("opens")
+        .insert("meta", &newer[..])
+        .expect("writes");
     transaction.commit().expect("commits");
     drop(database);
     let error = Catalog::open(dir.path()).err().expect("is refused");
@@ -154,7 +261,10 @@ fn objects_are_whole_private_and_checked() {
     let digest = objects.put(b"bytes").expect("writes");
     assert_eq!(objects.put(b"bytes").expect("is there"), digest);
     assert_eq!(objects.get(&digest).expect("reads").as_deref(), Some(&b"bytes"[..]));
-    assert_eq!((mode(&objects.path(&digest)), mode(&dir.path().join("objects"))), (0o600, 0o700));
+    assert_eq!(
+        (mode(&objects.path(&digest)), mode(&dir.path().join("objects"))),
+        (0o600, 0o700)
+    );
     fs::write(dir.path().join("objects/foreign.txt"), b"x").expect("writes");
     assert_eq!(objects.list().expect("lists"), [digest]);
     fs::write(objects.path(&digest), b"other").expect("changes it");
@@ -186,7 +296,10 @@ fn a_second_host_is_told_who_has_the_state() {
     let lock = StateLock::take(&state).expect("takes");
     let error = StateLock::take(&state).expect_err("is held");
     assert_eq!(error.code(), "already-running");
-    assert!(error.to_string().contains(&format!("(pid {})", std::process::id())), "{error}");
+    assert!(
+        error.to_string().contains(&format!("(pid {})", std::process::id())),
+        "{error}"
+    );
     drop(lock);
     StateLock::take(&state).expect("is free");
     assert_eq!((mode(&state), mode(&state.join("lock"))), (0o700, 0o600));
@@ -202,8 +315,13 @@ fn many_writers_and_readers_at_once() {
             scope.spawn(move || {
                 for n in 0..20 {
                     let key = format!("{writer}-{n}");
-                    catalog.put_states(&[saved("room", Some(&key), key.as_bytes())], n % 5 == 0).expect("writes");
-                    let found = catalog.state(&name("room"), Some(&key)).expect("reads").expect("is there");
+                    catalog
+                        .put_states(&[saved("room", Some(&key), key.as_bytes())], n % 5 == 0)
+                        .expect("writes");
+                    let found = catalog
+                        .state(&name("room"), Some(&key))
+                        .expect("reads")
+                        .expect("is there");
                     assert_eq!(&*found.bytes, key.as_bytes());
                 }
             });

@@ -204,3 +204,21 @@ fn r06_a_module_with_its_component_type_goes_through() {
     assert_eq!(error.code(), "unknown-import", "{error}");
     assert!(error.to_string().contains("`env"), "{error}");
 }
+
+/// The examples of the guest SDK, all of them.
+#[test]
+fn r06_the_wat_examples_are_taken() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk/wat");
+    let Ok(files) = std::fs::read_dir(examples) else { return };
+    for file in files
+        .flatten()
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "wat"))
+    {
+        let bytes = wat::parse_file(&file).unwrap_or_else(|error| panic!("{error}"));
+        let version = compiled("example", &bytes);
+        let source = describe("example", &bytes).expect("is described").name_source;
+        assert_eq!(source, NameSource::Sdk, "{}", file.display());
+        assert!(version.lifecycle.is_some() && version.state.is_some() && !version.exports.is_empty());
+    }
+}

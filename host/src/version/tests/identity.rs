@@ -92,7 +92,7 @@ fn r05_name_and_version_in_order() {
         (
             with(empty("component"), "version", b"4.0.0"),
             "file@4.0.0",
-            NameSource::Metadata,
+            NameSource::FileName,
         ),
         (around(&sdk), "sdk-made@3.0.0", NameSource::Sdk),
         (sdk.clone(), "sdk-made@3.0.0", NameSource::Sdk),
