@@ -321,11 +321,10 @@ async fn move_group(
     }
     let plan = plan_from(inner, asked, all, limits.clone(), Options::default());
     let moved = run(inner, plan).await;
-    let mut drops = inner.drops.lock().expect("no panic under this lock");
-    for name in group {
-        drops.pending.remove(name);
+    {
+        let mut drops = inner.drops.lock().expect("no panic under this lock");
+        drops.pending.retain(|name, _| !group.contains(name));
     }
-    drop(drops);
     let Err(failure) = moved else { return };
     for name in group {
         let Some((path, version)) = candidates.get(name) else { continue };
