@@ -16,16 +16,16 @@ const TARGET: &str = "wasm32-wasip2";
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() {
-    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build.rs");
     // Only the command line carries modules.
     if env::var_os("CARGO_FEATURE_CLI").is_none() {
         return;
     }
     if let Err(error) = build() {
+        // Cargo fails after these; a failed exit would only repeat them.
         for line in error.to_string().lines() {
-            println!("cargo:error={line}");
+            println!("cargo::error={line}");
         }
-        std::process::exit(1);
     }
 }
 
@@ -37,7 +37,7 @@ fn build() -> Result<()> {
     let modules = root.join("modules");
     let guests = target_dir()?.join("guests");
     let out = guests.join("wasm");
-    println!("cargo:rustc-env=WASMHOT_GUESTS={}", out.display());
+    println!("cargo::rustc-env=WASMHOT_GUESTS={}", out.display());
     watch(&root)?;
     has_target()?;
     compile(&modules, &guests)?;
@@ -59,14 +59,17 @@ fn target_dir() -> Result<PathBuf> {
 /// Sources, not what is built from them: a folder is watched with all that is in it.
 fn watch(root: &Path) -> Result<()> {
     for name in ["Cargo.toml", "src", "wit", "macros"] {
-        println!("cargo:rerun-if-changed={}", root.join("guest-sdk").join(name).display());
+        println!(
+            "cargo::rerun-if-changed={}",
+            root.join("guest-sdk").join(name).display()
+        );
     }
     for name in ["Cargo.toml", "Cargo.lock"] {
-        println!("cargo:rerun-if-changed={}", root.join("modules").join(name).display());
+        println!("cargo::rerun-if-changed={}", root.join("modules").join(name).display());
     }
     for folder in folders(&root.join("modules"))? {
         for name in ["Cargo.toml", "src", "wit"] {
-            println!("cargo:rerun-if-changed={}", folder.join(name).display());
+            println!("cargo::rerun-if-changed={}", folder.join(name).display());
         }
     }
     Ok(())
@@ -151,11 +154,8 @@ fn own_environment(cargo: &mut Command) {
             "CARGO_ENCODED_RUSTFLAGS",
             "CARGO_MANIFEST_DIR",
             "CARGO_MANIFEST_PATH",
-            "CARGO_MAKEFLAGS",
             "CLIPPY_ARGS",
             "HOST",
-            "MAKEFLAGS",
-            "MFLAGS",
             "NUM_JOBS",
             "OPT_LEVEL",
             "OUT_DIR",
@@ -168,7 +168,8 @@ fn own_environment(cargo: &mut Command) {
             "RUSTFLAGS",
             "TARGET",
         ];
-        names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+        // How many jobs there may be, and the outer build's job server, stay.
+        name != "CARGO_BUILD_JOBS" && (names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix)))
     };
     let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     for name in names.filter(|name| outer(name)) {

@@ -7,7 +7,8 @@
 //! - what moves is a set `S ⊆ C` with `fits(S)`, and no larger one contains it: whoever can move, moves;
 //! - a candidate that fits with what runs *and* with every other candidate is always in it;
 //! - where two candidates fit what runs but not each other, the first by name moves: the same drops give the same outcome;
-//! - `S` is divided into the smallest parts that fit by themselves, and each part is one switch.
+//! - `S` is divided into unconnected parts, each of which is one switch: two modules are in one part where the one cannot move
+//!   without the other.
 
 mod search;
 
@@ -79,6 +80,7 @@ fn parts<'c>(search: &Search<'c>, moving: BTreeSet<&'c ModuleName>) -> Vec<BTree
         });
         parts.push(part);
     }
+    parts.sort();
     // The parts switch one after the other: each has to fit what then runs. Where links leave a choice, that is not
     // implied by each part fitting alone.
     let mut moved = BTreeSet::new();

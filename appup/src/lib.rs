@@ -1,4 +1,47 @@
 //! Formats, planner and checks of wasmhot: text in, values out. No I/O, no Wasmtime, no clock.
+//!
+//! # From text to a decision
+//!
+//! ```text
+//! release.toml ─ Release::parse ─┐              interfaces, read out of components by the host
+//! relup.toml ─── Relup::parse ───┤                                  │
+//!                                └──── the host makes a Graph of both: old (what runs), new (what shall run)
+//!                                                                   │
+//!   instructions ─ plan_moves ─┐                                    │
+//!   or none ──── default_moves ┴─ moves ─── Transition { old, new, moves } ── check ── Checked or refusals
+//!   files ─── candidate ─ settle_drops ─ groups of candidates, each of which becomes a Transition
+//! ```
+//!
+//! # The sets
+//!
+//! With `O` and `N` the modules of the old and the new graph:
+//!
+//! - `N \ O` is added, `O \ N` is deleted;
+//! - of `O ∩ N`, what differs in bytes or kind is replaced: *updated* where both versions keep state, else *loaded*;
+//!   the rest stays, unless an instruction says otherwise.
+//!
+//! A new graph is good if every import in it resolves to exactly one module, with exactly the type imported
+//! ([`Graph::resolve`]). There is no order of steps to get wrong: one upgrade has one switch.
+//!
+//! What waits during an upgrade is a set too, [`Checked::gated`]. It is the union of
+//!
+//! 1. the `single` modules that move: their state is taken when they are quiet;
+//! 2. the modules whose state feeds another one;
+//! 3. for each old edge `caller → callee` into a stateful module that moves, if the new callee no longer offers the imported type:
+//!    the callee, the caller, and all modules from which a call could still reach that edge on old code. A call keeps the
+//!    versions of its stamp in stateless modules and in stateful ones that stay; in a stateful module that moves it meets new code,
+//!    so there the walk back ends.
+//!
+//! Without any one member of it some call could meet a version that it does not fit.
+//!
+//! What moves of several drops is a largest set `S` of candidates such that `(O \ S) ∪ S` resolves: see [`drops`].
+//!
+//! # Invariants
+//!
+//! - Everything here is a function of its arguments, and ends: no text and no graph makes it panic.
+//! - Every fault and every refusal is one sentence that says what to do about it; all are told at once.
+//! - The same arguments give the same outcome: nothing depends on time, chance or the order of events.
+
 #![forbid(unsafe_code)]
 
 pub mod diagnostic;

@@ -4,9 +4,11 @@
 //! - A key that nobody asked for is a fault: [`Table::finish`].
 //! - Readers return `None` both for what is absent and for what is faulty; the latter has been noted.
 
+mod scalars;
 mod table;
 
-pub(crate) use table::{NAME_REMEDY, Table, Word};
+pub(crate) use scalars::{NAME_REMEDY, Word};
+pub(crate) use table::Table;
 
 use crate::diagnostic::{Diagnostic, Diagnostics};
 use std::cell::RefCell;

@@ -139,3 +139,29 @@ impl fmt::Display for Warning {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_written_as_they_are_shown() {
+        let codes = [
+            RefusalCode::MissingProvider,
+            RefusalCode::AmbiguousProvider,
+            RefusalCode::BadLink,
+            RefusalCode::TypeMismatch,
+            RefusalCode::ResourceCrosses,
+            RefusalCode::ImportCycle,
+            RefusalCode::KindMismatch,
+            RefusalCode::Lossy,
+            RefusalCode::StateFrom,
+            RefusalCode::MissingInstruction,
+            RefusalCode::BadInstruction,
+            RefusalCode::UnsupportedCallStep,
+        ];
+        for code in codes {
+            assert_eq!(serde_json::to_string(&code).expect("serialises"), format!("\"{code}\""));
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! `relup.toml`: how one release becomes another, and back.
 
 mod instruction;
+mod write;
 
 pub use instruction::{CallSpec, Instruction, StatePolicy, When};
 
@@ -42,6 +43,14 @@ pub struct Relup {
 }
 
 impl Relup {
+    /// The text of the relup: [`Relup::parse`] reads it back as the same value.
+    ///
+    /// # Errors
+    /// If a value has no form in TOML: `null` inside an `extra` or an argument, or a number beyond 64 bits with sign.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        write::write(self)
+    }
+
     /// Reads `relup.toml`. `file_name` is what faults call it.
     ///
     /// # Errors

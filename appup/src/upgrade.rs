@@ -115,4 +115,6 @@ impl fmt::Display for Action {
 }
 
 #[cfg(test)]
+mod gate_tests;
+#[cfg(test)]
 mod tests;

@@ -53,6 +53,7 @@ mod three {
     }
 
     fn merge(store: super::one::State, _: &Change) -> Result<State, String> {
+        let store = super::two::State::from(store);
         State::with(|shop| {
             Ok(State {
                 value: store.count.to_string(),
@@ -230,4 +231,66 @@ fn every_declared_range_needs_a_fixture() {
     assert!(std::panic::catch_unwind(|| harness::check_reads::<two::State>(&dir)).is_err());
     harness::write_fixture(&dir, &one::State { count: 7 });
     assert_eq!(harness::check_reads::<two::State>(&dir).len(), 2);
+}
+
+/// A module that went from CBOR to postcard.
+#[cfg(feature = "postcard")]
+mod packed {
+    use super::{Stateful, harness, one, two};
+
+    #[wasmhot_guest::state]
+    #[derive(Debug, Default, PartialEq)]
+    pub(crate) struct State {
+        count: i64,
+        flags: Vec<bool>,
+    }
+
+    wasmhot_guest::module! {
+        name: "shop",
+        version: "4.0.0",
+        format: postcard,
+        state: State,
+        reads: { "^1" => one::State in cbor, "^2" => two::State in cbor via |old, _| Ok(State { count: old.count, flags: vec![true] }) },
+        writes: { "^1" => one::State in cbor },
+    }
+
+    impl From<one::State> for State {
+        fn from(old: one::State) -> Self {
+            Self {
+                count: old.count,
+                flags: Vec::new(),
+            }
+        }
+    }
+
+    impl From<&State> for one::State {
+        fn from(state: &State) -> Self {
+            Self { count: state.count }
+        }
+    }
+
+    #[test]
+    fn an_entry_may_have_another_format() {
+        let state = State {
+            count: 7,
+            flags: vec![true, false],
+        };
+        assert_eq!(
+            state.save(&super::change("4.0.0", "4.0.0")).map(|bytes| bytes.len()),
+            Ok(4)
+        );
+        assert_eq!(
+            harness::check_pair::<one::State, State>(&state),
+            State {
+                count: 7,
+                flags: Vec::new()
+            }
+        );
+        let old = two::State {
+            count: 7,
+            label: String::new(),
+        };
+        let new: State = harness::hand_over(&old, &super::change("2.0.0", "4.0.0"));
+        assert_eq!(new.flags, [true]);
+    }
 }

@@ -6,6 +6,7 @@ pub mod error;
 pub mod event;
 mod host;
 mod instance;
+pub mod intake;
 mod restore;
 pub mod store;
 mod upgrade;

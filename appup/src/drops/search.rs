@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Names<'c> = BTreeSet<&'c ModuleName>;
 
-/// How many sets one completion may look at: beyond that its candidates are pending, which is safe.
-const SETS_MAX: usize = 2048;
+/// How many sets one completion may look at, besides two per candidate: beyond that a candidate is pending, which is safe.
+const SETS_MAX: usize = 64;
 
 pub(super) struct Search<'c> {
     current: &'c Graph,
@@ -59,7 +59,10 @@ impl<'c> Search<'c> {
         let mut seen: BTreeSet<Names<'c>> = BTreeSet::new();
         let mut waiting = vec![wanted];
         while let Some(set) = waiting.pop() {
-            if seen.len() == SETS_MAX || !seen.insert(set.clone()) {
+            if seen.len() > SETS_MAX + 2 * self.candidates.len() {
+                return None;
+            }
+            if !seen.insert(set.clone()) {
                 continue;
             }
             let faults = self.faults(&set);

@@ -118,7 +118,7 @@ fn r07_a_second_provider_that_appears_later_moves_nothing() {
          orders pool 1.0.0 + demo:shop/orders@1.2.0.place(u32) tax(u32)",
     );
     let wiring = before.resolve().0;
-    let mut after = before.clone();
+    let mut after = before;
     after
         .nodes
         .extend(graph("exact pool 1.0.0 + demo:shop/orders@1.1.0.place(u32) tax(u32)").nodes);

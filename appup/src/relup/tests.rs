@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 const HEAD: &str = "format = 1\nrelease = { name = \"donations\", from = \"1.0.0\", to = \"1.1.0\" }\n";
-const WHOLE: &str = r#"
+pub(super) const WHOLE: &str = r#"
 format = 1
 [release]
 name = "donations"

@@ -9,7 +9,7 @@ use crate::name::ModuleName;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::relup::{Instruction, StatePolicy};
 use serde_json::Value as Json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// The moves without instructions: what is new is added, what is gone deleted; what differs is updated where both
 /// versions keep state, else loaded. What has the same bytes and kind stays. In the order of the names.
@@ -49,24 +49,24 @@ pub fn undo_moves(old: &Graph, new: &Graph, down: &[Instruction]) -> Result<Vec<
 /// # Errors
 /// A refusal for each instruction that does not fit the graphs, and for each change without an instruction.
 pub fn plan_moves(instructions: &[Instruction], old: &Graph, new: &Graph) -> Result<Vec<Move>, Vec<Refusal>> {
-    let mut moves: BTreeMap<&ModuleName, usize> = BTreeMap::new();
+    let mut named: BTreeSet<&ModuleName> = BTreeSet::new();
     let mut planned = Vec::new();
     let mut refusals = Vec::new();
     for instruction in instructions {
         let module = instruction.module();
+        let is_first = named.insert(module);
         let (before, after) = (old.nodes.get(module), new.nodes.get(module));
         match plan_one(instruction, before, after) {
             Err(refusal) => refusals.push(refusal),
-            Ok(_) if moves.contains_key(module) => {
+            Ok(_) if !is_first => {
                 let message = format!("`{module}` has two instructions in one direction.");
                 refusals.push(bad(module, message, format!("keep one instruction for `{module}`")));
             }
             Ok(planned_move) => planned.push(planned_move),
         }
-        moves.insert(module, planned.len());
     }
     for Move { module, action, .. } in default_moves(old, new) {
-        if !moves.contains_key(&module) {
+        if !named.contains(&module) {
             refusals.push(missing(&module, action, old.nodes.get(&module), new.nodes.get(&module)));
         }
     }

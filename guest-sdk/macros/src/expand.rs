@@ -193,11 +193,11 @@ fn health(module: &Module) -> Option<TokenStream> {
         Some(state) => quote! {
             <#state as ::wasmhot_guest::Stateful>::with(<#state as ::wasmhot_guest::Stateful>::health)
         },
-        None => quote! { CHECK() },
+        None => quote! { (#check)() },
     };
     // Named natively too, so that it is checked, and not called unused.
     let stateless = module.state.is_none().then(|| {
-        quote! { const CHECK: fn() -> ::core::result::Result<(), ::std::string::String> = #check; }
+        quote! { const _: fn() -> ::core::result::Result<(), ::std::string::String> = #check; }
     });
     Some(quote! {
         const _: () = {

@@ -189,3 +189,50 @@ fn range(input: ParseStream<'_>) -> Result<LitStr> {
     VersionReq::parse(range).map_err(|error| Error::new(text.span(), error))?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        syn::parse_str::<Module>(text)
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn all_keys_are_read() {
+        let module: Module = syn::parse_str(
+            r#"name: "a-1", version: "1.0.0-rc.1", kind: keyed, world: "w", exports: E, state: crate::State<u8>, format: postcard,
+               schema: "{}", reads: { "~1.0" => Old, "shop@>=1, <3" => Old in cbor via f }, writes: {}, health: |s| s.ok(),"#,
+        )
+        .expect("parses");
+        let reads = module.reads.expect("reads");
+        assert_eq!(reads.len(), 2);
+        assert!(reads[0].via.is_none() && reads[0].format.is_none());
+        assert!(reads[1].via.is_some() && reads[1].format.is_some());
+        assert!(module.health.is_some() && module.writes.is_some_and(|writes| writes.is_empty()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (text, said) in [
+            ("colour: red", "no such key"),
+            ("kind: single, kind: pool", "given twice"),
+            ("kind: double", "single, keyed, pool"),
+            (r#"name: "Counter""#, "lower case"),
+            (r#"version: "1.0""#, "minor version"),
+            ("reads: {}", "`reads` needs a `state`"),
+            (r#"world: "w""#, "needs `exports`"),
+            ("exports: E", "needs the `world`"),
+            (r#"state: S, schema: "{""#, "EOF"),
+            (r#"state: S, reads: { "one" => Old }"#, "unexpected character"),
+            (r#"state: S, reads: { "Shop@1" => Old }"#, "not a module name"),
+            (r#"state: S, reads: { "1" => Old with f }"#, "`via`"),
+        ] {
+            let error = error(text);
+            assert!(error.contains(said), "{text}: {error}");
+        }
+    }
+}

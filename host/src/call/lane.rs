@@ -282,10 +282,17 @@ impl Lane {
 
     /// The state is lost for good: what waits is told, and later calls are refused (R14, R29).
     pub(crate) fn fail(&self, error: &CallError) {
-        let mut state = self.lock();
-        state.seat = Seat::Failed(error.clone());
-        let waiting: Vec<Work> = state.passing.drain(..).collect::<Vec<_>>().into_iter().chain(state.queue.drain(..)).collect();
-        drop(state);
+        self.lock().seat = Seat::Failed(error.clone());
+        self.refuse_waiting(error);
+    }
+
+    /// Everything that waits is answered with this.
+    pub(crate) fn refuse_waiting(&self, error: &CallError) {
+        let waiting: Vec<Work> = {
+            let mut state = self.lock();
+            let passing = std::mem::take(&mut state.passing);
+            passing.into_iter().chain(std::mem::take(&mut state.queue)).collect()
+        };
         for work in waiting {
             if let Work::Call(job) = work
                 && job.ticket.start()

@@ -1,15 +1,16 @@
 //! What lanes and pools need of the host around them: the guest runtime, saved states, events.
 
+use super::frame::Tree;
 use super::lane::Lane;
+use super::pool::Pool;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::Events;
 use crate::restore::States;
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
-use super::frame::Tree;
-use wasmhot_appup::ModuleName;
+use wasmhot_appup::{ModuleName, ModuleVersion};
 
 /// Shared by everything that runs calls.
 pub(crate) struct Services {
@@ -21,7 +22,9 @@ pub(crate) struct Services {
     circles: Mutex<()>,
     /// Keys that could not be handed over, by module.
     failed_keys: Mutex<HashMap<ModuleName, u64>>,
-    /// Calls that ended, for `status`.
+    /// Pools that were replaced, as long as they live.
+    old_pools: Mutex<Vec<Weak<Pool>>>,
+    /// Calls made from outside, for `status`.
     pub(crate) calls: AtomicU64,
     started: Instant,
 }
@@ -34,6 +37,7 @@ impl Services {
             states,
             circles: Mutex::new(()),
             failed_keys: Mutex::new(HashMap::new()),
+            old_pools: Mutex::default(),
             calls: AtomicU64::new(0),
             started: Instant::now(),
         })
@@ -42,6 +46,19 @@ impl Services {
     /// Milliseconds since the host started.
     pub(crate) fn clock_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// A pool drains from now on.
+    pub(crate) fn note_draining(&self, pool: &Arc<Pool>) {
+        let mut pools = self.old_pools.lock().expect("no panic under this lock");
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(pool));
+    }
+
+    /// Versions that drain, and the calls that still run in each.
+    pub(crate) fn draining(&self) -> Vec<(ModuleVersion, u64)> {
+        let pools = self.old_pools.lock().expect("no panic under this lock").clone();
+        pools.iter().filter_map(Weak::upgrade).map(|pool| (pool.template.version.id.clone(), pool.running() as u64)).collect()
     }
 
     pub(crate) fn note_failed_key(&self, lane: &Lane) {

@@ -11,6 +11,7 @@ use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Write
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use wasmhot_appup::{Digest, ModuleName};
 
 /// The database keeps pages in memory up to this size: it would take 1 GiB unasked.
@@ -134,7 +135,7 @@ impl Catalog {
     /// The last saved state of a module, or of one key of it.
     pub fn state(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
         let place = (module.as_str(), key);
-        let read = || -> Result<Option<(Vec<u8>, std::sync::Arc<[u8]>)>, redb::Error> {
+        let read = || -> Result<Option<TagAndBytes>, redb::Error> {
             // One transaction, so that tag and bytes belong together.
             let transaction = self.database.begin_read()?;
             let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
@@ -222,7 +223,10 @@ impl Catalog {
     ) -> Result<(), StoreError> {
         let run = || -> Result<(), redb::Error> {
             let mut transaction = self.database.begin_write()?;
-            if !durable {
+            if durable {
+                // A start after a crash is to be quick however large the states are; that costs a commit little.
+                transaction.set_quick_repair(true);
+            } else {
                 transaction.set_durability(Durability::None)?;
             }
             change(&transaction)?;
@@ -241,6 +245,9 @@ impl Catalog {
         StoreError::database(&self.path, error)
     }
 }
+
+/// A sealed tag, and the state.
+type TagAndBytes = (Vec<u8>, Arc<[u8]>);
 
 fn builder() -> Builder {
     let mut builder = Database::builder();

@@ -39,3 +39,6 @@ pub(crate) fn sync_dir(dir: &Path) -> Result<(), StoreError> {
         .and_then(|dir| dir.sync_all())
         .map_err(|error| StoreError::io(dir, error))
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,7 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use transfer::Transferred;
+pub(crate) use switch::{close_gates, open_gates};
 use wasmhot_appup::{CheckOptions, Checked, Digest, LimitsSpec, ModuleName, Refusal, Transition};
 
 /// What upgrades work on: the host without its doors.
@@ -45,6 +46,8 @@ pub(crate) struct Core {
     /// What it is, for those who find it busy.
     pub(crate) busy: Mutex<Option<String>>,
     pub(crate) last_called_off: Mutex<Option<String>>,
+    /// Where a sweep says that more keys failed than may (R33). The host goes back then.
+    pub(crate) too_many_failed_keys: tokio::sync::mpsc::UnboundedSender<u64>,
 }
 
 /// A step of an upgrade failed in a guest.
@@ -159,21 +162,19 @@ impl Core {
 
     /// Quiet, save, migrate, commit; called off when the calls that wait have waited long enough (R24).
     async fn hand_over(&self, plan: &Plan, old: &Routes, revision: u64, gate: &Gate, prepared: &mut [Prepared]) -> Result<Transferred, Failure> {
-        let shortest = |of: fn(&Prepared) -> Duration| prepared.iter().map(of).min().unwrap_or(Duration::from_secs(5));
-        let quiesce_timeout = shortest(|item| item.limits.quiesce_timeout);
-        let max_pause = shortest(|item| item.limits.max_pause);
+        let quiesce_timeout = shortest(prepared, |item| item.limits.quiesce_timeout);
+        let max_pause = shortest(prepared, |item| item.limits.max_pause);
+        let lanes = transfer::lanes_to_take(old, prepared);
         let work = async {
-            let taken = tokio::time::timeout(quiesce_timeout, transfer::take_old(gate, old, prepared)).await.map_err(|_| {
+            let taken = tokio::time::timeout(quiesce_timeout, transfer::take_old(gate, &lanes)).await.map_err(|_| {
                 let message = format!("{} calls still ran when quiesce_timeout ({quiesce_timeout:?}) passed", gate.active());
                 Failure::new("not-quiet", Exit::CalledOff, message).in_phase("quiesce")
             })?;
-            let mut transferred = transfer::transfer(self, plan, prepared, taken).await?;
-            switch::commit(self, plan, revision, &mut transferred).await?;
-            Ok(transferred)
+            transfer::transfer(self, plan, prepared, taken).await
         };
-        tokio::select! {
+        let mut transferred = tokio::select! {
             biased;
-            done = work => done,
+            done = work => done?,
             pressed = gate.pressed(max_pause) => {
                 let (waited, closed) = gate.figures();
                 let why = match pressed {
@@ -181,9 +182,12 @@ impl Core {
                     Pressed::Waited(limit) => format!("a call had waited for max_pause ({limit:?})"),
                 };
                 let message = format!("{why}: {waited} calls waited, the gate was closed for {closed:.1?}");
-                Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"))
+                return Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"));
             }
-        }
+        };
+        // Not to be given up half way: a commit that has begun is waited for.
+        switch::commit(self, plan, revision, &mut transferred).await?;
+        Ok(transferred)
     }
 
     fn tell_switched(&self, report: &UpgradeReport, revision: u64) {
@@ -194,6 +198,11 @@ impl Core {
         let details = serde_json::to_value(report).unwrap_or_default();
         self.events.publish(Happening::new(EventKind::Switched, message).revision(revision).details(details));
     }
+}
+
+/// The shortest of a limit among the modules that move.
+fn shortest(prepared: &[Prepared], of: fn(&Prepared) -> Duration) -> Duration {
+    prepared.iter().map(of).min().unwrap_or(Duration::from_secs(5))
 }
 
 fn origin(asked: Asked) -> String {

@@ -101,7 +101,7 @@ fn running_without_gate(old: &Routes, prepared: &[Prepared]) -> u64 {
 }
 
 /// Closes the gate on every module of its set.
-pub(super) fn close_gates(gate: &Arc<Gate>, members: &[Target]) {
+pub(crate) fn close_gates(gate: &Arc<Gate>, members: &[Target]) {
     for member in members {
         match member {
             Target::Pool(pool) => pool.close(gate),
@@ -112,7 +112,7 @@ pub(super) fn close_gates(gate: &Arc<Gate>, members: &[Target]) {
 }
 
 /// Opens it again, after the switch or when the upgrade is called off.
-pub(super) fn open_gates(gate: &Gate, members: &[Target]) {
+pub(crate) fn open_gates(gate: &Gate, members: &[Target]) {
     for member in members {
         match member {
             Target::Pool(pool) => pool.open(),
@@ -136,10 +136,12 @@ pub(super) fn retire_old(core: &Arc<Core>, old: &Routes, revision: u64, prepared
     }
     for item in prepared {
         let name = &item.step.module;
-        let gone = item.step.action == Action::Delete;
+        // What waits in a lane that nothing serves any more has to be told.
+        let gone = item.step.action == Action::Delete || item.kind().is_some_and(|kind| !kind.keeps_state());
         match old.modules.get(name).map(|route| &route.target) {
             Some(Target::Pool(pool)) => {
                 pool.replaced();
+                core.services.note_draining(pool);
                 drain::drain(core, Arc::clone(pool), item.limits.drain_timeout);
             }
             Some(Target::Keyed(keyed)) if gone => {

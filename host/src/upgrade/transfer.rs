@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use wasmhot_appup::{Action, Kind, ModuleName};
+use wasmhot_appup::{Action, Kind, Limits, ModuleName};
 
 /// An old instance in the upgrade's hands. Dropped before [`OldInstance::retire`], it goes back to its lane.
 pub(super) struct OldInstance {
@@ -66,12 +66,11 @@ pub(super) struct Transferred {
 }
 
 /// Waits until all gated modules are quiet at once, and takes the instances of those that give state or go.
-pub(super) async fn take_old(gate: &Gate, old: &Routes, prepared: &[Prepared]) -> BTreeMap<ModuleName, OldInstance> {
-    let lanes = lanes_to_take(old, prepared);
+pub(super) async fn take_old(gate: &Gate, lanes: &BTreeMap<ModuleName, Arc<Lane>>) -> BTreeMap<ModuleName, OldInstance> {
     loop {
         gate.quiet().await;
         let mut taken = BTreeMap::new();
-        for (name, lane) in &lanes {
+        for (name, lane) in lanes {
             let Some(seat) = lane.take_seat() else { break };
             taken.insert(name.clone(), OldInstance { lane: Arc::clone(lane), seat: Some(seat) });
         }
@@ -84,7 +83,8 @@ pub(super) async fn take_old(gate: &Gate, old: &Routes, prepared: &[Prepared]) -
     }
 }
 
-fn lanes_to_take(old: &Routes, prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<Lane>> {
+/// The lanes whose instances the upgrade needs: of modules that move, and of those that give their state to others.
+pub(super) fn lanes_to_take(old: &Routes, prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<Lane>> {
     let moving = prepared.iter().map(|item| &item.step.module);
     let feeding = prepared.iter().flat_map(|item| &item.step.state_from);
     moving
@@ -130,7 +130,7 @@ async fn keep_last_state(item: &mut Prepared, done: &mut Transferred) -> Result<
         Some(instance) => Change::restore(&instance.template.version.id.version),
         None => return Ok(()),
     };
-    let (state, took) = save_old(item, done, &name, &change, |instance, bytes| tagged(instance, None, SaveReason::Removed, bytes))
+    let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| tagged(instance, None, SaveReason::Removed, bytes))
         .await
         .map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
     item.report.state_bytes = Some(state.tag.size);
@@ -159,7 +159,7 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
                 return Err(("save", InstanceError::Unreadable(said)));
             };
             let change = Change::between(&instance.template.version.id.version, &live.template.version.id.version, &item.step.extra);
-            let (state, took) = save_old(item, done, &name, &change, |instance, bytes| handed_over(instance, &live, None, bytes)).await?;
+            let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| handed_over(instance, &live, None, bytes)).await?;
             item.report.save_us = Some(micros(took));
             receive(item, &change, &state).await.inspect_err(|_| {
                 // P3: the bytes are at least as new as any that were saved before.
@@ -190,7 +190,7 @@ async fn take_from_others(item: &mut Prepared, done: &mut Transferred) -> Step<(
         let mut change = Change::between(&id.version, &id.version, &item.step.extra);
         change.from = format!("{}@{}", id.name, id.version);
         change.to = live.template.version.id.version.to_string();
-        let (state, took) = save_old(item, done, &name, &change, |instance, bytes| tagged(instance, None, SaveReason::HandedOver, bytes)).await?;
+        let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| tagged(instance, None, SaveReason::HandedOver, bytes)).await?;
         item.report.save_us = Some(item.report.save_us.unwrap_or(0) + micros(took));
         receive(item, &change, &state).await?;
     }
@@ -220,16 +220,16 @@ async fn keep_new(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
 
 /// `save` in an old instance, by a task of its own (R26). On success the instance is back in `done`.
 async fn save_old(
-    item: &Prepared,
+    limits: &Limits,
     done: &mut Transferred,
     name: &ModuleName,
     change: &Change,
-    tag: impl FnOnce(&Instance, Vec<u8>) -> SavedState,
+    tag: impl FnOnce(&Instance, Vec<u8>) -> SavedState + Send,
 ) -> Step<(SavedState, Duration)> {
     let Some(mut old) = done.old.remove(name) else {
         return Err(("save", InstanceError::Unreadable(format!("{name} has no live state"))));
     };
-    let (limit, stuck) = (item.limits.save_timeout, item.limits.stuck_timeout);
+    let (limit, stuck) = (limits.save_timeout, limits.stuck_timeout);
     let (reply, answer) = oneshot::channel();
     let change = change.clone();
     let guests = old.lane.services.guests.clone();

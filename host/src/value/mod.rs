@@ -254,6 +254,8 @@ impl FlatList {
 #[cfg(test)]
 mod call_tests;
 #[cfg(test)]
+mod door_tests;
+#[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod text_tests;

@@ -32,6 +32,7 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
     Ok(Version {
         id: prepared.id,
         kind_hint: prepared.identity.kind_hint,
+        name_source: prepared.identity.source,
         state: prepared.state,
         size: bytes.len() as u64,
         engine: prepared.engine,

@@ -17,7 +17,8 @@ pub enum NameSource {
     InnerModule,
     /// The section `wasmhot:module` that the Rust SDK writes.
     Sdk,
-    /// The name of the file; the version too, or `0.0.0` with the start of the digest.
+    /// The name of the file had a say: the same bytes under another name may be another version. Without a version in it that is
+    /// `0.0.0` with the start of the digest.
     FileName,
 }
 
@@ -88,10 +89,7 @@ impl Identity {
         };
         let from_file = || {
             from_file_stem(file_stem, digest).map_err(|error| VersionError::BadName {
-                why: format!(
-                    "{:?} does not name a module ({error}); rename the file to NAME-VERSION.wasm",
-                    file_stem
-                ),
+                why: format!("{file_stem:?} does not name a module ({error}); rename the file to NAME-VERSION.wasm"),
             })
         };
         match (&outer.name, &outer.version) {
@@ -103,8 +101,12 @@ impl Identity {
                 found((metadata_name(name)?, metadata_version(version)?), NameSource::Metadata)
             }
             (None, Some(version)) => {
-                let (name, _) = inside().map_or_else(from_file, |(both, _)| Ok(both))?;
-                found((name, metadata_version(version)?), NameSource::Metadata)
+                let inside = inside().map(|((name, _), _)| (name, NameSource::Metadata));
+                let (name, source) = match inside {
+                    Some(found) => found,
+                    None => (from_file()?.0, NameSource::FileName),
+                };
+                found((name, metadata_version(version)?), source)
             }
             (Some(name), None) => {
                 // A version counts only from where the same name stands beside it.

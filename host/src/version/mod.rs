@@ -38,6 +38,8 @@ pub struct Version {
     pub interface: Arc<ModuleInterface>,
     /// The kind its SDK asks for; the release decides.
     pub kind_hint: Option<Kind>,
+    /// Where its name and version come from (R5).
+    pub name_source: NameSource,
     /// How it describes its state (R4).
     pub state: Option<StateDescription>,
     /// Length of the file.
@@ -70,6 +72,32 @@ pub struct Lifecycle {
     pub save: ComponentExportIndex,
     /// Place of `migrate`.
     pub migrate: ComponentExportIndex,
+}
+
+impl Version {
+    /// Name and version come from the file's name, so a release may call it otherwise.
+    #[must_use]
+    pub fn is_named_by_file(&self) -> bool {
+        self.name_source == NameSource::FileName
+    }
+
+    /// The same build under the name and version that a release gives it.
+    #[must_use]
+    pub fn renamed(&self, id: ModuleVersion) -> Self {
+        Self {
+            id,
+            interface: Arc::clone(&self.interface),
+            kind_hint: self.kind_hint,
+            name_source: self.name_source,
+            state: self.state.clone(),
+            size: self.size,
+            engine: self.engine,
+            component: self.component.clone(),
+            exports: self.exports.clone(),
+            lifecycle: self.lifecycle.clone(),
+            health: self.health,
+        }
+    }
 }
 
 /// The sha256 of some bytes.

@@ -42,22 +42,15 @@ fn save<S: Serializer>(count: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     count.serialize(serializer)
 }
 
-/// The phase `start`: constructors run when the module is instantiated, before anything else.
+/// The phase `start`: a function of this name runs when the module is instantiated, before anything else.
 #[cfg(target_family = "wasm")]
-#[allow(
-    unsafe_code,
-    reason = "a constructor is a function pointer in a section of that name"
-)]
-#[unsafe(link_section = ".init_array")]
-#[used]
-static START: extern "C" fn() = {
-    extern "C" fn start() {
-        if plan::reach("start").is_err() {
-            std::process::abort();
-        }
+#[allow(unsafe_code, reason = "the name is what makes it run")]
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    if plan::reach("start").is_err() {
+        std::process::abort();
     }
-    start
-};
+}
 
 /// The phase `call`, where a function cannot say `err`.
 fn called() {

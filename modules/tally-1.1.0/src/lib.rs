@@ -1,4 +1,4 @@
-//! Functions without state, version 1.1.0: for calls that may run on any instance.
+//! Functions without state, version 1.1.0: for calls that may run on any instance. It has a health check.
 
 use std::hint::black_box;
 
@@ -9,6 +9,16 @@ wasmhot_guest::module! {
     kind: pool,
     world: "tally",
     exports: Tally,
+    health: check,
+}
+
+/// New in 1.1.0: modules without state may be asked too.
+fn check() -> Result<(), String> {
+    if black_box(2_u32).is_power_of_two() {
+        Ok(())
+    } else {
+        Err("two is no power of two".into())
+    }
 }
 
 impl bindings::Guest for Tally {

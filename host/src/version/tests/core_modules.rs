@@ -9,7 +9,10 @@ struct Guest(WasiCtx, ResourceTable);
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.0, table: &mut self.1 }
+        WasiCtxView {
+            ctx: &mut self.0,
+            table: &mut self.1,
+        }
     }
 }
 
@@ -23,14 +26,31 @@ where
     wasmtime_wasi::p2::add_to_linker_sync(&mut linker).expect("WASI");
     let mut store = Store::new(engine, Guest(WasiCtx::builder().build(), ResourceTable::new()));
     store.set_epoch_deadline(1000);
-    let instance = linker.instantiate(&mut store, &version.component).expect("instantiates");
-    let name = FunctionName { interface: interface.map(str::to_owned), name: function.to_owned() };
-    let index = version.exports.get(&name).unwrap_or_else(|| panic!("{function} is callable")).index;
-    instance.get_typed_func::<(), R>(&mut store, &index).expect("of that type").call(&mut store, ()).expect("returns")
+    let instance = linker
+        .instantiate(&mut store, &version.component)
+        .expect("instantiates");
+    let name = FunctionName {
+        interface: interface.map(str::to_owned),
+        name: function.to_owned(),
+    };
+    let index = version
+        .exports
+        .get(&name)
+        .unwrap_or_else(|| panic!("{function} is callable"))
+        .index;
+    instance
+        .get_typed_func::<(), R>(&mut store, &index)
+        .expect("of that type")
+        .call(&mut store, ())
+        .expect("returns")
 }
 
 fn text_of(version: &Version) -> Vec<String> {
-    version.exports.iter().map(|(name, export)| format!("{name}: {}", export.ty)).collect()
+    version
+        .exports
+        .iter()
+        .map(|(name, export)| format!("{name}: {}", export.ty))
+        .collect()
 }
 
 #[test]
@@ -47,7 +67,10 @@ fn r06_short_names_make_a_stateful_component() {
 fn r06_canonical_names_make_one_too() {
     let text = COUNTER
         .replace("\"save\"", "\"wasmhot:module/lifecycle@0.1.0#save\"")
-        .replace("\"cabi_post_save\"", "\"cabi_post_wasmhot:module/lifecycle@0.1.0#save\"")
+        .replace(
+            "\"cabi_post_save\"",
+            "\"cabi_post_wasmhot:module/lifecycle@0.1.0#save\"",
+        )
         .replace("\"migrate\"", "\"wasmhot:module/lifecycle@0.1.0#migrate\"")
         .replace("\"health\"", "\"wasmhot:module/health@0.1.0#check\"");
     let version = compiled("counter", &wasm(&text));
@@ -91,10 +114,27 @@ fn r06_functions_of_numbers_can_be_called() {
     assert_eq!(call::<(i32,)>(&version, None, "get-value"), (7,));
     let description = describe("numbers", &bytes).expect("is described");
     assert_eq!(description.form, CoreOrComponent::Core);
-    for part in ["\"Exact\"", "\"same_name\"", "\"sameName\"", "\"two\"", "\"wide\"", "\"odd name\"", "\"getValue\""] {
-        assert!(description.notes.iter().any(|note| note.contains(part)), "{part} in {:?}", description.notes);
+    for part in [
+        "\"Exact\"",
+        "\"same_name\"",
+        "\"sameName\"",
+        "\"two\"",
+        "\"wide\"",
+        "\"odd name\"",
+        "\"getValue\"",
+    ] {
+        assert!(
+            description.notes.iter().any(|note| note.contains(part)),
+            "{part} in {:?}",
+            description.notes
+        );
     }
-    assert!(description.notes.iter().all(|note| !note.contains("malloc") && !note.contains("__internal")));
+    assert!(
+        description
+            .notes
+            .iter()
+            .all(|note| !note.contains("malloc") && !note.contains("__internal"))
+    );
 }
 
 #[test]
@@ -107,17 +147,34 @@ fn r06_a_wasi_reactor_is_initialised() {
       (func (export "ready") (result i32) (global.get $ready)))"#;
     let version = compiled("reactor", &wasm(text));
     assert_eq!(call::<(i32,)>(&version, None, "ready"), (1,));
-    assert!(version.interface.capabilities.iter().any(|name| name.starts_with("wasi:random/random@0.2")));
+    assert!(
+        version
+            .interface
+            .capabilities
+            .iter()
+            .any(|name| name.starts_with("wasi:random/random@0.2"))
+    );
 }
 
 #[test]
 fn r06_a_wasi_command_exports_run() {
-    for import in [r#"(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))"#, ""] {
+    for import in [
+        r#"(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))"#,
+        "",
+    ] {
         let text = format!(r#"(module {import} (memory (export "memory") 1) (func (export "_start")))"#);
         let version = compiled("command", &wasm(&text));
-        let run = version.exports.keys().find(|name| name.name == "run").expect("run").clone();
+        let run = version
+            .exports
+            .keys()
+            .find(|name| name.name == "run")
+            .expect("run")
+            .clone();
         assert!(run.to_string().starts_with("wasi:cli/run@0.2"), "{run}");
-        assert_eq!(call::<(Result<(), ()>,)>(&version, run.interface.as_deref(), "run"), (Ok(()),));
+        assert_eq!(
+            call::<(Result<(), ()>,)>(&version, run.interface.as_deref(), "run"),
+            (Ok(()),)
+        );
     }
 }
 
@@ -133,12 +190,35 @@ fn r06_a_module_with_its_component_type_goes_through() {
         wit_component::embed_component_metadata(&mut bytes, &resolve, world, utf8).expect("embeds");
         bytes
     };
-    let double = r#"(func (export "demo:calc/ops#double") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2)))"#;
+    let double =
+        r#"(func (export "demo:calc/ops#double") (param i32) (result i32) (i32.mul (local.get 0) (i32.const 2)))"#;
     let version = compiled("calc", &embed(&format!("(module {double})")));
     assert_eq!(text_of(&version), ["demo:calc/ops.double: func(n: u32) -> u32"]);
     let error = describe("calc", &embed("(module)")).expect_err("nothing exported");
     assert_eq!(error.code(), "incomplete-abi", "{error}");
-    let error = describe("calc", &embed(&format!(r#"(module (import "env" "now" (func)) {double})"#))).expect_err("import");
+    let error = describe(
+        "calc",
+        &embed(&format!(r#"(module (import "env" "now" (func)) {double})"#)),
+    )
+    .expect_err("import");
     assert_eq!(error.code(), "unknown-import", "{error}");
     assert!(error.to_string().contains("`env"), "{error}");
+}
+
+/// The examples of the guest SDK, all of them.
+#[test]
+fn r06_the_wat_examples_are_taken() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk/wat");
+    let Ok(files) = std::fs::read_dir(examples) else { return };
+    for file in files
+        .flatten()
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|it| it == "wat"))
+    {
+        let bytes = wat::parse_file(&file).unwrap_or_else(|error| panic!("{error}"));
+        let version = compiled("example", &bytes);
+        let source = describe("example", &bytes).expect("is described").name_source;
+        assert_eq!(source, NameSource::Sdk, "{}", file.display());
+        assert!(version.lifecycle.is_some() && version.state.is_some() && !version.exports.is_empty());
+    }
 }

@@ -5,7 +5,10 @@ use wasm_encoder::{ComponentSection, CustomSection, Section};
 
 /// Appends a custom section.
 fn with(mut bytes: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
-    let section = CustomSection { name: name.into(), data: data.into() };
+    let section = CustomSection {
+        name: name.into(),
+        data: data.into(),
+    };
     // Custom sections are the same in modules and components.
     bytes.push(ComponentSection::id(&section));
     wasm_encoder::Encode::encode(&section, &mut bytes);
@@ -34,27 +37,63 @@ fn empty(text: &str) -> Vec<u8> {
 
 fn identity(stem: &str, bytes: &[u8]) -> (String, NameSource) {
     let description = describe(stem, bytes).unwrap_or_else(|error| panic!("{error}"));
-    (format!("{}@{}", description.name, description.version), description.name_source)
+    (
+        format!("{}@{}", description.name, description.version),
+        description.name_source,
+    )
 }
 
 #[test]
 fn r05_name_and_version_in_order() {
-    let versioned = |bytes, name, section, version: &str| with(named(bytes, section, name), "version", version.as_bytes());
+    let versioned =
+        |bytes, name, section, version: &str| with(named(bytes, section, name), "version", version.as_bytes());
     let inner = versioned(empty("module"), "inner", "name", "2.0.0");
     let short = digest(&named(empty("component"), "component-name", "outer")).short();
     let unversioned = format!("outer@0.0.0+{short}");
-    let sdk = with(empty("module"), "wasmhot:module", br#"{"name":"Sdk_Made","version":"3.0.0","kind":"keyed"}"#);
+    let sdk = with(
+        empty("module"),
+        "wasmhot:module",
+        br#"{"name":"Sdk_Made","version":"3.0.0","kind":"keyed"}"#,
+    );
     let table = [
-        (versioned(empty("component"), "outer", "component-name", "1.0.0"), "outer@1.0.0", NameSource::Metadata),
-        (versioned(around(&inner), "outer", "component-name", "1.0.0"), "outer@1.0.0", NameSource::Metadata),
+        (
+            versioned(empty("component"), "outer", "component-name", "1.0.0"),
+            "outer@1.0.0",
+            NameSource::Metadata,
+        ),
+        (
+            versioned(around(&inner), "outer", "component-name", "1.0.0"),
+            "outer@1.0.0",
+            NameSource::Metadata,
+        ),
         (around(&inner), "inner@2.0.0", NameSource::InnerModule),
         (inner.clone(), "inner@2.0.0", NameSource::InnerModule),
         // Compilers name core modules: without a version that says nothing.
-        (named(empty("module"), "name", "crate.wasm"), "file@9.0.0", NameSource::FileName),
-        (around(&named(empty("module"), "name", "crate.wasm")), "file@9.0.0", NameSource::FileName),
-        (named(empty("component"), "component-name", "outer"), unversioned.as_str(), NameSource::Metadata),
-        (named(empty("component"), "component-name", "File"), "file@9.0.0", NameSource::Metadata),
-        (with(empty("component"), "version", b"4.0.0"), "file@4.0.0", NameSource::Metadata),
+        (
+            named(empty("module"), "name", "crate.wasm"),
+            "file@9.0.0",
+            NameSource::FileName,
+        ),
+        (
+            around(&named(empty("module"), "name", "crate.wasm")),
+            "file@9.0.0",
+            NameSource::FileName,
+        ),
+        (
+            named(empty("component"), "component-name", "outer"),
+            unversioned.as_str(),
+            NameSource::Metadata,
+        ),
+        (
+            named(empty("component"), "component-name", "File"),
+            "file@9.0.0",
+            NameSource::Metadata,
+        ),
+        (
+            with(empty("component"), "version", b"4.0.0"),
+            "file@4.0.0",
+            NameSource::FileName,
+        ),
         (around(&sdk), "sdk-made@3.0.0", NameSource::Sdk),
         (sdk.clone(), "sdk-made@3.0.0", NameSource::Sdk),
         (empty("component"), "file@9.0.0", NameSource::FileName),
@@ -70,7 +109,11 @@ fn r05_name_and_version_in_order() {
 fn r05_bad_names_are_refused_and_not_barred() {
     let sdk = |first: &str, second: &str| {
         let section = |name| format!(r#"{{"name":"{name}","version":"1.0.0"}}"#);
-        with(empty("module"), "wasmhot:module", (section(first) + &section(second)).as_bytes())
+        with(
+            empty("module"),
+            "wasmhot:module",
+            (section(first) + &section(second)).as_bytes(),
+        )
     };
     let table = [
         ("größe", empty("component"), "größe"),
@@ -96,11 +139,24 @@ fn r04_the_state_description_is_read_from_the_outermost_section() {
         "wasmhot:state",
         br#"{"media-type":"application/cbor","reads":["~1.2",">=1.0, <1.2"],"writes":["1.1"],"schema":{"n":"u64"}}"#,
     );
-    let state = describe("file", &around(&inner)).expect("is described").state.expect("a state");
-    assert_eq!((state.media_type.as_str(), state.reads.len(), state.writes.len()), ("application/cbor", 2, 1));
+    let state = describe("file", &around(&inner))
+        .expect("is described")
+        .state
+        .expect("a state");
+    assert_eq!(
+        (state.media_type.as_str(), state.reads.len(), state.writes.len()),
+        ("application/cbor", 2, 1)
+    );
     assert_eq!(state.schema["n"], "u64");
     let packed = with(around(&inner), "wasmhot:state", br#"{"media-type":"text/plain"}"#);
-    assert_eq!(describe("file", &packed).expect("is described").state.expect("a state").media_type, "text/plain");
+    assert_eq!(
+        describe("file", &packed)
+            .expect("is described")
+            .state
+            .expect("a state")
+            .media_type,
+        "text/plain"
+    );
     let error = describe("file", &with(empty("module"), "wasmhot:state", b"{")).expect_err("cannot be read");
     assert!(error.to_string().contains("wasmhot:state"), "{error}");
 }

@@ -23,9 +23,15 @@ fn compiled(stem: &str, bytes: &[u8]) -> Version {
     let engine = engines.get(version.engine).expect("an engine");
     for (name, ty) in &version.interface.exports {
         let instance = name.interface.as_deref().map(|interface| {
-            version.component.get_export_index(None, interface).expect("the interface is exported")
+            version
+                .component
+                .get_export_index(None, interface)
+                .expect("the interface is exported")
         });
-        let (item, _) = version.component.get_export(instance.as_ref(), name.name.as_str()).expect("is exported");
+        let (item, _) = version
+            .component
+            .get_export(instance.as_ref(), name.name.as_str())
+            .expect("is exported");
         let wasmtime::component::types::ComponentItem::ComponentFunc(function) = item else {
             panic!("{name} is no function")
         };

@@ -40,7 +40,10 @@ fn files_that_are_no_wasm_are_named() {
 fn compiled_code_is_never_loaded() {
     let engines = engines();
     let engine = engines.get(EngineKind::Plain).expect("plain");
-    for precompiled in [engine.precompile_module(b"\0asm\x01\0\0\0"), engine.precompile_component(b"\0asm\x0d\0\x01\0")] {
+    for precompiled in [
+        engine.precompile_module(b"\0asm\x01\0\0\0"),
+        engine.precompile_component(b"\0asm\x0d\0\x01\0"),
+    ] {
         assert_eq!(refused(&precompiled.expect("compiles")).code(), "precompiled");
     }
 }
@@ -57,15 +60,47 @@ fn core_modules_are_refused_by_what_they_lack() {
         format!("{}{}", &COUNTER[..begin], &COUNTER[begin + end.expect("closes") + 1..])
     };
     let table = [
-        (without("(func (export \"migrate\")"), "incomplete-abi", "`save` but not `migrate`"),
-        (without("(func (export \"save\")"), "incomplete-abi", "`migrate` but not `save`"),
-        (without("(func (export \"cabi_realloc\")"), "incomplete-abi", "`cabi_realloc`"),
+        (
+            without("(func (export \"migrate\")"),
+            "incomplete-abi",
+            "`save` but not `migrate`",
+        ),
+        (
+            without("(func (export \"save\")"),
+            "incomplete-abi",
+            "`migrate` but not `save`",
+        ),
+        (
+            without("(func (export \"cabi_realloc\")"),
+            "incomplete-abi",
+            "`cabi_realloc`",
+        ),
         (COUNTER.replace("(export \"memory\")", ""), "incomplete-abi", "`memory`"),
-        (r#"(module (func (export "save") (result i32) (i32.const 1)))"#.to_owned(), "incomplete-abi", "call it otherwise"),
-        (r#"(module (import "env" "abort" (func)))"#.to_owned(), "unknown-import", "env.abort"),
-        (r#"(module (import "wasi_unstable" "fd_read" (func)))"#.to_owned(), "unknown-import", "2019"),
-        (r#"(module (import "wasi_snapshot_preview1" "nonsense" (func)))"#.to_owned(), "unknown-import", "nonsense"),
-        (r#"(module (import "wasi:cli/exit@0.2.0" "exit" (func (param i32))))"#.to_owned(), "unknown-import", "embed"),
+        (
+            r#"(module (func (export "save") (result i32) (i32.const 1)))"#.to_owned(),
+            "incomplete-abi",
+            "call it otherwise",
+        ),
+        (
+            r#"(module (import "env" "abort" (func)))"#.to_owned(),
+            "unknown-import",
+            "env.abort",
+        ),
+        (
+            r#"(module (import "wasi_unstable" "fd_read" (func)))"#.to_owned(),
+            "unknown-import",
+            "2019",
+        ),
+        (
+            r#"(module (import "wasi_snapshot_preview1" "nonsense" (func)))"#.to_owned(),
+            "unknown-import",
+            "nonsense",
+        ),
+        (
+            r#"(module (import "wasi:cli/exit@0.2.0" "exit" (func (param i32))))"#.to_owned(),
+            "unknown-import",
+            "embed",
+        ),
         (
             r#"(module (func (export "wasmhot:module/lifecycle@0.2.0#save")))"#.to_owned(),
             "unsupported-contract",
@@ -99,27 +134,46 @@ fn exporting(interface: &str, types: &str, functions: &str) -> String {
 fn r01_an_unknown_contract_is_an_error() {
     let check = r#"(func $check (result (result (error string)))
             (canon lift (core func $i "check") (memory $mem) (realloc (core func $i "realloc"))))"#;
-    let good = exporting("wasmhot:module/health@0.1.0", check, r#"(instance $out (export "check" (func $check)))"#);
+    let good = exporting(
+        "wasmhot:module/health@0.1.0",
+        check,
+        r#"(instance $out (export "check" (func $check)))"#,
+    );
     assert!(compiled("module", &wasm(&good)).health.is_some());
     let table = [
         (good.replace("health@0.1.0", "health@0.1.1"), "health@0.1.1"),
         (good.replace("health@0.1.0", "incremental@0.1.0"), "incremental@0.1.0"),
         (good.replace("health@0.1.0", "lifecycle@0.1.0"), "save"),
-        (good.replace("(error string)", "(error u32)"), "must be `func() -> result<_, string>`"),
-        (good.replace("(export \"check\" (func $check))", "(export \"check2\" (func $check))"), "is missing"),
         (
-            good.replace("(export \"check\" (func $check))", "(export \"check\" (func $check)) (export \"more\" (func $check))"),
+            good.replace("(error string)", "(error u32)"),
+            "must be `func() -> result<_, string>`",
+        ),
+        (
+            good.replace("(export \"check\" (func $check))", "(export \"check2\" (func $check))"),
+            "is missing",
+        ),
+        (
+            good.replace(
+                "(export \"check\" (func $check))",
+                "(export \"check\" (func $check)) (export \"more\" (func $check))",
+            ),
             "does not belong",
         ),
     ];
     for (text, part) in table {
         // With another error type the result is flat otherwise.
-        let text = if part.starts_with("must") { text.replace(r#"(memory $mem) (realloc (core func $i "realloc"))"#, "(memory $mem)") } else { text };
+        let text = if part.starts_with("must") {
+            text.replace(r#"(memory $mem) (realloc (core func $i "realloc"))"#, "(memory $mem)")
+        } else {
+            text
+        };
         let error = refused(&wasm(&text));
         assert_eq!(error.code(), "unsupported-contract", "{error}");
         assert!(error.to_string().contains(part), "{error}: {part}");
     }
-    let error = refused(&wasm(r#"(component (import "wasmhot:module/health@0.1.0" (instance)))"#));
+    let error = refused(&wasm(
+        r#"(component (import "wasmhot:module/health@0.1.0" (instance)))"#,
+    ));
     assert_eq!(error.code(), "unsupported-contract");
 }
 
@@ -131,22 +185,65 @@ fn r08_imports_are_sorted_into_capabilities_modules_and_strangers() {
       (import "demo:shop/types" (instance (type $p (record (field "x" u32))) (export "point" (type (eq $p)))))
       (import "log" (func (param "text" string))))"#;
     let version = compiled("shop", &wasm(text));
-    assert_eq!(version.interface.capabilities.iter().collect::<Vec<_>>(), ["wasi:random/random@0.2.3"]);
-    let imports: Vec<_> = version.interface.imports.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
+    assert_eq!(
+        version.interface.capabilities.iter().collect::<Vec<_>>(),
+        ["wasi:random/random@0.2.3"]
+    );
+    let imports: Vec<_> = version
+        .interface
+        .imports
+        .iter()
+        .map(|(name, ty)| format!("{name}: {ty}"))
+        .collect();
     assert_eq!(
         imports,
-        ["log: func(text: string)", "demo:shop/orders@1.0.0.place: func(n: u32) -> result<u64, string>"]
+        [
+            "log: func(text: string)",
+            "demo:shop/orders@1.0.0.place: func(n: u32) -> result<u64, string>"
+        ]
     );
     let table = [
-        (r#"(component (import "wasi:http/types@0.2.0" (instance)))"#, "unknown-import", "wasi:http/types@0.2.0"),
-        (r#"(component (import "wasi:cli/exit@0.4.0" (instance)))"#, "unknown-import", "version 0.2"),
-        (r#"(component (import "wasi:cli/exit" (instance)))"#, "unknown-import", "no version"),
-        (r#"(component (import "wasi:clocks/wall-clock@0.3.0" (instance)))"#, "needs-concurrency", "0.3.0"),
-        (r#"(component (import "t" (type (sub resource))))"#, "unknown-import", "resource"),
-        (r#"(component (import "a:b/c" (instance (export "r" (type (sub resource))))))"#, "unknown-import", "resource"),
-        (r#"(component (import "m" (core module)))"#, "unknown-import", "core module"),
+        (
+            r#"(component (import "wasi:http/types@0.2.0" (instance)))"#,
+            "unknown-import",
+            "wasi:http/types@0.2.0",
+        ),
+        (
+            r#"(component (import "wasi:cli/exit@0.4.0" (instance)))"#,
+            "unknown-import",
+            "version 0.2",
+        ),
+        (
+            r#"(component (import "wasi:cli/exit" (instance)))"#,
+            "unknown-import",
+            "no version",
+        ),
+        (
+            r#"(component (import "wasi:clocks/wall-clock@0.3.0" (instance)))"#,
+            "needs-concurrency",
+            "0.3.0",
+        ),
+        (
+            r#"(component (import "t" (type (sub resource))))"#,
+            "unknown-import",
+            "resource",
+        ),
+        (
+            r#"(component (import "a:b/c" (instance (export "r" (type (sub resource))))))"#,
+            "unknown-import",
+            "resource",
+        ),
+        (
+            r#"(component (import "m" (core module)))"#,
+            "unknown-import",
+            "core module",
+        ),
         (r#"(component (import "c" (component)))"#, "unknown-import", "compose"),
-        (r#"(component (import "url=<https://example.org/x>" (func)))"#, "unknown-import", "compose"),
+        (
+            r#"(component (import "url=<https://example.org/x>" (func)))"#,
+            "unknown-import",
+            "compose",
+        ),
     ];
     for (text, code, part) in table {
         let error = refused(&wasm(text));
@@ -201,7 +298,10 @@ fn bombs_of_types_and_exports_are_refused_quickly() {
     let functions: String = (0..1001).map(|n| format!(r#"(func (export "f{n}"))"#)).collect();
     let begun = std::time::Instant::now();
     for text in [types, format!("(module {functions})")] {
-        assert_eq!(describe("bomb", &wasm(&text)).expect_err("is refused").code(), "invalid");
+        assert_eq!(
+            describe("bomb", &wasm(&text)).expect_err("is refused").code(),
+            "invalid"
+        );
     }
     assert!(begun.elapsed() < std::time::Duration::from_secs(5));
 }

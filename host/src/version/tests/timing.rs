@@ -6,12 +6,22 @@ use std::time::{Duration, Instant};
 /// Takes Cranelift a while even on a fast machine: one long function.
 fn slow() -> Arc<[u8]> {
     let body = "(local.set 0 (i32.add (i32.mul (local.get 0) (i32.const 3)) (i32.const 7)))".repeat(60_000);
-    wasm(&format!(r#"(module (func (export "f") (param i32) (result i32) {body} (local.get 0)))"#)).into()
+    wasm(&format!(
+        r#"(module (func (export "f") (param i32) (result i32) {body} (local.get 0)))"#
+    ))
+    .into()
 }
 
 #[test]
 fn time_grows_with_size_up_to_a_bound() {
-    let table = [(0, 10), (1, 11), (1 << 20, 15), (10 << 20, 60), (64 << 20, 180), (u64::MAX, 180)];
+    let table = [
+        (0, 10),
+        (1, 11),
+        (1 << 20, 15),
+        (10 << 20, 60),
+        (64 << 20, 180),
+        (u64::MAX, 180),
+    ];
     for (size, seconds) in table {
         assert_eq!(time_by_size(size), Duration::from_secs(seconds), "{size}");
     }
@@ -27,8 +37,16 @@ async fn a_timeout_is_told_at_once_and_bars_nothing() {
     assert_eq!((error.code(), error.is_permanent()), ("compile-timeout", false));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // The abandoned thread has given its place away.
-    assert_eq!((engines.compiling.available_permits(), engines.abandoned.available_permits()), (2, 1));
-    let version = compile_within(engines.clone(), "counter-1.0.0", wasm(COUNTER).into(), None).await.expect("compiles");
+    assert_eq!(
+        (
+            engines.compiling.available_permits(),
+            engines.abandoned.available_permits()
+        ),
+        (2, 1)
+    );
+    let version = compile_within(engines.clone(), "counter-1.0.0", wasm(COUNTER).into(), None)
+        .await
+        .expect("compiles");
     assert_eq!(version.id.to_string(), "counter@1.0.0");
     while engines.abandoned.available_permits() < 2 {
         assert!(begun.elapsed() < Duration::from_secs(120));

@@ -1,0 +1,133 @@
+//! Writes a relup the way a person would: a section per module and instruction, what it is about first.
+
+use super::{Instruction, Relup};
+use crate::name::ModuleName;
+use crate::settings::ModuleSpec;
+use serde::Serialize;
+use toml::Value;
+use toml::ser::Error;
+
+/// The keys of a module, in the order in which they are written.
+const MODULE_KEYS: [&str; 9] = [
+    "name", "version", "path", "sha256", "kind", "limits", "grants", "links", "config",
+];
+
+/// A text under construction.
+struct Text(String);
+
+pub(super) fn write(relup: &Relup) -> Result<String, Error> {
+    let mut text = Text("format = 1\n".to_owned());
+    text.section("[release]");
+    text.line("name", &relup.release.name)?;
+    text.line("from", &relup.release.from)?;
+    text.line("to", &relup.release.to)?;
+    for module in &relup.modules {
+        text.section("[[modules]]");
+        text.module(module)?;
+    }
+    for (title, instructions) in [("[[up]]", &relup.up), ("[[down]]", &relup.down)] {
+        for instruction in instructions {
+            text.section(title);
+            text.instruction(instruction)?;
+        }
+    }
+    Ok(text.0)
+}
+
+impl Text {
+    fn section(&mut self, title: &str) {
+        self.0.push('\n');
+        self.0.push_str(title);
+        self.0.push('\n');
+    }
+
+    /// One line, unless there is nothing to say.
+    fn line(&mut self, key: &str, value: &impl Serialize) -> Result<(), Error> {
+        // TOML has no null: what JSON knows as null, and `None`, is simply not written.
+        let is_absent = serde_json::to_value(value).is_ok_and(|json| json.is_null());
+        if is_absent {
+            return Ok(());
+        }
+        let value = Value::try_from(value)?;
+        self.0.push_str(&format!("{key} = {value}\n"));
+        Ok(())
+    }
+
+    /// `state_from`, if it names anybody.
+    fn state_from(&mut self, names: &[ModuleName]) -> Result<(), Error> {
+        if names.is_empty() {
+            Ok(())
+        } else {
+            self.line("state_from", &names)
+        }
+    }
+
+    fn module(&mut self, module: &ModuleSpec) -> Result<(), Error> {
+        let mut values = toml::Table::try_from(module)?;
+        if let Some(Value::Table(grants)) = values.get_mut("grants") {
+            grants.retain(|_, grant| !is_empty(grant));
+        }
+        for key in MODULE_KEYS {
+            if let Some(value) = values.get(key).filter(|value| !is_empty(value)) {
+                self.line(key, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn instruction(&mut self, instruction: &Instruction) -> Result<(), Error> {
+        let key = instruction.key();
+        match instruction {
+            Instruction::Call {
+                module,
+                function,
+                args,
+                when,
+                undo,
+            } => {
+                let call = super::CallSpec {
+                    module: module.clone(),
+                    function: function.clone(),
+                    args: args.clone(),
+                };
+                self.line(key, &call)?;
+                self.line("undo", undo)?;
+                return self.line("when", when);
+            }
+            _ => self.line(key, instruction.module())?,
+        }
+        match instruction {
+            Instruction::Update {
+                extra,
+                state_from,
+                state,
+                ..
+            } => {
+                self.line("extra", extra)?;
+                self.state_from(state_from)?;
+                self.line("state", state)
+            }
+            Instruction::AddModule { extra, state_from, .. } => {
+                self.line("extra", extra)?;
+                self.state_from(state_from)
+            }
+            Instruction::DeleteModule { purge: true, .. } => self.line("purge", &true),
+            Instruction::DeleteModule { .. }
+            | Instruction::LoadModule { .. }
+            | Instruction::RestartModule { .. }
+            | Instruction::Call { .. } => Ok(()),
+        }
+    }
+}
+
+/// True for tables and arrays without content.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Table(table) => table.is_empty(),
+        Value::Array(array) => array.is_empty(),
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! `apply`, `undo`, `remove`: each makes a plan and runs it as one upgrade. A drop makes its plan here too.
+
+use super::Inner;
+use super::load::{blocking, desired, load_file, of_store};
+use crate::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, StateSource, UpgradeReport};
+use crate::event::{EventKind, Happening};
+use crate::restore::read_state_file;
+use crate::store::FileRecord;
+use crate::upgrade::plan::{Asked, Desired, Options, Plan, RevisionRecord};
+use crate::upgrade::refused;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::MutexGuard;
+use tokio::sync::mpsc::UnboundedReceiver;
+use wasmhot_appup::{
+    Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup, Version as Semver, default_moves, plan_moves, undo_moves,
+};
+
+/// The upgrade lock, or what holds it (R37).
+pub(super) fn lock(inner: &Inner) -> Result<MutexGuard<'_, ()>, Failure> {
+    inner.core.upgrading.try_lock().map_err(|_| {
+        let what = inner.core.busy.lock().expect("no panic under this lock").clone();
+        let what = what.unwrap_or_else(|| "another change is being prepared".to_string());
+        Failure::new("busy", Exit::Busy, format!("an upgrade is running: {what}"))
+    })
+}
+
+pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<UpgradeReport, Failure> {
+    let state_file = match &request.state {
+        StateSource::File(path) => Some(read_state(path).await?),
+        StateSource::Live | StateSource::LastSaved | StateSource::Empty => None,
+    };
+    let options = Options { dry_run: request.dry_run, allow_lossy: request.allow_lossy, state: request.state, state_file, limits: request.limits };
+    if request.path.extension().is_some_and(|extension| extension == "toml") {
+        apply_relup(inner, &request.path, options).await
+    } else {
+        apply_file(inner, &request.path, options).await
+    }
+}
+
+async fn read_state(path: &Path) -> Result<crate::store::SavedState, Failure> {
+    let path = path.to_path_buf();
+    blocking(move || {
+        let bytes = std::fs::read(&path).map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
+        read_state_file(&bytes).map_err(|error| Failure::new("not-a-state", Exit::Refused, format!("{}: {error}", path.display())))
+    })
+    .await
+}
+
+/// `wasmhot apply FILE.wasm`: this module, whatever bars it as a drop (R36).
+async fn apply_file(inner: &Arc<Inner>, path: &Path, options: Options) -> Result<UpgradeReport, Failure> {
+    let version = load_file(&inner.core, path).await?;
+    let _lock = lock(inner)?;
+    lift_bar(inner, &version.id.digest).await?;
+    let current = current_record(inner).await?;
+    let limits = current.as_ref().map(|record| record.limits.clone()).unwrap_or_default();
+    let mut all = inner.running();
+    let name = version.id.name.clone();
+    let spec = spec_for(&all, &name);
+    all.insert(name, desired(&inner.core, version, spec, &limits));
+    let plan = plan_from(inner, Asked::Apply, all, limits, options);
+    run(inner, plan).await
+}
+
+/// The configuration of a module that is there, or none.
+pub(super) fn spec_for(all: &BTreeMap<ModuleName, Desired>, name: &ModuleName) -> ModuleSpec {
+    all.get(name).map_or_else(|| ModuleSpec::new(name.clone()), |running| running.config.spec.clone())
+}
+
+/// A plan with the default moves, and a release version that says how many switches it is away from the release.
+pub(super) fn plan_from(inner: &Inner, asked: Asked, all: BTreeMap<ModuleName, Desired>, limits: LimitsSpec, options: Options) -> Plan {
+    let old = inner.core.router.routes();
+    let moves = default_moves(&old.graph(), &graph(&all));
+    Plan {
+        asked,
+        release: old.release.clone(),
+        release_version: nth(&old.release_version, old.revision + 1),
+        release_limits: limits,
+        desired: all,
+        moves,
+        down: Vec::new(),
+        undo_to: (old.revision > 0).then_some(old.revision),
+        release_file: None,
+        options,
+    }
+}
+
+/// `0.0.0+n` (section 6).
+fn nth(version: &Semver, revision: u64) -> Semver {
+    let mut version = version.clone();
+    version.build = semver::BuildMetadata::new(&revision.to_string()).unwrap_or_default();
+    version
+}
+
+fn graph(all: &BTreeMap<ModuleName, Desired>) -> Graph {
+    Graph::new(all.values().map(|desired| Node {
+        version: desired.version.id.clone(),
+        kind: desired.config.kind,
+        interface: Arc::clone(&desired.version.interface),
+        links: desired.config.spec.links.clone(),
+    }))
+}
+
+/// Runs a plan that moves something; one that moves nothing is done already.
+pub(super) async fn run(inner: &Arc<Inner>, plan: Plan) -> Result<UpgradeReport, Failure> {
+    if plan.moves.is_empty() {
+        let release = format!("{} {}", plan.release, plan.release_version);
+        return Ok(UpgradeReport { release, warnings: vec!["nothing to do: this is what runs".to_string()], ..UpgradeReport::default() });
+    }
+    inner.core.upgrade(plan).await
+}
+
+async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Result<UpgradeReport, Failure> {
+    let relup = read_relup(path).await?;
+    let _lock = lock(inner)?;
+    let old = inner.core.router.routes();
+    if let Some(from) = &relup.release.from
+        && from.cmp_precedence(&old.release_version).is_ne()
+    {
+        let message = format!("{} goes from release {from} to {}, but release {} runs", path.display(), relup.release.to, old.release_version);
+        return Err(Failure::new("wrong-from", Exit::Refused, message).in_phase("check"));
+    }
+    let current = current_record(inner).await?;
+    let limits = current.as_ref().map(|record| record.limits.clone()).unwrap_or_default();
+    let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
+    let mut all = inner.running();
+    for spec in &relup.modules {
+        let module = load_spec(inner, &folder, merge(spec, &spec_for(&all, &spec.name)), &limits).await?;
+        all.insert(spec.name.clone(), module);
+    }
+    for instruction in &relup.up {
+        if let Instruction::DeleteModule { module, .. } = instruction {
+            all.remove(module);
+        }
+    }
+    let moves = plan_moves(&relup.up, &old.graph(), &graph(&all)).map_err(refused)?;
+    let mut plan = plan_from(inner, Asked::Apply, all, limits, options);
+    plan.moves = moves;
+    plan.down = relup.down;
+    plan.release = relup.release.name;
+    plan.release_version = relup.release.to;
+    run(inner, plan).await
+}
+
+async fn read_relup(path: &Path) -> Result<Relup, Failure> {
+    let path = path.to_path_buf();
+    blocking(move || {
+        let text = std::fs::read_to_string(&path).map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
+        Relup::parse(&path.display().to_string(), &text).map_err(|error| Failure::new("bad-relup", Exit::Refused, error.to_string()).in_phase("check"))
+    })
+    .await
+}
+
+/// What a release or relup says of a module over what it had: what is not said again is not dropped (section 6).
+fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
+    let mut grants = old.grants.clone();
+    grants.env.extend(new.grants.env.clone());
+    for dir in &new.grants.dirs {
+        grants.dirs.retain(|known| known.guest != dir.guest);
+        grants.dirs.push(dir.clone());
+    }
+    let mut links = old.links.clone();
+    links.extend(new.links.clone());
+    let mut config = old.config.clone();
+    config.extend(new.config.clone());
+    ModuleSpec {
+        name: new.name.clone(),
+        version: new.version.clone(),
+        path: new.path.clone(),
+        sha256: new.sha256,
+        kind: new.kind.or(old.kind),
+        limits: new.limits.clone().or(old.limits.clone()),
+        grants,
+        links,
+        config,
+    }
+}
+
+/// Reads the file that a spec names and checks that it is what the spec says.
+pub(super) async fn load_spec(inner: &Inner, folder: &Path, spec: ModuleSpec, limits: &LimitsSpec) -> Result<Desired, Failure> {
+    let wrong = |code: &str, message: String| Failure::new(code, Exit::Refused, message).in_phase("take");
+    let Some(path) = &spec.path else {
+        return Err(wrong("no-path", format!("module `{}` has no `path`: say which file it is, relative to the release or relup", spec.name)));
+    };
+    let path = folder.join(path);
+    let version = load_file(&inner.core, &path).await?;
+    if let Some(sha256) = &spec.sha256
+        && *sha256 != version.id.digest
+    {
+        return Err(wrong("wrong-digest", format!("{}: its sha256 is {}, not {sha256}", path.display(), version.id.digest)));
+    }
+    // A name in the file that is not the module's would make two modules of one.
+    if version.id.name != spec.name && !version.is_named_by_file() {
+        return Err(wrong("wrong-name", format!("{}: it calls itself `{}`, not `{}`", path.display(), version.id.name, spec.name)));
+    }
+    let stated = spec.version.clone().filter(|stated| *stated != version.id.version);
+    if let Some(stated) = &stated
+        && !version.is_named_by_file()
+    {
+        return Err(wrong("wrong-version", format!("{}: it is version {}, not {stated}", path.display(), version.id.version)));
+    }
+    let version = if version.id.name != spec.name || stated.is_some() { 
+        let id = ModuleVersion { name: spec.name.clone(), version: stated.unwrap_or(version.id.version.clone()), digest: version.id.digest };
+        Arc::new(version.renamed(id))
+    } else { version };
+    inner.core.versions.keep(&version);
+    Ok(desired(&inner.core, version, spec, limits))
+}
+
+pub(super) async fn current_record(inner: &Inner) -> Result<Option<RevisionRecord>, Failure> {
+    record(inner, inner.core.router.routes().revision).await
+}
+
+async fn record(inner: &Inner, revision: u64) -> Result<Option<RevisionRecord>, Failure> {
+    let catalog = Arc::clone(&inner.core.catalog);
+    blocking(move || catalog.revision::<RevisionRecord>(revision).map_err(|error| of_store(&error))).await
+}
+
+/// One revision further back, by the down path, configuration and grants included (R38).
+pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options) -> Result<UpgradeReport, Failure> {
+    if let StateSource::File(path) = &options.state {
+        options.state_file = Some(read_state(path).await?);
+    }
+    let _lock = lock(inner)?;
+    let nowhere = || Failure::new("nothing-to-undo", Exit::Refused, "there is no revision before this one");
+    let current = current_record(inner).await?.ok_or_else(nowhere)?;
+    let back_to = current.undo_to.ok_or_else(nowhere)?;
+    let target = record(inner, back_to).await?.ok_or_else(nowhere)?;
+    let mut all = BTreeMap::new();
+    for module in &target.modules {
+        let version = inner.core.versions.get(&module.id).await.map_err(|error| {
+            Failure::new("version-gone", Exit::Refused, format!("revision {back_to} needs {}: {error}", module.id)).in_phase("prepare")
+        })?;
+        all.insert(module.id.name.clone(), desired(&inner.core, version, module.spec.clone(), &target.limits));
+    }
+    let old = inner.core.router.routes().graph();
+    let moves = undo_moves(&old, &graph(&all), &current.down).map_err(refused)?;
+    let left: Vec<_> = left_behind(&old, &moves);
+    let mut plan = plan_from(inner, asked, all, target.limits, options);
+    plan.moves = moves;
+    plan.release = target.release;
+    plan.release_version = target.version;
+    plan.down = target.down;
+    plan.undo_to = target.undo_to;
+    let report = run(inner, plan).await?;
+    for (name, digest) in left {
+        bar(inner, &name, digest, "it was undone").await?;
+    }
+    Ok(report)
+}
+
+/// The versions that an undo leaves: as drops they are barred from then on (R36).
+fn left_behind(old: &Graph, moves: &[Move]) -> Vec<(String, wasmhot_appup::Digest)> {
+    let of = |step: &Move| old.nodes.get(&step.module).map(|node| (node.version.to_string(), node.version.digest));
+    moves.iter().filter_map(of).collect()
+}
+
+pub(super) async fn bar(inner: &Inner, stem: &str, digest: wasmhot_appup::Digest, why: &str) -> Result<(), Failure> {
+    let catalog = Arc::clone(&inner.core.catalog);
+    let record = FileRecord { stem: stem.to_string(), barred: Some(why.to_string()), first_seen_ms: crate::event::now_ms() };
+    blocking(move || catalog.put_file(&digest, &record).map_err(|error| of_store(&error))).await
+}
+
+async fn lift_bar(inner: &Inner, digest: &wasmhot_appup::Digest) -> Result<(), Failure> {
+    let (catalog, digest) = (Arc::clone(&inner.core.catalog), *digest);
+    blocking(move || {
+        let known = catalog.file(&digest).map_err(|error| of_store(&error))?;
+        match known {
+            Some(known) if known.barred.is_some() => {
+                catalog.put_file(&digest, &FileRecord { barred: None, ..known }).map_err(|error| of_store(&error))
+            }
+            _ => Ok(()),
+        }
+    })
+    .await
+}
+
+pub(super) async fn remove(inner: &Arc<Inner>, request: &RemoveRequest) -> Result<UpgradeReport, Failure> {
+    let name = ModuleName::parse(&request.module).map_err(|error| Failure::new("bad-name", Exit::Refused, error.to_string()))?;
+    let _lock = lock(inner)?;
+    let mut all = inner.running();
+    if all.remove(&name).is_none() {
+        let known: Vec<_> = all.keys().map(ToString::to_string).collect();
+        return Err(Failure::new("no-such-module", Exit::Refused, format!("no module `{name}`; there are: {}", known.join(", "))));
+    }
+    let limits = current_record(inner).await?.map(|record| record.limits).unwrap_or_default();
+    // What is removed on request is not lost by accident: its state is kept, or purged as asked.
+    let options = Options { allow_lossy: true, ..Options::default() };
+    let mut plan = plan_from(inner, Asked::Remove, all, limits, options);
+    for step in &mut plan.moves {
+        step.purge = request.purge;
+    }
+    run(inner, plan).await
+}
+
+/// R33: when a sweep finds more keys that cannot be handed over than `max_failed_keys` allows, the switch is undone.
+pub(super) fn undo_on_failed_keys(inner: &Arc<Inner>, mut told: UnboundedReceiver<u64>) {
+    let weak = Arc::downgrade(inner);
+    inner.core.services.guests.spawn(async move {
+        while let Some(revision) = told.recv().await {
+            let Some(inner) = weak.upgrade() else { return };
+            if inner.core.router.routes().revision != revision {
+                continue;
+            }
+            if let Err(failure) = undo(&inner, Asked::FailedKeys, Options::default()).await {
+                let message = format!("revision {revision} failed for too many keys and could not be undone: {}", failure.message);
+                inner.core.events.publish(Happening::new(EventKind::Alarm, message).revision(revision));
+            }
+        }
+    });
+}

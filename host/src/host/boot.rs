@@ -1,0 +1,93 @@
+//! The catalog says what boots: its versions, its configuration, its saved states (R28, R29).
+
+use super::load::desired;
+use crate::call::keyed::Keyed;
+use crate::call::lane::{Lane, Live, Seat};
+use crate::call::pool::Pool;
+use crate::call::routes::{Route, Routes, Target, node};
+use crate::control::protocol::{Exit, Failure};
+use crate::error::{CallError, CallErrorCode};
+use crate::event::{EventKind, Happening};
+use crate::instance::{Instance, InstanceError, Template};
+use crate::upgrade::plan::RevisionRecord;
+use crate::upgrade::{Core, refused};
+use arc_swap::ArcSwap;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use wasmhot_appup::{Graph, Kind, ModuleName};
+
+/// The routing table of a revision, with every state restored. A module whose state cannot be read is `failed`, all others run.
+pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Routes>, Failure> {
+    let mut modules: BTreeMap<ModuleName, Route> = BTreeMap::new();
+    for module in &record.modules {
+        let version = core.versions.get(&module.id).await.map_err(|error| {
+            Failure::new("version-gone", Exit::Failed, format!("revision {} needs {}: {error}", record.revision, module.id))
+        })?;
+        let desired = desired(core, version, module.spec.clone(), &record.limits);
+        let template = core.versions.template(desired.version, desired.config).map_err(|error| Failure::new("link-failed", Exit::Failed, error))?;
+        modules.insert(module.id.name.clone(), route(core, Arc::new(template), record.revision).await);
+    }
+    let graph = Graph::new(modules.values().map(|route| node(&route.template)));
+    let (wiring, refusals, _) = graph.resolve();
+    if !refusals.is_empty() {
+        return Err(refused(refusals));
+    }
+    Ok(Routes::new(record.revision, record.release.clone(), record.version.clone(), modules, wiring))
+}
+
+async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {
+    let name = template.version.id.name.clone();
+    let services = Arc::clone(&core.services);
+    let live = template.config.kind.keeps_state().then(|| {
+        Arc::new(Live { template: Arc::clone(&template), revision, extra: serde_json::Value::Null })
+    });
+    let target = match (template.config.kind, &live) {
+        (Kind::Single, Some(live)) => {
+            let seat = seat(core, live).await;
+            Target::Single(Lane::new(name, None, Arc::new(ArcSwap::new(Arc::clone(live))), services, seat, None))
+        }
+        (Kind::Keyed, Some(live)) => Target::Keyed(Keyed::new(name, Arc::clone(live), services)),
+        (Kind::Pool | Kind::Single | Kind::Keyed, _) => {
+            let first = first_of_pool(core, &template, revision).await;
+            Target::Pool(Pool::new(Arc::clone(&template), revision, services, first))
+        }
+    };
+    Route { template, live, target }
+}
+
+/// A pool without its first instance makes one at its first call: a passing failure at the start is no reason to leave it out.
+async fn first_of_pool(core: &Core, template: &Arc<Template>, revision: u64) -> Option<Box<Instance>> {
+    let id = &template.version.id;
+    match template.start(revision).await {
+        Ok(instance) => Some(instance),
+        Err(error) => {
+            core.events.publish(Happening::new(EventKind::Alarm, format!("{id} did not start with the host: {error}")).version(id));
+            None
+        }
+    }
+}
+
+async fn seat(core: &Core, live: &Arc<Live>) -> Seat {
+    match instance_with_state(core, live).await {
+        Ok(instance) => Seat::Here(instance),
+        Err(error) => {
+            let id = &live.template.version.id;
+            let message = format!("the saved state cannot be read: {error}; see `wasmhot state show {0}`, then `wasmhot state import {0} FILE` or `wasmhot state reset {0}`", id.name);
+            core.events.publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
+            Seat::Failed(CallError::not_executed(CallErrorCode::StateUnreadable, message).in_version(id))
+        }
+    }
+}
+
+async fn instance_with_state(core: &Core, live: &Arc<Live>) -> Result<Box<Instance>, InstanceError> {
+    let saved = core.services.states.newest(&live.template.version.id.name, None).await;
+    match saved.map_err(|error| InstanceError::Unreadable(error.to_string()))? {
+        Some(saved) => {
+            let instance = core.services.states.revive(live, &saved).await?;
+            let message = format!("the state that {} saved ({} bytes) is restored", saved.tag.version, saved.tag.size);
+            core.events.publish(Happening::new(EventKind::Restored, message).version(&live.template.version.id));
+            Ok(instance)
+        }
+        None => live.template.start(live.revision).await,
+    }
+}

@@ -1,0 +1,330 @@
+//! The host: what programs embed, and what the control socket and the CLI talk to.
+//!
+//! Each verb is a method that returns its report or a [`Failure`]; what changes the release runs on a task of its own, so that a
+//! client that leaves does not leave half an upgrade behind.
+
+mod apply;
+mod boot;
+mod drops;
+mod load;
+mod saver;
+mod start;
+mod state;
+mod status;
+mod stop;
+
+use crate::call::router::Router;
+use crate::call::routes::Route;
+use crate::control::protocol::{
+    ApplyRequest, CallReply, CallRequest, Exit, Failure, RemoveRequest, UndoRequest, UpgradeReport,
+};
+use crate::error::{CallError, CallErrorCode};
+use crate::event::Events;
+use crate::store::StateLock;
+use crate::upgrade::Core;
+use crate::upgrade::plan::{Asked, Options};
+use crate::value::{FromValue, IntoValues, Value, check_args, json, wave};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use wasmhot_appup::interface::{FunctionName, FunctionType};
+use wasmhot_appup::{HostSettings, LimitsSpec, ModuleName};
+
+/// Finished applies that are remembered by the id of their attempt.
+const APPLIED_KEPT: usize = 64;
+
+/// A running host. Clones are the same host; it ends when it is stopped or the last clone is dropped.
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) core: Arc<Core>,
+    /// The watched directory.
+    directory: Option<PathBuf>,
+    /// Where state is kept, if that outlives the host.
+    state: Option<PathBuf>,
+    started: Instant,
+    /// Calls are refused from now on.
+    stopping: AtomicBool,
+    stopped: watch::Sender<bool>,
+    applied: Mutex<VecDeque<(String, Result<UpgradeReport, Failure>)>>,
+    drops: Mutex<drops::Drops>,
+    save_skipped: Mutex<std::collections::BTreeMap<ModuleName, String>>,
+    guests: Option<tokio::runtime::Runtime>,
+    _lock: StateLock,
+    _temporary: Option<start::TemporaryState>,
+}
+
+/// What a host is started with.
+#[derive(Clone, Debug, Default)]
+pub struct HostBuilder {
+    source: Option<PathBuf>,
+    state: Option<PathBuf>,
+    limits: LimitsSpec,
+    settings: HostSettings,
+}
+
+impl HostBuilder {
+    /// A directory to watch, or a `release.toml` (`wasmhot run DIR|release.toml`). Without one the host starts empty.
+    #[must_use]
+    pub fn source(mut self, path: impl Into<PathBuf>) -> Self {
+        self.source = Some(path.into());
+        self
+    }
+
+    /// Where state, catalog and bytes are kept over restarts. Without it they go when the host ends.
+    #[must_use]
+    pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.state = Some(path.into());
+        self
+    }
+
+    /// Limits and timeouts of all modules, over whatever a release says.
+    #[must_use]
+    pub fn limits(mut self, limits: LimitsSpec) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Settings of the host, over those of the release.
+    #[must_use]
+    pub fn settings(mut self, settings: HostSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Starts it: when this returns, the modules take calls.
+    ///
+    /// # Errors
+    /// The state directory is in use or damaged, the release cannot be read, or its first version does not start.
+    pub async fn start(self) -> Result<Host, Failure> {
+        start::start(self).await
+    }
+}
+
+impl Host {
+    /// What to start a host with.
+    #[must_use]
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// A typed call: `let total: u64 = host.call("counter", "increment", (5i64,)).await?`. The function is named as in
+    /// [`Host::call_values`]. Needs a Tokio runtime with timers.
+    ///
+    /// # Errors
+    /// The call failed; [`CallError::executed`] says whether it was executed. A result of another type than `R` is an error too,
+    /// after the call.
+    pub async fn call<A: IntoValues, R: FromValue>(&self, module: &str, function: &str, args: A) -> Result<R, CallError> {
+        let answer = self.call_values(module, function, args.into_values(), None).await?;
+        R::from_answer(answer).map_err(|error| CallError::unknown(CallErrorCode::WrongArgument, format!("the result of `{function}`: {error}")))
+    }
+
+    /// A call with values. `function` is `place`, `orders.place`, or with the interface in full. `deadline` defaults to the module's
+    /// `call_deadline`.
+    ///
+    /// # Errors
+    /// As [`Host::call`].
+    pub async fn call_values(
+        &self,
+        module: &str,
+        function: &str,
+        args: Vec<Value>,
+        deadline: Option<Duration>,
+    ) -> Result<Option<Value>, CallError> {
+        let module = self.module(module)?;
+        let prepare = |route: &Route| {
+            let (name, ty) = find(route, function)?;
+            check_args(&ty, &args).map_err(|error| wrong_argument(route, &name, &ty, &error))?;
+            Ok((name, ty, args.clone()))
+        };
+        self.routed(&module, deadline, prepare).await
+    }
+
+    /// A call in WAVE or JSON, as the CLI and the control socket make it.
+    ///
+    /// # Errors
+    /// As [`Host::call`].
+    pub async fn call_text(&self, request: CallRequest) -> Result<CallReply, CallError> {
+        let module = self.module(&request.module)?;
+        let answered = Mutex::new(None);
+        let prepare = |route: &Route| {
+            let (name, ty, args) = read_call(route, &request)?;
+            *answered.lock().expect("no panic under this lock") = Some(Arc::clone(&ty));
+            Ok((name, ty, args))
+        };
+        let deadline = request.deadline_ms.map(Duration::from_millis);
+        let answer = self.routed(&module, deadline, prepare).await?;
+        let ty = answered.into_inner().ok().flatten();
+        let shown = answer.as_ref().zip(ty.as_ref().and_then(|ty| ty.result.as_ref()));
+        Ok(CallReply {
+            wave: shown.map(|(value, of)| wave::to_string(value, of)),
+            value: shown.map(|(value, of)| json::to_json(value, of)).unwrap_or_default(),
+        })
+    }
+
+    async fn routed(
+        &self,
+        module: &ModuleName,
+        deadline: Option<Duration>,
+        prepare: impl Fn(&Route) -> Result<(FunctionName, Arc<FunctionType>, Vec<Value>), CallError>,
+    ) -> Result<Option<Value>, CallError> {
+        if self.inner.stopping.load(Ordering::Acquire) {
+            return Err(CallError::not_executed(CallErrorCode::Stopping, "the host is stopping").in_module(module));
+        }
+        self.inner.core.services.calls.fetch_add(1, Ordering::Relaxed);
+        self.router().call(module, deadline.map(|limit| Instant::now() + limit), prepare).await
+    }
+
+    fn router(&self) -> &Router {
+        &self.inner.core.router
+    }
+
+    fn module(&self, name: &str) -> Result<ModuleName, CallError> {
+        ModuleName::parse(name).map_err(|error| CallError::not_executed(CallErrorCode::NoSuchModule, error.to_string()))
+    }
+
+    /// Applies a relup or a module file: one upgrade, one switch.
+    ///
+    /// # Errors
+    /// Refused, called off or busy; nothing has changed then.
+    pub async fn apply(&self, request: ApplyRequest) -> Result<UpgradeReport, Failure> {
+        let id = request.id.clone();
+        if let Some(done) = id.as_ref().and_then(|id| self.applied(id)) {
+            return done;
+        }
+        let host = self.clone();
+        self.on_its_own(async move {
+            let result = apply::apply(&host.inner, request).await;
+            if let Some(id) = id {
+                host.remember(id, &result);
+            }
+            result
+        })
+        .await
+    }
+
+    fn applied(&self, id: &str) -> Option<Result<UpgradeReport, Failure>> {
+        let applied = self.inner.applied.lock().expect("no panic under this lock");
+        applied.iter().find(|(known, _)| known == id).map(|(_, result)| result.clone())
+    }
+
+    fn remember(&self, id: String, result: &Result<UpgradeReport, Failure>) {
+        let mut applied = self.inner.applied.lock().expect("no panic under this lock");
+        applied.push_back((id, result.clone()));
+        if applied.len() > APPLIED_KEPT {
+            applied.pop_front();
+        }
+    }
+
+    /// Goes one revision back, with the live state (R38). That is a new revision.
+    ///
+    /// # Errors
+    /// As [`Host::apply`].
+    pub async fn undo(&self, request: UndoRequest) -> Result<UpgradeReport, Failure> {
+        let host = self.clone();
+        let options = Options { allow_lossy: request.allow_lossy, state: request.state, ..Options::default() };
+        self.on_its_own(async move { apply::undo(&host.inner, Asked::Undo, options).await }).await
+    }
+
+    /// Takes a module out of the release. Its last state is saved and kept, unless `purge`.
+    ///
+    /// # Errors
+    /// As [`Host::apply`]; also where another module still calls it.
+    pub async fn remove(&self, request: RemoveRequest) -> Result<UpgradeReport, Failure> {
+        let host = self.clone();
+        self.on_its_own(async move { apply::remove(&host.inner, &request).await }).await
+    }
+
+    async fn on_its_own<T: Send + 'static>(&self, work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
+        match self.guests().spawn(work).await {
+            Ok(result) => result,
+            Err(error) => Err(Failure::new("internal", Exit::Bug, format!("the task ended before its time: {error}"))),
+        }
+    }
+
+    /// What happened and happens.
+    #[must_use]
+    pub fn events(&self) -> &Arc<Events> {
+        &self.inner.core.events
+    }
+
+    /// The runtime on which guests run: whoever serves sockets makes its calls there, never on its own threads (R17).
+    #[must_use]
+    pub fn guests(&self) -> tokio::runtime::Handle {
+        self.inner.core.services.guests.clone()
+    }
+
+    /// Returns when the host has been stopped.
+    pub async fn stopped(&self) {
+        let mut stopped = self.inner.stopped.subscribe();
+        // The sender lives in the host that is asked.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// The one function that `typed` names, or an error that lists those there are.
+fn find(route: &Route, typed: &str) -> Result<(FunctionName, Arc<FunctionType>), CallError> {
+    let version = &route.template.version;
+    let found: Vec<_> = version.interface.find_exports(typed).into_iter().filter_map(|name| version.exports.get_key_value(name)).collect();
+    match found.as_slice() {
+        [(name, export)] => Ok(((*name).clone(), Arc::clone(&export.ty))),
+        [] => {
+            let known: Vec<_> = version.exports.iter().map(|(name, export)| format!("  {name}: {}", export.ty)).collect();
+            let message = format!("no function `{typed}`; there are:\n{}", known.join("\n"));
+            Err(CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_version(&version.id))
+        }
+        several => {
+            let names: Vec<_> = several.iter().map(|(name, _)| name.to_string()).collect();
+            let message = format!("`{typed}` is in several interfaces; say which: {}", names.join(", "));
+            Err(CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_version(&version.id))
+        }
+    }
+}
+
+fn wrong_argument(route: &Route, name: &FunctionName, ty: &FunctionType, error: &dyn std::fmt::Display) -> CallError {
+    let message = format!("{error}; `{name}` is {ty}");
+    CallError::not_executed(CallErrorCode::WrongArgument, message).in_version(&route.template.version.id)
+}
+
+
+/// Function and arguments of a call in text, read for the version that the route has.
+fn read_call(route: &Route, request: &CallRequest) -> Result<(FunctionName, Arc<FunctionType>, Vec<Value>), CallError> {
+    let id = &route.template.version.id;
+    let wrong = |message: String| CallError::not_executed(CallErrorCode::WrongArgument, message).in_version(id);
+    match (&request.call, &request.function) {
+        (Some(text), None) => {
+            let call = wave::CallText::split(text).map_err(|error| wrong(error.to_string()))?;
+            let (name, ty) = find(route, call.name())?;
+            let args = call.args(&ty).map_err(|error| wrong(format!("{error}\n`{name}` is {ty}")))?;
+            Ok((name, ty, args))
+        }
+        (None, Some(function)) => {
+            let (name, ty) = find(route, function)?;
+            let args = serde_json::Value::Array(request.args.clone().unwrap_or_default());
+            let args = json::args_from_json(&args, &ty).map_err(|error| wrong_argument(route, &name, &ty, &error))?;
+            Ok((name, ty, args))
+        }
+        _ => Err(wrong("a call is either `call` (WAVE text) or `function` with `args` (a JSON array)".to_string())),
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A runtime must not be waited for inside another: what still runs is abandoned, as in a crash.
+        if let Some(guests) = self.guests.take() {
+            guests.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Host({:?})", self.inner.core.router.routes().release)
+    }
+}

@@ -1,0 +1,117 @@
+//! Periodic saves (R14): a stateful module that was called is saved every `save_interval`, so that a trap or a crash costs little.
+
+use super::Inner;
+use crate::call::lane::{Errand, Lane};
+use crate::call::routes::Target;
+use crate::event::{EventKind, Happening};
+use crate::store::{SaveReason, SavedState};
+use futures_util::stream::{self, StreamExt};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use wasmhot_appup::{Limits, ModuleName};
+
+/// How often it is looked whether something is due.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Keys that are saved at the same time.
+const KEYS_AT_ONCE: usize = 16;
+/// States written in one transaction.
+const BATCH: usize = 256;
+
+/// Looks after saves until the host ends.
+pub(super) fn start(inner: &Arc<Inner>) {
+    let weak = Arc::downgrade(inner);
+    inner.core.services.guests.spawn(async move {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            let Some(inner) = weak.upgrade() else { return };
+            if inner.stopping.load(std::sync::atomic::Ordering::Acquire) {
+                return;
+            }
+            save_due(&inner).await;
+        }
+    });
+}
+
+async fn save_due(inner: &Arc<Inner>) {
+    let routes = inner.core.router.routes();
+    for (name, route) in &routes.modules {
+        let limits = &route.template.config.limits;
+        let lanes = match &route.target {
+            Target::Pool(_) => continue,
+            Target::Single(lane) => vec![Arc::clone(lane)],
+            Target::Keyed(keyed) => keyed.lanes(),
+        };
+        let due: Vec<_> = lanes.into_iter().filter(|lane| is_due(inner, name, lane, limits)).collect();
+        if !due.is_empty() {
+            save_all(inner, due, SaveReason::Periodic).await;
+        }
+    }
+}
+
+fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> bool {
+    let figures = lane.figures();
+    let old_enough = match figures.saved_at {
+        Some(at) => at.elapsed() >= limits.save_interval,
+        None => inner.started.elapsed() >= limits.save_interval,
+    };
+    if figures.unsaved_calls == 0 || !figures.is_live || !old_enough {
+        return false;
+    }
+    // A save that pauses calls longer than they may wait is skipped, and said so.
+    let skip = figures.last_save_took > limits.max_pause;
+    let mut skipped = inner.save_skipped.lock().expect("no panic under this lock");
+    if skip && !skipped.contains_key(name) {
+        let why = format!("the last save took {:?}, longer than max_pause ({:?}): periodic saves are skipped", figures.last_save_took, limits.max_pause);
+        skipped.insert(name.clone(), why.clone());
+        drop(skipped);
+        inner.core.events.publish(Happening::new(EventKind::SaveSkipped, why).module(name));
+    } else if !skip {
+        skipped.remove(name);
+    }
+    !skip
+}
+
+/// Saves these lanes, each in its turn, and writes the states. Returns how many were saved, and which were not and why.
+pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveReason) -> (u64, Vec<(String, String)>) {
+    let durable = reason != SaveReason::Periodic || lanes.len() == 1;
+    let saves = stream::iter(lanes).map(|lane| save_one(lane, reason)).buffer_unordered(KEYS_AT_ONCE).chunks(BATCH);
+    let mut saves = std::pin::pin!(saves);
+    let (mut saved, mut not_saved) = (0, Vec::new());
+    while let Some(batch) = saves.next().await {
+        let mut states = Vec::new();
+        for (name, result) in batch {
+            match result {
+                Ok(state) => states.push(state),
+                Err(why) => not_saved.push((name, why)),
+            }
+        }
+        let count = states.len() as u64;
+        match inner.core.services.states.put(states, durable).await {
+            Ok(()) => saved += count,
+            Err(error) => {
+                inner.core.events.publish(Happening::new(EventKind::Alarm, format!("{count} states could not be written: {error}")));
+                not_saved.push(("catalog".to_string(), error.to_string()));
+            }
+        }
+    }
+    if reason == SaveReason::Periodic {
+        for (name, why) in &not_saved {
+            inner.core.events.publish(Happening::new(EventKind::SaveSkipped, format!("{name} was not saved: {why}")));
+        }
+    }
+    (saved, not_saved)
+}
+
+async fn save_one(lane: Arc<Lane>, reason: SaveReason) -> (String, Result<SavedState, String>) {
+    let (reply, answer) = oneshot::channel();
+    lane.send(Errand::Save { reason, reply });
+    let result = match answer.await {
+        Ok(Ok(state)) => Ok(state),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the module was removed or has failed".to_string()),
+    };
+    (lane.name(), result)
+}

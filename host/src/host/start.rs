@@ -1,0 +1,248 @@
+//! A host starts: the state directory is locked, the catalog boots, the release or the directory is applied, drops are watched.
+
+use super::boot::boot;
+use super::load::{blocking, desired, of_store};
+use super::{Host, HostBuilder, Inner, apply, drops, saver};
+use crate::call::router::Router;
+use crate::call::routes::Routes;
+use crate::call::services::Services;
+use crate::control::protocol::{Exit, Failure};
+use crate::event::{EventKind, Events, Happening};
+use crate::intake::Watcher;
+use crate::restore::States;
+use crate::store::{Catalog, Objects, StateLock};
+use crate::upgrade::Core;
+use crate::upgrade::plan::{Asked, Options, RevisionRecord};
+use crate::version::{EngineSettings, Engines, digest};
+use crate::versions::Versions;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+use tokio::sync::mpsc::{self, UnboundedSender};
+use tokio::sync::watch;
+use wasmhot_appup::{Digest, HostSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves};
+
+/// What the host was told to run.
+struct Source {
+    name: String,
+    /// The directory that is watched: of the modules, or of the release.toml.
+    directory: Option<PathBuf>,
+    release: Option<(Release, Digest)>,
+}
+
+/// A state directory that goes with the host.
+pub(super) struct TemporaryState(PathBuf);
+
+impl Drop for TemporaryState {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            tracing::warn!("{} could not be removed: {error}", self.0.display());
+        }
+    }
+}
+
+fn temporary() -> PathBuf {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    std::env::temp_dir().join(format!("wasmhot-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
+    let source = blocking({
+        let path = builder.source.clone();
+        move || read_source(path.as_deref())
+    })
+    .await?;
+    let settings = settings(&builder.settings, source.release.as_ref().map(|(release, _)| &release.host));
+    let (state, kept) = match builder.state {
+        Some(state) => (state, true),
+        None => (temporary(), false),
+    };
+    let (too_many_failed_keys, failed_keys) = mpsc::unbounded_channel();
+    let inner = open(&source, state, kept, builder.limits, too_many_failed_keys).await?;
+    let host = Host { inner: Arc::new(inner) };
+    run_source(&host.inner, &source, &settings).await?;
+    if let Some(directory) = host.inner.directory.clone().filter(|_| settings.watch()) {
+        let (watcher, files) = Watcher::start(&directory, settings.settle(), settings.file_max())
+            .map_err(|error| Failure::new("watch", Exit::Failed, error.to_string()))?;
+        drops::watch(&host.inner, watcher, files, settings.pending_expiry());
+    }
+    saver::start(&host.inner);
+    apply::undo_on_failed_keys(&host.inner, failed_keys);
+    let routes = host.inner.core.router.routes();
+    let message = format!("release {} {} (revision {}), {} modules", routes.release, routes.release_version, routes.revision, routes.modules.len());
+    host.inner.core.events.publish(Happening::new(EventKind::Ready, message).revision(routes.revision));
+    Ok(host)
+}
+
+fn read_source(path: Option<&Path>) -> Result<Source, Failure> {
+    let Some(path) = path else {
+        return Ok(Source { name: "empty".to_string(), directory: None, release: None });
+    };
+    let wrong = |error: std::io::Error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display()));
+    let path = path.canonicalize().map_err(wrong)?;
+    if path.is_dir() && !path.join("release.toml").is_file() {
+        let name = path.file_name().map_or_else(|| "root".to_string(), |name| name.to_string_lossy().into_owned());
+        return Ok(Source { name, directory: Some(path), release: None });
+    }
+    let file = if path.is_dir() { path.join("release.toml") } else { path.clone() };
+    let text = std::fs::read_to_string(&file).map_err(wrong)?;
+    let release = Release::parse(&file.display().to_string(), &text)
+        .map_err(|error| Failure::new("bad-release", Exit::Refused, error.to_string()).in_phase("check"))?;
+    let directory = file.parent().map(Path::to_path_buf);
+    Ok(Source { name: release.name.clone(), directory, release: Some((release, digest(text.as_bytes()))) })
+}
+
+/// Flags over the release's own settings.
+fn settings(flags: &HostSettings, release: Option<&HostSettings>) -> HostSettings {
+    let release = release.cloned().unwrap_or_default();
+    HostSettings {
+        settle: flags.settle.or(release.settle),
+        file_max: flags.file_max.or(release.file_max),
+        pending_expiry: flags.pending_expiry.or(release.pending_expiry),
+        watch: flags.watch.or(release.watch),
+    }
+}
+
+struct Store {
+    catalog: Arc<Catalog>,
+    objects: Arc<Objects>,
+    record: Option<RevisionRecord>,
+    /// Every version that any revision names.
+    known: Vec<wasmhot_appup::ModuleVersion>,
+    release_file: Option<Digest>,
+    lock: StateLock,
+}
+
+fn open_store(state: &Path) -> Result<Store, Failure> {
+    let lock = StateLock::take(state).map_err(|error| of_store(&error))?;
+    let catalog = Catalog::open(state).map_err(|error| of_store(&error))?;
+    let objects = Objects::open(state).map_err(|error| of_store(&error))?;
+    let meta = catalog.meta().map_err(|error| of_store(&error))?;
+    let mut known = Vec::new();
+    let mut record = None;
+    for revision in catalog.revisions().map_err(|error| of_store(&error))? {
+        let found: Option<RevisionRecord> = catalog.revision(revision).map_err(|error| of_store(&error))?;
+        let Some(found) = found else { continue };
+        known.extend(found.modules.iter().map(|module| module.id.clone()));
+        if Some(revision) == meta.permanent {
+            record = Some(found);
+        }
+    }
+    Ok(Store { catalog: Arc::new(catalog), objects: Arc::new(objects), record, known, release_file: meta.release_file, lock })
+}
+
+async fn open(
+    source: &Source,
+    state: PathBuf,
+    kept: bool,
+    flags: LimitsSpec,
+    too_many_failed_keys: UnboundedSender<u64>,
+) -> Result<Inner, Failure> {
+    let temporary = (!kept).then(|| TemporaryState(state.clone()));
+    let store = blocking({
+        let state = state.clone();
+        move || open_store(&state)
+    })
+    .await?;
+    let internal = |error: &dyn std::fmt::Display| Failure::new("internal", Exit::Bug, error.to_string());
+    let stack = flags.stack_max.unwrap_or(wasmhot_appup::Limits::default().stack_max);
+    let engines = Engines::new(&EngineSettings { max_wasm_stack: usize::try_from(stack).unwrap_or(512 << 10) }).map_err(|error| internal(&error))?;
+    let versions = Arc::new(Versions::new(Arc::new(engines), Arc::clone(&store.objects)).map_err(|error| internal(&error))?);
+    for id in &store.known {
+        versions.know(id);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("wasmhot-guest").enable_all().build().map_err(|error| internal(&error))?;
+    let guests = runtime.handle().clone();
+    let events = Arc::new(Events::default());
+    let states = States::new(Arc::clone(&store.catalog), Arc::clone(&versions), guests.clone());
+    let empty = Routes::new(0, source.name.clone(), Semver::new(0, 0, 0), BTreeMap::new(), wasmhot_appup::Wiring::default());
+    let core = Core {
+        router: Router::new(empty),
+        services: Services::new(guests, Arc::clone(&events), states),
+        events,
+        catalog: store.catalog,
+        objects: store.objects,
+        versions,
+        flags,
+        release_file: Mutex::new(store.release_file),
+        upgrading: tokio::sync::Mutex::new(()),
+        busy: Mutex::new(None),
+        last_called_off: Mutex::new(None),
+        too_many_failed_keys,
+    };
+    if let Some(record) = &store.record {
+        let routes = boot(&core, record).await?;
+        core.router.switch(routes);
+    }
+    Ok(Inner {
+        core: Arc::new(core),
+        directory: source.directory.clone(),
+        state: kept.then_some(state),
+        started: Instant::now(),
+        stopping: AtomicBool::new(false),
+        stopped: watch::channel(false).0,
+        applied: Mutex::new(VecDeque::new()),
+        drops: Mutex::default(),
+        save_skipped: Mutex::default(),
+        guests: Some(runtime),
+        _lock: store.lock,
+        _temporary: temporary,
+    })
+}
+
+/// The release.toml is applied if it is not the one that the catalog came from; a directory's files are all drops at once.
+async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings) -> Result<(), Failure> {
+    let booted = inner.core.router.routes().revision > 0;
+    match &source.release {
+        Some((release, file)) => {
+            let same = *inner.core.release_file.lock().expect("no panic under this lock") == Some(*file);
+            if booted && same {
+                return Ok(());
+            }
+            let folder = source.directory.clone().unwrap_or_default();
+            let applied = apply_release(inner, release, *file, &folder).await;
+            // What ran before goes on; the event tells. With nothing to run there is nothing to go on.
+            if booted { Ok(()) } else { applied }
+        }
+        None => {
+            if let Some(directory) = &source.directory {
+                drops::take_at_start(inner, directory, settings).await;
+            }
+            Ok(())
+        }
+    }
+}
+
+async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, folder: &Path) -> Result<(), Failure> {
+    let _lock = apply::lock(inner)?;
+    let mut all = BTreeMap::new();
+    for spec in &release.modules {
+        let mut spec = spec.clone();
+        if spec.path.is_none() {
+            spec.path = Some(default_path(&spec.name, spec.version.as_ref()));
+        }
+        for dir in &mut spec.grants.dirs {
+            // Relative to the release, not to wherever the host was started.
+            dir.host = folder.join(&dir.host).display().to_string();
+        }
+        let name = spec.name.clone();
+        let module = apply::load_spec(inner, folder, spec, &release.limits).await?;
+        all.insert(name, desired(&inner.core, module.version, module.config.spec, &release.limits));
+    }
+    let old = inner.core.router.routes();
+    let mut plan = apply::plan_from(inner, Asked::Start, all, release.limits.clone(), Options::default());
+    plan.moves = default_moves(&old.graph(), &plan.graph());
+    plan.release.clone_from(&release.name);
+    plan.release_version = release.version.clone();
+    plan.release_file = Some(file);
+    inner.core.upgrade(plan).await.map(drop)
+}
+
+fn default_path(name: &ModuleName, version: Option<&Semver>) -> String {
+    match version {
+        Some(version) => format!("{name}-{version}.wasm"),
+        None => format!("{name}.wasm"),
+    }
+}

@@ -1,0 +1,82 @@
+//! The host stops: new calls are refused, started ones end, everything is saved (R28).
+
+use super::{Host, Inner, saver};
+use crate::call::gate::Gate;
+use crate::call::lane::Lane;
+use crate::call::routes::{Routes, Target};
+use crate::control::protocol::StopReport;
+use crate::error::{CallError, CallErrorCode};
+use crate::event::{EventKind, Happening};
+use crate::store::SaveReason;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+impl Host {
+    /// Refuses new calls, waits for the started ones up to `drain_timeout`, saves every state, ends. A second call waits for the
+    /// first.
+    pub async fn stop(&self) -> StopReport {
+        if self.inner.stopping.swap(true, Ordering::AcqRel) {
+            self.stopped().await;
+            return StopReport::default();
+        }
+        let host = self.clone();
+        let stopping = self.guests().spawn(async move { stop(&host.inner).await });
+        stopping.await.unwrap_or_default()
+    }
+}
+
+async fn stop(inner: &Arc<Inner>) -> StopReport {
+    inner.core.events.publish(Happening::new(EventKind::Stopping, "no new calls are taken"));
+    // An upgrade that runs ends first: wholly before or wholly after its switch (P4).
+    let _lock = inner.core.upgrading.lock().await;
+    let routes = inner.core.router.routes();
+    let limit = routes.modules.values().map(|route| route.template.config.limits.drain_timeout).max().unwrap_or(Duration::ZERO);
+    let gate = Gate::new(u64::MAX, routes.modules.keys().cloned().collect(), BTreeMap::new());
+    let targets: Vec<_> = routes.modules.values().map(|route| route.target.clone()).collect();
+    crate::upgrade::close_gates(&gate, &targets);
+    let quiet = tokio::time::timeout(limit, gate.quiet()).await.is_ok();
+    let mut report = StopReport { interrupted: if quiet { 0 } else { gate.active() }, ..StopReport::default() };
+    refuse_waiting(&routes);
+    crate::upgrade::open_gates(&gate, &targets);
+    let lanes = lanes_to_save(&routes);
+    let saving = tokio::time::timeout(limit.max(Duration::from_secs(5)), saver::save_all(inner, lanes, SaveReason::Stop)).await;
+    match saving {
+        Ok((saved, not_saved)) => {
+            report.saved = saved;
+            report.not_saved = not_saved.into_iter().collect();
+        }
+        Err(_) => {
+            report.not_saved.insert("host".to_string(), "saving did not end before drain_timeout".to_string());
+        }
+    }
+    inner.stopped.send_replace(true);
+    report
+}
+
+fn refuse_waiting(routes: &Routes) {
+    for route in routes.modules.values() {
+        let refusal = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping").in_version(&route.template.version.id);
+        match &route.target {
+            Target::Pool(pool) => pool.replaced(),
+            Target::Single(lane) => lane.refuse_waiting(&refusal),
+            Target::Keyed(keyed) => keyed.lanes().iter().for_each(|lane| lane.refuse_waiting(&refusal)),
+        }
+    }
+}
+
+/// Lanes whose state has changed since it was saved last.
+fn lanes_to_save(routes: &Routes) -> Vec<Arc<Lane>> {
+    let lanes = routes.modules.values().flat_map(|route| match &route.target {
+        Target::Pool(_) => Vec::new(),
+        Target::Single(lane) => vec![Arc::clone(lane)],
+        Target::Keyed(keyed) => keyed.lanes(),
+    });
+    lanes
+        .filter(|lane| {
+            let figures = lane.figures();
+            figures.is_live && figures.failed.is_none() && (figures.unsaved_calls > 0 || lane.key.is_none())
+        })
+        .collect()
+}
