@@ -8,7 +8,11 @@ pub mod client;
 mod operation;
 pub mod protocol;
 pub mod server;
+#[cfg(test)]
+mod server_tests;
 mod slots;
 pub mod socket;
+#[cfg(test)]
+mod socket_tests;
 mod stream;
 mod target;
