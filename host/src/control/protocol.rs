@@ -8,7 +8,7 @@
 //! | `POST /v1/undo` | [`UndoRequest`] | [`UpgradeReport`] |
 //! | `POST /v1/remove` | [`RemoveRequest`] | [`UpgradeReport`] |
 //! | `GET /v1/versions?module=M` | | list of [`VersionStatus`] |
-//! | `GET /v1/events?since=N&follow=true` | | one [`Event`](crate::event::Event) a line |
+//! | `GET /v1/events?since=N&follow=true` | | one [`EventLine`] a line: kept ones after `N` (default 0), then live ones |
 //! | `GET /v1/state/M?key=K` | | [`StateShown`] |
 //! | `GET /v1/state/M/export?key=K` | | the state as a file (header line of JSON, then the bytes) |
 //! | `POST /v1/state/M/import?key=K` | such a file | [`StateShown`] |
@@ -20,6 +20,7 @@
 //! path. Durations are whole milliseconds or microseconds, as the field's name says.
 
 use crate::error::{CallError, CallErrorCode, Executed};
+use crate::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -400,4 +401,17 @@ pub struct StopReport {
     pub not_saved: BTreeMap<String, String>,
     /// Calls that were still running when `drain_timeout` passed.
     pub interrupted: u64,
+}
+
+/// A line of the event stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum EventLine {
+    /// Something happened.
+    Event(Event),
+    /// Events that were asked for are no longer kept, or came faster than the client read: they are left out here.
+    Missed {
+        /// How many.
+        missed: u64,
+    },
 }

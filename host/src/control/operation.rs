@@ -1,0 +1,231 @@
+//! Requests: what can be asked of a host, read from HTTP (pure) and run on it.
+
+use super::answer::Answer;
+use super::protocol::{ApplyRequest, CallRequest, Exit, Failure, PROTOCOL, RemoveRequest, UndoRequest};
+use super::target::Target;
+use crate::event::Events;
+use crate::host::Host;
+use hyper::Method;
+use serde::de::DeserializeOwned;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// The largest JSON body: 1 MiB.
+const JSON_MAX: u64 = 1 << 20;
+/// The largest state file: 1 GiB of state (the default of `state_max`) and its header line.
+const STATE_FILE_MAX: u64 = (1 << 30) + JSON_MAX;
+
+/// What there is, for those who ask for something else.
+const PATHS: &str = "GET /v1/status, POST /v1/call, POST /v1/apply, POST /v1/undo, POST /v1/remove, GET /v1/versions?module=M, \
+     GET /v1/events?since=N&follow=true, GET /v1/state/M?key=K, GET /v1/state/M/export?key=K, POST /v1/state/M/import?key=K, \
+     POST /v1/state/M/reset?key=K, POST /v1/state/M/restore?key=K, POST /v1/stop";
+
+/// Something asked of the host.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Operation {
+    Status,
+    Call(CallRequest),
+    Apply(ApplyRequest),
+    Undo(UndoRequest),
+    Remove(RemoveRequest),
+    Versions { module: Option<String> },
+    Events { since: u64, follow: bool },
+    State { module: String, key: Option<String>, verb: StateVerb },
+    Stop,
+}
+
+/// What is to be done with a state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum StateVerb {
+    Show,
+    Export,
+    Import(Vec<u8>),
+    Reset,
+    Restore,
+}
+
+/// Whoever carries operations out: the host, and a double of it in tests.
+pub(super) trait Backend: Clone + Send + Sync + 'static {
+    /// Where guest code runs.
+    fn guests(&self) -> Handle;
+    /// Its events.
+    fn events(&self) -> &Arc<Events>;
+    /// Everything but [`Operation::Events`].
+    fn run(&self, operation: Operation) -> impl Future<Output = Result<Answer, Failure>> + Send;
+}
+
+impl Backend for Host {
+    fn guests(&self) -> Handle {
+        Host::guests(self)
+    }
+
+    fn events(&self) -> &Arc<Events> {
+        Host::events(self)
+    }
+
+    async fn run(&self, operation: Operation) -> Result<Answer, Failure> {
+        match operation {
+            Operation::Status => Answer::json(&self.status()),
+            Operation::Call(request) => Answer::json(&self.call_text(request).await?),
+            Operation::Apply(request) => Answer::json(&self.apply(request).await?),
+            Operation::Undo(request) => Answer::json(&self.undo(request).await?),
+            Operation::Remove(request) => Answer::json(&self.remove(request).await?),
+            Operation::Versions { module } => Answer::json(&self.versions(module.as_deref()).await?),
+            Operation::Events { .. } => Err(Failure::new("internal", Exit::Bug, "events are streamed by the server")),
+            Operation::State { module, key, verb } => {
+                let key = key.as_deref();
+                match verb {
+                    StateVerb::Show => Answer::json(&self.state_show(&module, key).await?),
+                    StateVerb::Export => self.state_export(&module, key).await.map(Answer::File),
+                    StateVerb::Import(file) => Answer::json(&self.state_import(&module, key, file).await?),
+                    StateVerb::Reset => Answer::json(&self.state_reset(&module, key).await?),
+                    StateVerb::Restore => Answer::json(&self.state_restore(&module, key).await?),
+                }
+            }
+            Operation::Stop => Answer::json(&self.stop().await),
+        }
+    }
+}
+
+/// How many bytes the body of a request to this target may have.
+pub(super) fn body_max(target: &Target) -> u64 {
+    match target.path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [PROTOCOL, "state", _, "import"] => STATE_FILE_MAX,
+        _ => JSON_MAX,
+    }
+}
+
+impl Operation {
+    /// Reads a request.
+    pub(super) fn parse(method: &Method, target: Target, body: Vec<u8>) -> Result<Self, Failure> {
+        let Target { path, mut query } = target;
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let Some((&PROTOCOL, path)) = path.split_first() else {
+            return Err(no_such_path());
+        };
+        let wanted = match *path {
+            ["status" | "versions" | "events"] | ["state", _] | ["state", _, "export"] => Method::GET,
+            ["call" | "apply" | "undo" | "remove" | "stop"] => Method::POST,
+            ["state", _, "import" | "reset" | "restore"] => Method::POST,
+            _ => return Err(no_such_path()),
+        };
+        if *method != wanted {
+            let message = format!("this path takes {wanted}, not {method}; there are: {PATHS}");
+            return Err(Failure::new("wrong-method", Exit::Usage, message));
+        }
+        let takes_body = matches!(*path, ["call" | "apply" | "undo" | "remove"] | ["state", _, "import"]);
+        if !takes_body && !body.is_empty() {
+            return Err(bad_request("this request takes no body"));
+        }
+        let operation = match *path {
+            ["status"] => Operation::Status,
+            ["call"] => Operation::Call(json(&body)?),
+            ["apply"] => Operation::Apply(absolute(json(&body)?)?),
+            ["undo"] => Operation::Undo(json(&body)?),
+            ["remove"] => Operation::Remove(json(&body)?),
+            ["versions"] => Operation::Versions { module: query.remove("module") },
+            ["events"] => Operation::Events {
+                since: parameter(query.remove("since"), "since", "a whole number")?.unwrap_or(0),
+                follow: parameter(query.remove("follow"), "follow", "true or false")?.unwrap_or(false),
+            },
+            ["state", module, ref verb @ ..] => {
+                let verb = match *verb {
+                    ["export"] => StateVerb::Export,
+                    ["import"] => StateVerb::Import(body),
+                    ["reset"] => StateVerb::Reset,
+                    ["restore"] => StateVerb::Restore,
+                    _ => StateVerb::Show,
+                };
+                Operation::State { module: module.to_owned(), key: query.remove("key"), verb }
+            }
+            _ => Operation::Stop,
+        };
+        match query.keys().next() {
+            Some(unknown) => Err(bad_request(format!("unknown parameter {unknown:?}; there are: {PATHS}"))),
+            None => Ok(operation),
+        }
+    }
+
+    /// True if it ends when its client goes (R10). Everything else, once asked for, is done: half an upgrade helps nobody.
+    pub(super) fn ends_with_client(&self) -> bool {
+        matches!(self, Operation::Call(_))
+    }
+}
+
+/// A request that cannot be understood.
+pub(super) fn bad_request(message: impl Into<String>) -> Failure {
+    Failure::new("bad-request", Exit::Usage, message)
+}
+
+fn no_such_path() -> Failure {
+    Failure::new("no-such-path", Exit::Usage, format!("there is no such path; there are: {PATHS}"))
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
+    if body.is_empty() {
+        return Err(bad_request("this request needs a body of JSON"));
+    }
+    serde_json::from_slice(body).map_err(|error| bad_request(format!("the body cannot be read: {error}")))
+}
+
+/// The host has another working directory than its clients.
+fn absolute(request: ApplyRequest) -> Result<ApplyRequest, Failure> {
+    match request.path.is_absolute() {
+        true => Ok(request),
+        false => Err(bad_request(format!("{}: the path has to be absolute", request.path.display()))),
+    }
+}
+
+fn parameter<T: std::str::FromStr>(text: Option<String>, name: &str, what: &str) -> Result<Option<T>, Failure> {
+    let parsed = text.map(|text| text.parse().map_err(|_| bad_request(format!("{name}={text}: this is not {what}"))));
+    parsed.transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(method: Method, path: &str, query: &str, body: &str) -> Result<Operation, Failure> {
+        let target = Target::parse(path, Some(query)).expect("is a target");
+        Operation::parse(&method, target, body.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn requests_are_read() {
+        assert_eq!(parse(Method::GET, "/v1/status", "", ""), Ok(Operation::Status));
+        let call = parse(Method::POST, "/v1/call", "", r#"{"module":"a","call":"f()"}"#);
+        assert!(matches!(call, Ok(Operation::Call(request)) if request.module == "a"));
+        let events = Operation::Events { since: u64::MAX, follow: true };
+        assert_eq!(parse(Method::GET, "/v1/events", &format!("since={}&follow=true", u64::MAX), ""), Ok(events));
+        let state = |key: Option<&str>, verb| Operation::State { module: "a".into(), key: key.map(Into::into), verb };
+        assert_eq!(parse(Method::GET, "/v1/state/a", "key=k%201", ""), Ok(state(Some("k 1"), StateVerb::Show)));
+        assert_eq!(parse(Method::POST, "/v1/state/a/reset", "", ""), Ok(state(None, StateVerb::Reset)));
+        let import = StateVerb::Import(b"xy".to_vec());
+        assert_eq!(parse(Method::POST, "/v1/state/a/import", "", "xy"), Ok(state(None, import)));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let table = [
+            (Method::GET, "/", "", "", "no-such-path"),
+            (Method::GET, "/v2/status", "", "", "no-such-path"),
+            (Method::GET, "/v1/state", "", "", "no-such-path"),
+            (Method::POST, "/v1/status", "", "", "wrong-method"),
+            (Method::DELETE, "/v1/state/a", "", "", "wrong-method"),
+            (Method::GET, "/v1/status", "", "x", "bad-request"),
+            (Method::GET, "/v1/status", "x=1", "", "bad-request"),
+            (Method::GET, "/v1/events", "since=-1", "", "bad-request"),
+            (Method::GET, "/v1/events", "follow=yes", "", "bad-request"),
+            (Method::POST, "/v1/undo", "", "", "bad-request"),
+            (Method::POST, "/v1/undo", "", r#"{"lossy":true}"#, "bad-request"),
+            (Method::POST, "/v1/apply", "", r#"{"path":"here.wasm"}"#, "bad-request"),
+        ];
+        for (method, path, query, body, code) in table {
+            let failure = parse(method, path, query, body).expect_err(path);
+            assert_eq!((failure.code.as_str(), failure.exit), (code, Exit::Usage), "{path}?{query} {body}");
+        }
+        let failure = parse(Method::GET, "/v1/x", "", "").expect_err("there is none");
+        assert!(failure.message.contains("POST /v1/state/M/import"), "{failure}");
+    }
+}
