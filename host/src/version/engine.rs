@@ -126,19 +126,8 @@ mod tests {
     use super::*;
     use wasmtime::{Instance, Module, Store};
 
-    /// Threads of this process with the ticker's name.
-    fn tickers() -> usize {
-        let tasks = std::fs::read_dir("/proc/self/task").expect("Linux has /proc");
-        let name = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("comm")).ok();
-        tasks
-            .flatten()
-            .filter_map(name)
-            .filter(|name| name.trim() == "wasmhot-epoch")
-            .count()
-    }
-
     #[test]
-    fn epochs_interrupt_an_endless_loop_and_the_thread_ends_with_the_engines() {
+    fn epochs_interrupt_an_endless_loop_and_dropping_the_engines_ends_the_thread() {
         let engines = Engines::new(&EngineSettings::default()).expect("engines");
         let engine = engines.get(EngineKind::Plain).expect("plain engine");
         let wasm = wat::parse_str(r#"(module (func (export "spin") (loop (br 0))))"#).expect("wat");
@@ -148,11 +137,8 @@ mod tests {
         let instance = Instance::new(&mut store, &module, &[]).expect("instantiates");
         let spin = instance.get_typed_func::<(), ()>(&mut store, "spin").expect("exported");
         assert!(spin.call(&mut store, ()).is_err());
-        // Other tests have tickers of their own: only that this one goes is certain.
-        assert!(tickers() >= 1);
-        let joined = engines._ticker.thread.as_ref().map(|thread| thread.thread().id());
+        // Joins the thread: would hang if it did not end.
         drop(engines);
-        assert!(joined.is_some());
     }
 
     #[test]

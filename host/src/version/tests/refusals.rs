@@ -108,6 +108,8 @@ fn core_modules_are_refused_by_what_they_lack() {
         ),
         (r#"(module (memory 1 2 shared))"#.to_owned(), "invalid", "threads"),
         (r#"(module (memory i64 1))"#.to_owned(), "invalid", "memory64"),
+        (r#"(module (tag))"#.to_owned(), "invalid", "exceptions"),
+        (r#"(module (type (struct (field i32))))"#.to_owned(), "invalid", "gc"),
     ];
     for (text, code, part) in table {
         let error = refused(&wasm(&text));
@@ -278,7 +280,6 @@ fn functions_with_resources_are_known_but_not_callable() {
     assert!(!describe("module", &wasm(text)).expect("is described").exports[0].callable);
 }
 
-/// The validator must ask for no more than the engine gives, else a file passes here and fails there with worse words.
 #[test]
 fn faults_in_function_bodies_are_found_by_the_compiler() {
     let bytes = wat::parse_str(r#"(module (func (export "f") (result i32) (i64.const 1)))"#).expect("parses");

@@ -53,3 +53,35 @@ async fn a_timeout_is_told_at_once_and_bars_nothing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
+
+/// For the hand: every `*.wasm` under the directory named in SAMPLES is described and compiled, with times.
+#[test]
+#[ignore = "measures"]
+fn measure_samples() {
+    let Ok(dir) = std::env::var("SAMPLES") else { return };
+    for file in std::fs::read_dir(dir).expect("a directory").flatten() {
+        let path = file.path();
+        if path.extension().is_none_or(|extension| extension != "wasm") {
+            continue;
+        }
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).expect("a name");
+        let bytes = std::fs::read(&path).expect("reads");
+        let begun = Instant::now();
+        match describe(stem, &bytes) {
+            Err(error) => eprintln!("{stem}: {}: {error}", error.code()),
+            Ok(description) => {
+                let described = begun.elapsed();
+                let version = compiled(stem, &bytes);
+                eprintln!(
+                    "{stem}: {} by {:?}, {} bytes, described in {described:?}, compiled in {:?}, {} functions, {:?}",
+                    version.id,
+                    description.name_source,
+                    bytes.len(),
+                    begun.elapsed() - described,
+                    version.exports.len(),
+                    description.notes
+                );
+            }
+        }
+    }
+}
