@@ -78,12 +78,22 @@ pub struct CallError {
 impl CallError {
     /// A call that never started.
     pub fn not_executed(code: CallErrorCode, message: impl Into<String>) -> Self {
-        Self { code, executed: Executed::NotExecuted, message: message.into(), module: None, version: None, backtrace: None }
+        Self {
+            code,
+            executed: Executed::NotExecuted,
+            message: message.into(),
+            module: None,
+            version: None,
+            backtrace: None,
+        }
     }
 
     /// A call that started.
     pub fn unknown(code: CallErrorCode, message: impl Into<String>) -> Self {
-        Self { executed: Executed::Unknown, ..Self::not_executed(code, message) }
+        Self {
+            executed: Executed::Unknown,
+            ..Self::not_executed(code, message)
+        }
     }
 
     /// Adds the module.

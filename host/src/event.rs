@@ -105,7 +105,14 @@ pub struct Happening {
 impl Happening {
     /// Something of this kind, in one sentence.
     pub fn new(kind: EventKind, message: impl Into<String>) -> Self {
-        Self { kind, module: None, version: None, revision: None, message: message.into(), details: serde_json::Value::Null }
+        Self {
+            kind,
+            module: None,
+            version: None,
+            revision: None,
+            message: message.into(),
+            details: serde_json::Value::Null,
+        }
     }
 
     /// It concerns this module.
@@ -147,17 +154,36 @@ pub struct Events {
 
 impl Default for Events {
     fn default() -> Self {
-        Self { kept: Mutex::new((0, VecDeque::new())), live: broadcast::channel(1024).0 }
+        Self {
+            kept: Mutex::new((0, VecDeque::new())),
+            live: broadcast::channel(1024).0,
+        }
     }
 }
 
 impl Events {
     /// Numbers it, keeps it, tells the subscribers and the log.
     pub fn publish(&self, happening: Happening) {
-        let Happening { kind, module, version, revision, message, details } = happening;
+        let Happening {
+            kind,
+            module,
+            version,
+            revision,
+            message,
+            details,
+        } = happening;
         let mut kept = self.kept.lock().expect("no panic under this lock");
         kept.0 += 1;
-        let event = Event { sequence: kept.0, time_ms: now_ms(), kind, module, version, revision, message, details };
+        let event = Event {
+            sequence: kept.0,
+            time_ms: now_ms(),
+            kind,
+            module,
+            version,
+            revision,
+            message,
+            details,
+        };
         match kind {
             EventKind::Alarm | EventKind::StateLost => {
                 tracing::error!(kind = ?kind, module = event.module, version = event.version, "{}", event.message);
@@ -178,11 +204,20 @@ impl Events {
     /// Kept events after `sequence`, and a receiver of all later ones: together without gap or repeat.
     pub fn since(&self, sequence: u64) -> (Vec<Event>, broadcast::Receiver<Event>) {
         let kept = self.kept.lock().expect("no panic under this lock");
-        (kept.1.iter().filter(|event| event.sequence > sequence).cloned().collect(), self.live.subscribe())
+        (
+            kept.1
+                .iter()
+                .filter(|event| event.sequence > sequence)
+                .cloned()
+                .collect(),
+            self.live.subscribe(),
+        )
     }
 }
 
 /// Milliseconds since 1970, for labels.
 pub(crate) fn now_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

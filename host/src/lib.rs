@@ -1,6 +1,8 @@
 //! wasmhot.
 
 mod call;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod control;
 pub mod error;
 pub mod event;

@@ -1,2 +1,5 @@
-//! wasmhot.
-fn main() {}
+//! The `wasmhot` command.
+
+fn main() -> std::process::ExitCode {
+    wasmhot::cli::main()
+}

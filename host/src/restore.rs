@@ -36,29 +36,47 @@ pub(crate) fn tagged(instance: &Instance, key: Option<&str>, reason: SaveReason,
         version: version.id.clone(),
         revision: instance.revision,
         time_ms: crate::event::now_ms(),
-        format: version.state.as_ref().map(|state| state.media_type.clone()).unwrap_or_default(),
+        format: version
+            .state
+            .as_ref()
+            .map(|state| state.media_type.clone())
+            .unwrap_or_default(),
         size: bytes.len() as u64,
         reason,
         written_for: None,
     };
-    SavedState { tag, bytes: bytes.into() }
+    SavedState {
+        tag,
+        bytes: bytes.into(),
+    }
 }
 
 /// The state that `old` has saved for the live version: at once the last saved state (R28), by its true writer.
 pub(crate) fn handed_over(old: &Instance, live: &Live, key: Option<&str>, bytes: Vec<u8>) -> SavedState {
     let mut state = tagged(old, key, SaveReason::HandedOver, bytes);
     state.tag.revision = live.revision;
-    state.tag.written_for = Some(WrittenFor { to: live.template.version.id.clone(), extra: live.extra.clone() });
+    state.tag.written_for = Some(WrittenFor {
+        to: live.template.version.id.clone(),
+        extra: live.extra.clone(),
+    });
     state
 }
 
 impl States {
     pub(crate) fn new(catalog: Arc<Catalog>, versions: Arc<Versions>, guests: tokio::runtime::Handle) -> Self {
-        Self { catalog, versions, guests }
+        Self {
+            catalog,
+            versions,
+            guests,
+        }
     }
 
     /// The newest saved state of a module, or of one of its keys.
-    pub(crate) async fn newest(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
+    pub(crate) async fn newest(
+        &self,
+        module: &ModuleName,
+        key: Option<&str>,
+    ) -> Result<Option<SavedState>, StoreError> {
         let (catalog, module, key) = (Arc::clone(&self.catalog), module.clone(), key.map(str::to_string));
         self.blocking(move || catalog.state(&module, key.as_deref())).await
     }
@@ -79,7 +97,10 @@ impl States {
         });
     }
 
-    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, StoreError> + Send + 'static) -> Result<T, StoreError> {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         match self.guests.spawn_blocking(work).await {
             Ok(done) => done,
             Err(error) => Err(StoreError::io(Path::new("catalog"), std::io::Error::other(error))),
@@ -95,7 +116,13 @@ impl States {
         if let Some(written_for) = &saved.tag.written_for {
             // Bytes that were handed over, to the version that asks for them now.
             if written_for.to.digest == to.digest {
-                return self.read(live, &Change::between(&from.version, &to.version, &written_for.extra), &saved.bytes).await;
+                return self
+                    .read(
+                        live,
+                        &Change::between(&from.version, &to.version, &written_for.extra),
+                        &saved.bytes,
+                    )
+                    .await;
             }
             // Bytes that a newer version wrote in the format of an older one: that one has to read them first.
             if written_for.to.version < from.version {
@@ -128,16 +155,39 @@ impl States {
 
     /// The version that wrote a state reads it back in a throw-away instance and saves it for another.
     async fn rewrite(&self, live: &Live, saved: &SavedState, change: &Change) -> Result<Vec<u8>, InstanceError> {
-        let mut writer = self.throw_away(&saved.tag.version, &live.template).await?.start(live.revision).await?;
+        let mut writer = self
+            .throw_away(&saved.tag.version, &live.template)
+            .await?
+            .start(live.revision)
+            .await?;
         let limits = &live.template.config.limits;
-        writer.migrate(&Change::restore(&saved.tag.version.version), &saved.bytes, limits.migrate_timeout).await?;
+        writer
+            .migrate(
+                &Change::restore(&saved.tag.version.version),
+                &saved.bytes,
+                limits.migrate_timeout,
+            )
+            .await?;
         Ok(writer.save(change, limits.save_timeout).await?.bytes)
     }
 
     /// The version for which a state was written reads it in a throw-away instance and saves it for the live one.
-    async fn rewrite_as(&self, holder: &ModuleVersion, live: &Live, saved: &SavedState) -> Result<Vec<u8>, InstanceError> {
-        let extra = saved.tag.written_for.as_ref().map_or(&serde_json::Value::Null, |written| &written.extra);
-        let mut instance = self.throw_away(holder, &live.template).await?.start(live.revision).await?;
+    async fn rewrite_as(
+        &self,
+        holder: &ModuleVersion,
+        live: &Live,
+        saved: &SavedState,
+    ) -> Result<Vec<u8>, InstanceError> {
+        let extra = saved
+            .tag
+            .written_for
+            .as_ref()
+            .map_or(&serde_json::Value::Null, |written| &written.extra);
+        let mut instance = self
+            .throw_away(holder, &live.template)
+            .await?
+            .start(live.revision)
+            .await?;
         let limits = &live.template.config.limits;
         let change = Change::between(&saved.tag.version.version, &holder.version, extra);
         instance.migrate(&change, &saved.bytes, limits.migrate_timeout).await?;
@@ -150,39 +200,66 @@ impl States {
     }
 
     /// R28: 1.0 → 1.1 → 1.2 where 1.2 cannot read 1.0, by every known version in between, in their order.
-    async fn read_by_chain(&self, live: &Live, saved: &SavedState, refusal: InstanceError) -> Result<Box<Instance>, InstanceError> {
+    async fn read_by_chain(
+        &self,
+        live: &Live,
+        saved: &SavedState,
+        refusal: InstanceError,
+    ) -> Result<Box<Instance>, InstanceError> {
         let to = &live.template.version.id;
         let between = self.versions.between(&saved.tag.version, to);
         if between.is_empty() {
-            return Err(InstanceError::Unreadable(format!("{to} cannot read the state that {} wrote: {refusal}", saved.tag.version)));
+            return Err(InstanceError::Unreadable(format!(
+                "{to} cannot read the state that {} wrote: {refusal}",
+                saved.tag.version
+            )));
         }
         let (mut from, mut bytes) = (saved.tag.version.clone(), saved.bytes.to_vec());
         for step in between {
             let template = self.throw_away(&step, &live.template).await?;
             let mut instance = template.start(live.revision).await?;
             let limits = &live.template.config.limits;
-            instance.migrate(&Change::between(&from.version, &step.version, &live.extra), &bytes, limits.migrate_timeout).await?;
+            instance
+                .migrate(
+                    &Change::between(&from.version, &step.version, &live.extra),
+                    &bytes,
+                    limits.migrate_timeout,
+                )
+                .await?;
             let next = Change::between(&step.version, &to.version, &live.extra);
             bytes = instance.save(&next, limits.save_timeout).await?.bytes;
             from = step;
         }
-        self.read(live, &Change::between(&from.version, &to.version, &live.extra), &bytes).await
+        self.read(live, &Change::between(&from.version, &to.version, &live.extra), &bytes)
+            .await
     }
 
     /// A template of another version of the module, with no directories: what it runs must have no effect (R3).
     async fn throw_away(&self, id: &ModuleVersion, like: &Template) -> Result<Arc<Template>, InstanceError> {
-        let version = self.versions.get(id).await.map_err(|error| InstanceError::Unreadable(format!("{id}, which wrote the state, is not to be had: {error}")))?;
+        let version = self.versions.get(id).await.map_err(|error| {
+            InstanceError::Unreadable(format!("{id}, which wrote the state, is not to be had: {error}"))
+        })?;
         let mut config = like.config.clone();
         config.spec.grants.dirs.clear();
-        self.versions.template(version, config).map(Arc::new).map_err(InstanceError::Contract)
+        self.versions
+            .template(version, config)
+            .map(Arc::new)
+            .map_err(InstanceError::Contract)
     }
 
     /// A throw-away instance of the live version reads the state and answers `health`: the rehearsal of a migration.
     pub(crate) async fn rehearse(&self, live: &Live, saved: &SavedState) -> Result<(), InstanceError> {
         let mut config = live.template.config.clone();
         config.spec.grants.dirs.clear();
-        let template = self.versions.template(Arc::clone(&live.template.version), config).map_err(InstanceError::Contract)?;
-        let rehearsed = Live { template: Arc::new(template), revision: live.revision, extra: live.extra.clone() };
+        let template = self
+            .versions
+            .template(Arc::clone(&live.template.version), config)
+            .map_err(InstanceError::Contract)?;
+        let rehearsed = Live {
+            template: Arc::new(template),
+            revision: live.revision,
+            extra: live.extra.clone(),
+        };
         self.revive(&rehearsed, saved).await.map(drop)
     }
 
@@ -200,7 +277,13 @@ impl States {
         new.migrate(change, &saved.bytes, limits.migrate_timeout).await?;
         new.health(limits.health_timeout).await?;
         // R28 asks for the true writer: these bytes were written by the old version, for this change.
-        Ok((new, Moved { state: handed_over(old, live, key, saved.bytes), took: saved.took }))
+        Ok((
+            new,
+            Moved {
+                state: handed_over(old, live, key, saved.bytes),
+                took: saved.took,
+            },
+        ))
     }
 }
 
@@ -235,9 +318,17 @@ pub(crate) fn read_state_file(file: &[u8]) -> Result<SavedState, String> {
         Some(newer) => return Err(format!("written in format {newer}, which this wasmhot does not know")),
         None => return Err(not_one.to_string()),
     }
-    let tag: SavedStateTag = serde_json::from_value(header.get("tag").cloned().unwrap_or_default()).map_err(|error| format!("{not_one}: {error}"))?;
+    let tag: SavedStateTag = serde_json::from_value(header.get("tag").cloned().unwrap_or_default())
+        .map_err(|error| format!("{not_one}: {error}"))?;
     if tag.size != bytes.len() as u64 {
-        return Err(format!("cut short: {} bytes of state instead of {}", bytes.len(), tag.size));
+        return Err(format!(
+            "cut short: {} bytes of state instead of {}",
+            bytes.len(),
+            tag.size
+        ));
     }
-    Ok(SavedState { tag, bytes: bytes.into() })
+    Ok(SavedState {
+        tag,
+        bytes: bytes.into(),
+    })
 }

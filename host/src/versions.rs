@@ -24,10 +24,18 @@ pub(crate) struct Versions {
 
 impl Versions {
     pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>) -> wasmtime::Result<Self> {
-        let engine = engines.get(EngineKind::Plain).ok_or_else(|| wasmtime::format_err!("no engine"))?;
+        let engine = engines
+            .get(EngineKind::Plain)
+            .ok_or_else(|| wasmtime::format_err!("no engine"))?;
         let mut wasi = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut wasi)?;
-        Ok(Self { engines, objects, wasi, kept: Mutex::default(), known: Mutex::default() })
+        Ok(Self {
+            engines,
+            objects,
+            wasi,
+            kept: Mutex::default(),
+            known: Mutex::default(),
+        })
     }
 
     /// Keeps a compiled version at hand, and knows it from now on.
@@ -56,7 +64,9 @@ impl Versions {
 
     fn at_hand(&self, digest: &Digest, name: Option<&ModuleVersion>) -> Option<Arc<Version>> {
         let kept = self.kept.lock().expect("no panic under this lock");
-        kept.iter().find(|version| version.id.digest == *digest && name.is_none_or(|id| *id == version.id)).cloned()
+        kept.iter()
+            .find(|version| version.id.digest == *digest && name.is_none_or(|id| *id == version.id))
+            .cloned()
     }
 
     /// The compiled version with these bytes, if it is at hand.
@@ -71,19 +81,32 @@ impl Versions {
         }
         let objects = Arc::clone(&self.objects);
         let digest = id.digest;
-        let read = tokio::task::spawn_blocking(move || objects.get(&digest)).await.map_err(|error| error.to_string())?;
-        let bytes = read.map_err(|error| error.to_string())?.ok_or_else(|| format!("its bytes ({}) are not in the object store", id.digest))?;
+        let read = tokio::task::spawn_blocking(move || objects.get(&digest))
+            .await
+            .map_err(|error| error.to_string())?;
+        let bytes = read
+            .map_err(|error| error.to_string())?
+            .ok_or_else(|| format!("its bytes ({}) are not in the object store", id.digest))?;
         let stem = format!("{}@{}", id.name, id.version);
-        let compiled = version::compile_within(Arc::clone(&self.engines), &stem, bytes, None).await.map_err(|error| error.to_string())?;
+        let compiled = version::compile_within(Arc::clone(&self.engines), &stem, bytes, None)
+            .await
+            .map_err(|error| error.to_string())?;
         // What the catalog calls it counts: the name of the file it came from is not in the bytes.
-        let version = Arc::new(Version { id: id.clone(), ..compiled });
+        let version = Arc::new(Version {
+            id: id.clone(),
+            ..compiled
+        });
         self.keep(&version);
         Ok(version)
     }
 
     /// Known versions of the module strictly between two others, in the direction from the one to the other.
     pub(crate) fn between(&self, from: &ModuleVersion, to: &ModuleVersion) -> Vec<ModuleVersion> {
-        let (low, high) = if from.version <= to.version { (from, to) } else { (to, from) };
+        let (low, high) = if from.version <= to.version {
+            (from, to)
+        } else {
+            (to, from)
+        };
         let mut between: Vec<_> = self
             .known()
             .into_iter()

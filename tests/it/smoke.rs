@@ -1,5 +1,5 @@
-use wasmhot::Host;
 use std::path::PathBuf;
+use wasmhot::Host;
 
 fn guest(name: &str) -> PathBuf {
     PathBuf::from(env!("WASMHOT_GUESTS")).join(name)
@@ -14,7 +14,10 @@ async fn counter_goes_up_and_down() {
     let value: i64 = host.call("counter", "increment", (5i64,)).await.unwrap();
     assert_eq!(value, 5);
     let report = host
-        .apply(wasmhot::control::protocol::ApplyRequest { path: guest("counter-2.0.0.wasm"), ..Default::default() })
+        .apply(wasmhot::control::protocol::ApplyRequest {
+            path: guest("counter-2.0.0.wasm"),
+            ..Default::default()
+        })
         .await
         .unwrap();
     eprintln!("{report:#?}");

@@ -26,7 +26,11 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) fn new(deadline: Instant) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), deadline, waits_for: Mutex::new(None) })
+        Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            deadline,
+            waits_for: Mutex::new(None),
+        })
     }
 
     pub(crate) fn waits_for(&self) -> Option<Arc<Lane>> {
@@ -57,8 +61,18 @@ impl Frame {
     pub(crate) fn new(origin: Origin, template: Arc<Template>, made_in: u64) -> Arc<Self> {
         let depth = origin.depth();
         let Origin { tree, stamp, parent } = origin;
-        let stamp = if made_in > stamp.revision { stamp.forward_to(made_in) } else { stamp };
-        Arc::new(Self { tree, stamp, template, parent, depth })
+        let stamp = if made_in > stamp.revision {
+            stamp.forward_to(made_in)
+        } else {
+            stamp
+        };
+        Arc::new(Self {
+            tree,
+            stamp,
+            template,
+            parent,
+            depth,
+        })
     }
 
     /// This frame and its callers, innermost first.
@@ -68,7 +82,11 @@ impl Frame {
 
     /// What a nested call of this frame comes from.
     pub(crate) fn origin(self: &Arc<Self>) -> Origin {
-        Origin { tree: Arc::clone(&self.tree), stamp: Arc::clone(&self.stamp), parent: Some(Arc::clone(self)) }
+        Origin {
+            tree: Arc::clone(&self.tree),
+            stamp: Arc::clone(&self.stamp),
+            parent: Some(Arc::clone(self)),
+        }
     }
 }
 
@@ -83,7 +101,11 @@ pub(crate) struct Origin {
 impl Origin {
     /// A call from outside, stamped with the revision of now.
     pub(crate) fn outside(stamp: Arc<Routes>, deadline: Instant) -> Self {
-        Self { tree: Tree::new(deadline), stamp, parent: None }
+        Self {
+            tree: Tree::new(deadline),
+            stamp,
+            parent: None,
+        }
     }
 
     /// How many calls of modules lead here.

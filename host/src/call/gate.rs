@@ -32,7 +32,11 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) fn new(revision: u64, members: BTreeSet<ModuleName>, next: BTreeMap<ModuleName, Arc<ModuleInterface>>) -> Arc<Self> {
+    pub(crate) fn new(
+        revision: u64,
+        members: BTreeSet<ModuleName>,
+        next: BTreeMap<ModuleName, Arc<ModuleInterface>>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             revision,
             members,
@@ -49,12 +53,24 @@ impl Gate {
 
     /// R21: a nested call passes if its tree has a started call inside the gated modules, or was stamped before the gate and
     /// could no longer call the new version.
-    pub(crate) fn lets_pass(&self, origin: &Origin, callee: &ModuleName, function: &FunctionName, ty: &FunctionType) -> bool {
+    pub(crate) fn lets_pass(
+        &self,
+        origin: &Origin,
+        callee: &ModuleName,
+        function: &FunctionName,
+        ty: &FunctionType,
+    ) -> bool {
         let Some(parent) = &origin.parent else { return false };
-        if parent.with_callers().any(|frame| self.members.contains(&frame.template.version.id.name)) {
+        if parent
+            .with_callers()
+            .any(|frame| self.members.contains(&frame.template.version.id.name))
+        {
             return true;
         }
-        let still_fits = self.next.get(callee).is_none_or(|next| next.exports.get(function).is_some_and(|new| new.same_as(ty)));
+        let still_fits = self
+            .next
+            .get(callee)
+            .is_none_or(|next| next.exports.get(function).is_some_and(|new| new.same_as(ty)));
         origin.stamp.revision < self.revision && !still_fits
     }
 

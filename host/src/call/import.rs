@@ -41,21 +41,33 @@ pub(crate) fn define_imports(linker: &mut Linker<Guest>, version: &Version) -> w
 }
 
 fn refused(imported: &FunctionName, phase: &str) -> CallError {
-    CallError::not_executed(CallErrorCode::EffectRefused, format!("`{imported}` may not be called during {phase}: outside effects are refused there"))
+    CallError::not_executed(
+        CallErrorCode::EffectRefused,
+        format!("`{imported}` may not be called during {phase}: outside effects are refused there"),
+    )
 }
 
 /// R13: an error that the result type can carry is a value like any other; one that it cannot carry traps the caller.
-fn deliver(answer: Result<Option<Value>, CallError>, imported: &FunctionName, ty: &FunctionType) -> wasmtime::Result<Option<Value>> {
+fn deliver(
+    answer: Result<Option<Value>, CallError>,
+    imported: &FunctionName,
+    ty: &FunctionType,
+) -> wasmtime::Result<Option<Value>> {
     match answer {
         Ok(value) => Ok(value),
-        Err(error) if ty.can_report_failure() => {
-            Ok(Some(Value::Result(Err(Some(Box::new(Value::String(error.to_string())))))))
-        }
+        Err(error) if ty.can_report_failure() => Ok(Some(Value::Result(Err(Some(Box::new(Value::String(
+            error.to_string(),
+        ))))))),
         Err(error) => Err(wasmtime::format_err!("the nested call of `{imported}` failed: {error}")),
     }
 }
 
-async fn call_nested(caller: &Arc<Frame>, imported: &FunctionName, ty: &Arc<FunctionType>, args: Vec<Value>) -> Result<Option<Value>, CallError> {
+async fn call_nested(
+    caller: &Arc<Frame>,
+    imported: &FunctionName,
+    ty: &Arc<FunctionType>,
+    args: Vec<Value>,
+) -> Result<Option<Value>, CallError> {
     let name = &caller.template.version.id.name;
     let origin = caller.origin();
     if origin.depth() > DEPTH_MAX {
@@ -63,12 +75,23 @@ async fn call_nested(caller: &Arc<Frame>, imported: &FunctionName, ty: &Arc<Func
         return Err(CallError::not_executed(CallErrorCode::Deadlock, message).in_module(name));
     }
     let Some(link) = caller.stamp.wiring.link(name.as_ref(), imported) else {
-        let message = format!("nothing in revision {} serves `{imported}` to {name}", caller.stamp.revision);
+        let message = format!(
+            "nothing in revision {} serves `{imported}` to {name}",
+            caller.stamp.revision
+        );
         return Err(CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_module(name));
     };
     let Some(route) = caller.stamp.modules.get(&link.callee) else {
-        return Err(CallError::not_executed(CallErrorCode::NoSuchModule, format!("no module `{}`", link.callee)).in_module(name));
+        return Err(
+            CallError::not_executed(CallErrorCode::NoSuchModule, format!("no module `{}`", link.callee))
+                .in_module(name),
+        );
     };
-    let request = Request { function: link.function.clone(), ty: Arc::clone(ty), args, origin };
+    let request = Request {
+        function: link.function.clone(),
+        ty: Arc::clone(ty),
+        args,
+        origin,
+    };
     router::dispatch(route, request).await
 }

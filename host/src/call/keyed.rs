@@ -35,7 +35,12 @@ struct Lanes {
 
 impl Keyed {
     pub(crate) fn new(module: ModuleName, live: Arc<Live>, services: Arc<Services>) -> Arc<Self> {
-        Arc::new(Self { module, live: Arc::new(ArcSwap::new(live)), services, lanes: Mutex::default() })
+        Arc::new(Self {
+            module,
+            live: Arc::new(ArcSwap::new(live)),
+            services,
+            lanes: Mutex::default(),
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Lanes> {
@@ -55,7 +60,10 @@ impl Keyed {
             return Err(CallError::not_executed(CallErrorCode::Stopping, "the module was removed").in_version(id));
         }
         if lanes.by_key.len() as u64 >= limits.max_keys {
-            let message = format!("{} has {} keys and may have no more (max_keys)", self.module, limits.max_keys);
+            let message = format!(
+                "{} has {} keys and may have no more (max_keys)",
+                self.module, limits.max_keys
+            );
             return Err(CallError::not_executed(CallErrorCode::NoSuchKey, message).in_version(id));
         }
         let key: Arc<str> = key.into();
@@ -68,7 +76,9 @@ impl Keyed {
             lanes.gate.clone(),
         );
         lanes.by_key.insert(key, Arc::clone(&lane));
-        let sleeper = (lanes.by_key.len() > limits.instances_max as usize).then(|| lanes.sleeper()).flatten();
+        let sleeper = (lanes.by_key.len() > limits.instances_max as usize)
+            .then(|| lanes.sleeper())
+            .flatten();
         drop(lanes);
         if let Some(sleeper) = sleeper {
             sleeper.send(Errand::Hibernate);
@@ -129,7 +139,11 @@ impl Lanes {
     fn sleeper(&mut self) -> Option<Arc<Lane>> {
         let count = self.by_key.len();
         self.clock_hand = (self.clock_hand + SAMPLE) % count.max(1);
-        let candidates = self.by_key.values().skip(self.clock_hand.min(count.saturating_sub(SAMPLE))).take(SAMPLE);
+        let candidates = self
+            .by_key
+            .values()
+            .skip(self.clock_hand.min(count.saturating_sub(SAMPLE)))
+            .take(SAMPLE);
         let idle = candidates.filter(|lane| {
             let figures = lane.figures();
             figures.instance.is_some() && figures.waiting == 0

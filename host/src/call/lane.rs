@@ -53,9 +53,14 @@ pub(crate) struct Job {
 #[derive(Debug)]
 pub(crate) enum Errand {
     /// Save the state (periodic, `state export`, stop).
-    Save { reason: SaveReason, reply: oneshot::Sender<Result<SavedState, InstanceError>> },
+    Save {
+        reason: SaveReason,
+        reply: oneshot::Sender<Result<SavedState, InstanceError>>,
+    },
     /// Bring a key to the live version.
-    HandOver { reply: oneshot::Sender<Result<(), CallError>> },
+    HandOver {
+        reply: oneshot::Sender<Result<(), CallError>>,
+    },
     /// Save a key and free its instance.
     Hibernate,
     /// An upgrade has found the instance dead: do what `on_trap` says (R14, R26).
@@ -127,7 +132,14 @@ impl Lane {
             last_save_took: Duration::ZERO,
             saved_at: None,
         };
-        let lane = Self { module, key, live, services, last_used_ms: AtomicU64::new(0), state: Mutex::new(state) };
+        let lane = Self {
+            module,
+            key,
+            live,
+            services,
+            last_used_ms: AtomicU64::new(0),
+            state: Mutex::new(state),
+        };
         lane.touch();
         Arc::new(lane)
     }
@@ -179,7 +191,9 @@ impl Lane {
             }
         } else if state.queue.len() >= limits.queue_max as usize && !job.origin.is_nested() {
             // Calls whose client left do not count against those who are here (R10).
-            state.queue.retain(|work| !matches!(work, Work::Call(job) if job.ticket.is_abandoned()));
+            state
+                .queue
+                .retain(|work| !matches!(work, Work::Call(job) if job.ticket.is_abandoned()));
             if state.queue.len() >= limits.queue_max as usize {
                 return Err(self.overloaded(limits.queue_max as usize));
             }

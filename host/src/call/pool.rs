@@ -28,6 +28,8 @@ pub(crate) struct Pool {
     /// The revision that brought it.
     pub(crate) revision: u64,
     services: Arc<Services>,
+    // Boxed as everywhere else: an instance is moved around, and large.
+    #[allow(clippy::vec_box, reason = "instances are handed around as boxes")]
     idle: Mutex<Vec<Box<Instance>>>,
     places: Arc<Semaphore>,
     nested_places: Arc<Semaphore>,
@@ -48,7 +50,12 @@ pub(crate) enum PoolAnswer {
 
 impl Pool {
     /// A pool that starts with `first`, an instance that has shown that it can start.
-    pub(crate) fn new(template: Arc<Template>, revision: u64, services: Arc<Services>, first: Option<Box<Instance>>) -> Arc<Self> {
+    pub(crate) fn new(
+        template: Arc<Template>,
+        revision: u64,
+        services: Arc<Services>,
+        first: Option<Box<Instance>>,
+    ) -> Arc<Self> {
         let places = (template.config.limits.instances_max as usize).clamp(1, 100_000);
         Arc::new(Self {
             template,
@@ -66,7 +73,12 @@ impl Pool {
     }
 
     /// Runs one call. The client may leave at any time: a started call runs to its end without it.
-    pub(crate) async fn call(self: &Arc<Self>, function: &FunctionName, args: Vec<Value>, origin: Origin) -> PoolAnswer {
+    pub(crate) async fn call(
+        self: &Arc<Self>,
+        function: &FunctionName,
+        args: Vec<Value>,
+        origin: Origin,
+    ) -> PoolAnswer {
         let deadline = origin.tree.deadline;
         let place = match self.place(&origin, function, deadline).await {
             Ok(Some(place)) => place,
@@ -76,7 +88,13 @@ impl Pool {
         let ticket = Ticket::new();
         let gone = AbandonOnDrop(Arc::clone(&ticket));
         let (reply, answer) = oneshot::channel();
-        let work = PoolCall { pool: Arc::clone(self), place, function: function.clone(), args, origin };
+        let work = PoolCall {
+            pool: Arc::clone(self),
+            place,
+            function: function.clone(),
+            args,
+            origin,
+        };
         run_here_or_spill(&self.services.guests, async move {
             if ticket.start() {
                 let _ = reply.send(work.run().await);
@@ -85,7 +103,11 @@ impl Pool {
         let answer = answer.await;
         drop(gone);
         PoolAnswer::Done(answer.unwrap_or_else(|_| {
-            Err(CallError::unknown(CallErrorCode::Internal, "the task that ran the call ended before its time").in_version(self.id()))
+            Err(CallError::unknown(
+                CallErrorCode::Internal,
+                "the task that ran the call ended before its time",
+            )
+            .in_version(self.id()))
         }))
     }
 
@@ -94,7 +116,12 @@ impl Pool {
     }
 
     /// Waits for the gate and for a place. `None`: the pool was replaced while a call from outside waited.
-    async fn place(self: &Arc<Self>, origin: &Origin, function: &FunctionName, deadline: Instant) -> Result<Option<Place>, CallError> {
+    async fn place(
+        self: &Arc<Self>,
+        origin: &Origin,
+        function: &FunctionName,
+        deadline: Instant,
+    ) -> Result<Option<Place>, CallError> {
         let by = tokio::time::Instant::from_std(deadline);
         let timed_out = || {
             let message = format!("`{function}` waited for a place until its deadline");
@@ -103,7 +130,9 @@ impl Pool {
         let closed = self.closed_gate(origin, function);
         if let Some(gate) = closed {
             gate.note_waiting();
-            tokio::time::timeout_at(by, gate.opened()).await.map_err(|_| timed_out())?;
+            tokio::time::timeout_at(by, gate.opened())
+                .await
+                .map_err(|_| timed_out())?;
             // The release may have changed meanwhile: the caller looks again.
             return Ok(None);
         }
@@ -174,11 +203,6 @@ impl Pool {
         self.outside_running.load(Ordering::Acquire) + self.nested_running.load(Ordering::Acquire)
     }
 
-    /// Calls from outside that run now.
-    pub(crate) fn outside_running(&self) -> usize {
-        self.outside_running.load(Ordering::Acquire)
-    }
-
     /// Calls that wait for a place.
     pub(crate) fn waiting(&self) -> u32 {
         self.waiting.load(Ordering::Relaxed)
@@ -202,12 +226,19 @@ struct PoolCall {
 
 impl PoolCall {
     async fn run(self) -> CallResult {
-        let Self { pool, place, function, args, origin } = self;
+        let Self {
+            pool,
+            place,
+            function,
+            args,
+            origin,
+        } = self;
         let id = pool.id().clone();
         let mut instance = match pool.take_idle() {
             Some(instance) => instance,
             None => pool.template.start(pool.revision).await.map_err(|error| {
-                CallError::not_executed(CallErrorCode::NoCapacity, format!("no instance could be made: {error}")).in_version(&id)
+                CallError::not_executed(CallErrorCode::NoCapacity, format!("no instance could be made: {error}"))
+                    .in_version(&id)
             })?,
         };
         let from_outside = !origin.is_nested();
@@ -230,15 +261,22 @@ impl PoolCall {
         let answer = match answer {
             Some(answer) => answer,
             // R11: a deadline interrupts the call of a pool instance; the instance goes with it.
-            None => Err(CallError::unknown(CallErrorCode::TimedOut, format!("`{function}` was interrupted at its deadline")).in_version(&id)),
+            None => Err(CallError::unknown(
+                CallErrorCode::TimedOut,
+                format!("`{function}` was interrupted at its deadline"),
+            )
+            .in_version(&id)),
         };
-        if !instance.is_usable() {
-            if let Err(error) = &answer
-                && error.code == CallErrorCode::Trapped
-            {
-                let details = serde_json::json!({ "backtrace": error.backtrace });
-                pool.services.events.publish(Happening::new(EventKind::Trapped, error.message.clone()).version(&id).details(details));
-            }
+        if !instance.is_usable()
+            && let Err(error) = &answer
+            && error.code == CallErrorCode::Trapped
+        {
+            let details = serde_json::json!({ "backtrace": error.backtrace });
+            pool.services.events.publish(
+                Happening::new(EventKind::Trapped, error.message.clone())
+                    .version(&id)
+                    .details(details),
+            );
         }
         pool.give_back(instance);
         drop(place);
@@ -255,7 +293,11 @@ struct Place {
 
 impl Place {
     fn new(pool: &Arc<Pool>, permit: OwnedSemaphorePermit, nested: bool) -> Self {
-        let running = if nested { &pool.nested_running } else { &pool.outside_running };
+        let running = if nested {
+            &pool.nested_running
+        } else {
+            &pool.outside_running
+        };
         // Under the lock of the gate, so that a gate that closes now counts the call either itself or through us, never both.
         let slot = pool.gate.lock().expect("no panic under this lock");
         running.fetch_add(1, Ordering::AcqRel);
@@ -263,13 +305,21 @@ impl Place {
             gate.enter();
         }
         drop(slot);
-        Self { pool: Arc::clone(pool), nested, _permit: permit }
+        Self {
+            pool: Arc::clone(pool),
+            nested,
+            _permit: permit,
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let running = if self.nested { &self.pool.nested_running } else { &self.pool.outside_running };
+        let running = if self.nested {
+            &self.pool.nested_running
+        } else {
+            &self.pool.outside_running
+        };
         // Whichever gate is closed now has counted this call: at its start, or when it closed.
         let slot = self.pool.gate.lock().expect("no panic under this lock");
         running.fetch_sub(1, Ordering::AcqRel);
@@ -299,7 +349,12 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let id = self.id();
         self.services.events.publish(
-            Happening::new(EventKind::Retired, format!("{id} is retired: no call can need it any more")).version(id).revision(self.revision),
+            Happening::new(
+                EventKind::Retired,
+                format!("{id} is retired: no call can need it any more"),
+            )
+            .version(id)
+            .revision(self.revision),
         );
     }
 }

@@ -30,7 +30,9 @@ pub(crate) struct Router {
 
 impl Router {
     pub(crate) fn new(routes: Arc<Routes>) -> Self {
-        Self { routes: ArcSwap::new(routes) }
+        Self {
+            routes: ArcSwap::new(routes),
+        }
     }
 
     /// The table of now.
@@ -57,8 +59,15 @@ impl Router {
             let routes = self.routes.load_full();
             let Some(route) = routes.modules.get(module) else {
                 let known: Vec<_> = routes.modules.keys().map(ToString::to_string).collect();
-                let known = if known.is_empty() { "there are none".to_string() } else { format!("there are: {}", known.join(", ")) };
-                return Err(CallError::not_executed(CallErrorCode::NoSuchModule, format!("no module `{module}`; {known}")));
+                let known = if known.is_empty() {
+                    "there are none".to_string()
+                } else {
+                    format!("there are: {}", known.join(", "))
+                };
+                return Err(CallError::not_executed(
+                    CallErrorCode::NoSuchModule,
+                    format!("no module `{module}`; {known}"),
+                ));
             };
             let (function, ty, args) = prepare(route)?;
             let deadline = deadline.unwrap_or_else(|| began + route.template.config.limits.call_deadline);
@@ -69,7 +78,16 @@ impl Router {
                     PoolAnswer::Replaced(_) => continue,
                 }
             }
-            return dispatch(route, Request { function, ty, args, origin }).await;
+            return dispatch(
+                route,
+                Request {
+                    function,
+                    ty,
+                    args,
+                    origin,
+                },
+            )
+            .await;
         }
     }
 }
@@ -81,12 +99,18 @@ pub(crate) async fn dispatch(route: &Route, request: Request) -> CallResult {
         Target::Keyed(keyed) => {
             let Some(Value::String(key)) = request.args.first() else {
                 let message = "the first argument of a keyed module's function is its key, a string";
-                return Err(CallError::not_executed(CallErrorCode::WrongArgument, message).in_version(&route.template.version.id));
+                return Err(CallError::not_executed(CallErrorCode::WrongArgument, message)
+                    .in_version(&route.template.version.id));
             };
             call_lane(&keyed.lane(key)?, request).await
         }
         Target::Pool(pool) => {
-            let Request { function, mut args, origin, .. } = request;
+            let Request {
+                function,
+                mut args,
+                origin,
+                ..
+            } = request;
             loop {
                 match pool.call(&function, args, origin.clone()).await {
                     PoolAnswer::Done(answer) => return answer,
@@ -99,7 +123,12 @@ pub(crate) async fn dispatch(route: &Route, request: Request) -> CallResult {
 }
 
 async fn call_lane(lane: &Arc<Lane>, request: Request) -> CallResult {
-    let Request { function, ty, args, origin } = request;
+    let Request {
+        function,
+        ty,
+        args,
+        origin,
+    } = request;
     let deadline = origin.tree.deadline;
     if origin.is_nested() {
         lane.services.wait_for(&origin.tree, lane)?;
@@ -109,7 +138,14 @@ async fn call_lane(lane: &Arc<Lane>, request: Request) -> CallResult {
     let gone = AbandonOnDrop(Arc::clone(&ticket));
     let (reply, answer) = oneshot::channel();
     let named = function.clone();
-    let job = Job { function, ty, args, origin, ticket: Arc::clone(&ticket), reply };
+    let job = Job {
+        function,
+        ty,
+        args,
+        origin,
+        ticket: Arc::clone(&ticket),
+        reply,
+    };
     if let Err(error) = lane.submit(job) {
         tree.set_waits_for(None);
         return Err(error);
@@ -132,7 +168,13 @@ async fn wait(
     if let Ok(answer) = answer.try_recv() {
         return answer;
     }
-    let ended = || CallError::unknown(CallErrorCode::Internal, "the task that ran the call ended before its time").in_module(&lane.module);
+    let ended = || {
+        CallError::unknown(
+            CallErrorCode::Internal,
+            "the task that ran the call ended before its time",
+        )
+        .in_module(&lane.module)
+    };
     match tokio::time::timeout_at(tokio::time::Instant::from_std(deadline), &mut answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(ended()),

@@ -52,8 +52,21 @@ pub(crate) struct Routes {
 }
 
 impl Routes {
-    pub(crate) fn new(revision: u64, release: String, release_version: Version, modules: BTreeMap<ModuleName, Route>, wiring: Wiring) -> Arc<Self> {
-        Arc::new(Self { revision, release, release_version, modules, wiring, next: OnceLock::new() })
+    pub(crate) fn new(
+        revision: u64,
+        release: String,
+        release_version: Version,
+        modules: BTreeMap<ModuleName, Route>,
+        wiring: Wiring,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            revision,
+            release,
+            release_version,
+            modules,
+            wiring,
+            next: OnceLock::new(),
+        })
     }
 
     /// The table of `revision` or the first one after it. The caller's stamp keeps all of them alive.

@@ -50,7 +50,12 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
 
 impl Runner {
     pub(super) fn new(lane: Arc<Lane>, instance: Option<Box<Instance>>) -> Self {
-        Self { lane, instance, frame: None, finished: false }
+        Self {
+            lane,
+            instance,
+            frame: None,
+            finished: false,
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -70,7 +75,14 @@ impl Runner {
     }
 
     async fn call(&mut self, job: Job) {
-        let Job { function, ty, args, origin, reply, .. } = job;
+        let Job {
+            function,
+            ty,
+            args,
+            origin,
+            reply,
+            ..
+        } = job;
         let live = self.live(origin.stamp.live_of(&self.lane.module));
         if let Err(error) = self.bring_up(&live).await {
             let _ = reply.send(Err(error));
@@ -82,20 +94,31 @@ impl Runner {
         };
         let version = Arc::clone(&instance.template.version);
         // R25: checked again against the version that runs it.
-        if !version.exports.get(&function).is_some_and(|export| export.ty.same_as(&ty)) {
-            let now = version.exports.get(&function).map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
+        if !version
+            .exports
+            .get(&function)
+            .is_some_and(|export| export.ty.same_as(&ty))
+        {
+            let now = version
+                .exports
+                .get(&function)
+                .map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
             let message = format!("`{function}` was {ty} when the call was made and {now}");
-            let _ = reply.send(Err(CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id)));
+            let _ = reply.send(Err(
+                CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id)
+            ));
             return;
         }
         let frame = Frame::new(origin, Arc::clone(&instance.template), instance.revision);
         self.lane.set_holder(&frame);
         self.frame = Some(Arc::clone(&frame));
         let stuck = instance.template.config.limits.stuck_timeout;
-        let answer = within(stuck, instance.call(&function, &args, frame)).await.unwrap_or_else(|| {
-            let message = format!("`{function}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
-            Err(CallError::unknown(CallErrorCode::Stuck, message).in_version(&version.id))
-        });
+        let answer = within(stuck, instance.call(&function, &args, frame))
+            .await
+            .unwrap_or_else(|| {
+                let message = format!("`{function}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
+                Err(CallError::unknown(CallErrorCode::Stuck, message).in_version(&version.id))
+            });
         self.lane.note_answered();
         let answer: CallResult = match answer {
             Err(error) if !instance.is_usable() => Err(self.lost(error).await),
@@ -116,7 +139,10 @@ impl Runner {
 
     /// Makes sure that an instance of the live version is here.
     async fn bring_up(&mut self, live: &Arc<Live>) -> Result<(), CallError> {
-        let is_live = self.instance.as_ref().map(|instance| Arc::ptr_eq(&instance.template, &live.template));
+        let is_live = self
+            .instance
+            .as_ref()
+            .map(|instance| Arc::ptr_eq(&instance.template, &live.template));
         match is_live {
             Some(true) => Ok(()),
             Some(false) => self.hand_over(live).await,
@@ -130,12 +156,19 @@ impl Runner {
         let states = &self.lane.services.states;
         let key = self.lane.key.as_deref();
         let saved = states.newest(&self.lane.module, key).await.map_err(|error| {
-            CallError::not_executed(CallErrorCode::StateUnreadable, format!("the saved state cannot be read from disk: {error}")).in_version(id)
+            CallError::not_executed(
+                CallErrorCode::StateUnreadable,
+                format!("the saved state cannot be read from disk: {error}"),
+            )
+            .in_version(id)
         })?;
         let made = match saved {
             Some(saved) => states.revive(live, &saved).await,
             None if key.is_some() && live.template.config.limits.create == Create::Explicit => {
-                let message = format!("there is no key {:?}, and `create = \"explicit\"` makes none by a call", key.unwrap_or_default());
+                let message = format!(
+                    "there is no key {:?}, and `create = \"explicit\"` makes none by a call",
+                    key.unwrap_or_default()
+                );
                 return Err(CallError::not_executed(CallErrorCode::NoSuchKey, message).in_version(id));
             }
             None => live.template.start(live.revision).await,
@@ -157,15 +190,29 @@ impl Runner {
             _ => CallErrorCode::NoCapacity,
         };
         let message = format!("{} cannot be brought up: {error}", self.lane.name());
-        self.lane.services.events.publish(Happening::new(EventKind::KeyNotMigrated, message.clone()).version(id));
+        self.lane
+            .services
+            .events
+            .publish(Happening::new(EventKind::KeyNotMigrated, message.clone()).version(id));
         CallError::not_executed(code, message).in_version(id)
     }
 
     /// R33: this key goes from the version that holds it to the live one. A key that fails keeps its state.
     async fn hand_over(&mut self, live: &Arc<Live>) -> Result<(), CallError> {
-        let Some(mut old) = self.instance.take() else { return Ok(()) };
-        let change = Change::between(&old.template.version.id.version, &live.template.version.id.version, &live.extra);
-        let moved = self.lane.services.states.move_over(&mut old, live, &change, self.lane.key.as_deref()).await;
+        let Some(mut old) = self.instance.take() else {
+            return Ok(());
+        };
+        let change = Change::between(
+            &old.template.version.id.version,
+            &live.template.version.id.version,
+            &live.extra,
+        );
+        let moved = self
+            .lane
+            .services
+            .states
+            .move_over(&mut old, live, &change, self.lane.key.as_deref())
+            .await;
         match moved {
             Ok((new, saved)) => {
                 self.instance = Some(new);
@@ -179,7 +226,10 @@ impl Runner {
                 self.instance = usable.then_some(old);
                 self.lane.services.note_failed_key(&self.lane);
                 let message = format!("{} was not handed over to {id}: {error}", self.lane.name());
-                self.lane.services.events.publish(Happening::new(EventKind::KeyNotMigrated, message.clone()).version(&id));
+                self.lane
+                    .services
+                    .events
+                    .publish(Happening::new(EventKind::KeyNotMigrated, message.clone()).version(&id));
                 Err(CallError::not_executed(CallErrorCode::KeyNotMigrated, message).in_version(&id))
             }
         }
@@ -211,7 +261,9 @@ impl Runner {
     /// Saves for the version's own later use.
     async fn save(&mut self, reason: SaveReason) -> Result<SavedState, InstanceError> {
         let Some(instance) = self.instance.as_mut() else {
-            return Err(InstanceError::Unreadable("no instance is live; the newest state is already saved".to_string()));
+            return Err(InstanceError::Unreadable(
+                "no instance is live; the newest state is already saved".to_string(),
+            ));
         };
         let change = Lane::change_for_self(&instance.template);
         let stuck = instance.template.config.limits.stuck_timeout;
@@ -223,7 +275,8 @@ impl Runner {
             Err(error) => {
                 if !instance.is_usable() {
                     let id = instance.template.version.id.clone();
-                    self.lost(CallError::not_executed(CallErrorCode::Trapped, error.to_string()).in_version(&id)).await;
+                    self.lost(CallError::not_executed(CallErrorCode::Trapped, error.to_string()).in_version(&id))
+                        .await;
                 }
                 Err(error)
             }
@@ -237,7 +290,11 @@ impl Runner {
         drop(dead);
         let details = serde_json::json!({ "backtrace": error.backtrace, "lane": self.lane.name() });
         let services = &self.lane.services;
-        services.events.publish(Happening::new(EventKind::Trapped, error.message.clone()).version(&id).details(details));
+        services.events.publish(
+            Happening::new(EventKind::Trapped, error.message.clone())
+                .version(&id)
+                .details(details),
+        );
         error.message = format!("{}; {}", error.message, self.bring_back().await);
         error
     }
@@ -245,7 +302,11 @@ impl Runner {
     /// As [`Runner::lost`], where an upgrade has found the instance dead (R26).
     async fn recover(&mut self, error: CallError) {
         let details = serde_json::json!({ "backtrace": error.backtrace, "lane": self.lane.name() });
-        self.lane.services.events.publish(Happening::new(EventKind::Trapped, error.message).module(&self.lane.module).details(details));
+        self.lane.services.events.publish(
+            Happening::new(EventKind::Trapped, error.message)
+                .module(&self.lane.module)
+                .details(details),
+        );
         self.bring_back().await;
     }
 
@@ -257,13 +318,18 @@ impl Runner {
         let limits = &live.template.config.limits;
         let (outcome, message) = match limits.on_trap {
             OnTrap::Fail => (None, "the state is lost (on_trap = \"fail\")".to_string()),
-            OnTrap::Empty => (Some(live.template.start(live.revision).await), "the state is lost; it starts empty (on_trap = \"empty\")".to_string()),
+            OnTrap::Empty => (
+                Some(live.template.start(live.revision).await),
+                "the state is lost; it starts empty (on_trap = \"empty\")".to_string(),
+            ),
             OnTrap::Restore => restore(&self.lane, &live).await,
         };
         match outcome {
             Some(Ok(instance)) => {
                 self.instance = Some(instance);
-                services.events.publish(Happening::new(EventKind::Restored, message.clone()).version(&id));
+                services
+                    .events
+                    .publish(Happening::new(EventKind::Restored, message.clone()).version(&id));
             }
             Some(Err(failure)) => self.give_up(&id, &format!("{message}, which failed: {failure}")),
             None => self.give_up(&id, &message),
@@ -272,9 +338,16 @@ impl Runner {
     }
 
     fn give_up(&self, id: &wasmhot_appup::ModuleVersion, message: &str) {
-        let message = format!("{message}; `wasmhot state restore {0}` or `wasmhot state reset {0}` brings it back", id.name);
-        self.lane.services.events.publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
-        self.lane.fail(&CallError::not_executed(CallErrorCode::StateLost, message).in_version(id));
+        let message = format!(
+            "{message}; `wasmhot state restore {0}` or `wasmhot state reset {0}` brings it back",
+            id.name
+        );
+        self.lane
+            .services
+            .events
+            .publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
+        self.lane
+            .fail(&CallError::not_executed(CallErrorCode::StateLost, message).in_version(id));
     }
 }
 
@@ -284,14 +357,25 @@ async fn restore(lane: &Lane, live: &Arc<Live>) -> (Option<Result<Box<Instance>,
     let limits = &live.template.config.limits;
     let saved = match services.states.newest(&lane.module, lane.key.as_deref()).await {
         Ok(Some(saved)) => saved,
-        Ok(None) => return (Some(live.template.start(live.revision).await), "no state was saved yet; it starts empty".to_string()),
+        Ok(None) => {
+            return (
+                Some(live.template.start(live.revision).await),
+                "no state was saved yet; it starts empty".to_string(),
+            );
+        }
         Err(error) => return (None, format!("the saved state cannot be read from disk: {error}")),
     };
     let age = Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
     if limits.restore_max_age.is_some_and(|limit| age > limit) {
-        return (None, format!("the newest saved state is {age:?} old, older than restore_max_age"));
+        return (
+            None,
+            format!("the newest saved state is {age:?} old, older than restore_max_age"),
+        );
     }
-    (Some(services.states.revive(live, &saved).await), format!("the state of {age:?} ago is restored"))
+    (
+        Some(services.states.revive(live, &saved).await),
+        format!("the state of {age:?} ago is restored"),
+    )
 }
 
 impl Drop for Runner {
@@ -299,7 +383,8 @@ impl Drop for Runner {
         if !self.finished {
             // The runtime ended or a bug unwound: the lane must not stay busy for ever.
             let message = "the task that served the module ended before its time";
-            self.lane.fail(&CallError::not_executed(CallErrorCode::Internal, message).in_module(&self.lane.module));
+            self.lane
+                .fail(&CallError::not_executed(CallErrorCode::Internal, message).in_module(&self.lane.module));
             self.lane.runner_gone();
         }
     }

@@ -58,20 +58,37 @@ impl Services {
     /// Versions that drain, and the calls that still run in each.
     pub(crate) fn draining(&self) -> Vec<(ModuleVersion, u64)> {
         let pools = self.old_pools.lock().expect("no panic under this lock").clone();
-        pools.iter().filter_map(Weak::upgrade).map(|pool| (pool.template.version.id.clone(), pool.running() as u64)).collect()
+        pools
+            .iter()
+            .filter_map(Weak::upgrade)
+            .map(|pool| (pool.template.version.id.clone(), pool.running() as u64))
+            .collect()
     }
 
     pub(crate) fn note_failed_key(&self, lane: &Lane) {
-        *self.failed_keys.lock().expect("no panic under this lock").entry(lane.module.clone()).or_default() += 1;
+        *self
+            .failed_keys
+            .lock()
+            .expect("no panic under this lock")
+            .entry(lane.module.clone())
+            .or_default() += 1;
     }
 
     /// Keys of the module that could not be handed over since the count was last reset.
     pub(crate) fn failed_keys(&self, module: &ModuleName) -> u64 {
-        self.failed_keys.lock().expect("no panic under this lock").get(module).copied().unwrap_or(0)
+        self.failed_keys
+            .lock()
+            .expect("no panic under this lock")
+            .get(module)
+            .copied()
+            .unwrap_or(0)
     }
 
     pub(crate) fn reset_failed_keys(&self, module: &ModuleName) {
-        self.failed_keys.lock().expect("no panic under this lock").remove(module);
+        self.failed_keys
+            .lock()
+            .expect("no panic under this lock")
+            .remove(module);
     }
 
     /// Notes that `tree` is about to wait for `lane`, unless that would close a circle of trees that wait for each other (R15).

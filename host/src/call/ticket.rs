@@ -18,12 +18,16 @@ impl Ticket {
 
     /// The instance begins. False: the caller has gone, the call must not run (R10).
     pub(crate) fn start(&self) -> bool {
-        self.0.compare_exchange(WAITING, STARTED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.0
+            .compare_exchange(WAITING, STARTED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 
     /// The caller goes. True: the call will never start. False: it has started and runs to its end.
     pub(crate) fn abandon(&self) -> bool {
-        self.0.compare_exchange(WAITING, ABANDONED, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.0
+            .compare_exchange(WAITING, ABANDONED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 
     /// The caller has gone before the start.

@@ -25,7 +25,8 @@ pub(super) enum Answer {
 impl Answer {
     /// This value as JSON, with a newline for those who use curl.
     pub(super) fn json(value: &impl Serialize) -> Result<Self, Failure> {
-        let mut bytes = serde_json::to_vec(value).map_err(|error| Failure::new("internal", Exit::Bug, error.to_string()))?;
+        let mut bytes =
+            serde_json::to_vec(value).map_err(|error| Failure::new("internal", Exit::Bug, error.to_string()))?;
         bytes.push(b'\n');
         Ok(Self::Json(bytes))
     }
@@ -46,7 +47,9 @@ fn full(bytes: Vec<u8>) -> Body {
 fn response(status: StatusCode, content: &'static str, body: Body) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(content));
     response
 }
 
@@ -54,18 +57,25 @@ fn response(status: StatusCode, content: &'static str, body: Body) -> Response<B
 pub(super) fn lines(chunks: impl Stream<Item = Bytes> + Send + 'static) -> Response<Body> {
     use futures_util::StreamExt;
     let frames = chunks.map(|chunk| Ok::<_, Infallible>(Frame::data(chunk)));
-    response(StatusCode::OK, "application/x-ndjson", StreamBody::new(frames).boxed_unsync())
+    response(
+        StatusCode::OK,
+        "application/x-ndjson",
+        StreamBody::new(frames).boxed_unsync(),
+    )
 }
 
 /// A failure as a response.
 pub(super) fn failed(failure: &Failure) -> Response<Body> {
     let status = status_of(failure);
-    let mut bytes = serde_json::to_vec(failure).unwrap_or_else(|_| br#"{"code":"internal","message":"","exit":70}"#.to_vec());
+    let mut bytes =
+        serde_json::to_vec(failure).unwrap_or_else(|_| br#"{"code":"internal","message":"","exit":70}"#.to_vec());
     bytes.push(b'\n');
     let mut response = response(status, "application/json", full(bytes));
     if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
         // Part of the request was not read: what follows it on this connection would be taken for the next one.
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
@@ -99,7 +109,10 @@ mod tests {
     #[test]
     fn failures_have_a_fitting_status() {
         let call = |code| Failure::from(CallError::not_executed(code, "no"));
-        let unknown = CallError { executed: Executed::Unknown, ..CallError::not_executed(CallErrorCode::TimedOut, "no") };
+        let unknown = CallError {
+            executed: Executed::Unknown,
+            ..CallError::not_executed(CallErrorCode::TimedOut, "no")
+        };
         let table = [
             (Failure::new("bad-request", Exit::Usage, "no"), 400),
             (call(CallErrorCode::WrongArgument), 400),

@@ -4,13 +4,13 @@
 //! out of its queue (R10), everything else goes on in the host.
 
 use super::protocol::{
-    ApplyRequest, CallReply, CallRequest, EventLine, Exit, Failure, PROTOCOL, RemoveRequest, StateShown, Status, StopReport,
-    UndoRequest, UpgradeReport, VersionStatus,
+    ApplyRequest, CallReply, CallRequest, EventLine, Exit, Failure, PROTOCOL, RemoveRequest, StateShown, Status,
+    StopReport, UndoRequest, UpgradeReport, VersionStatus,
 };
 use super::socket::{check_length, own_uid};
 use super::target::encode;
-use http_body_util::{BodyExt, Full};
 use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
@@ -100,7 +100,9 @@ impl Client {
     /// # Errors
     /// What the host says.
     pub async fn versions(&self, module: Option<&str>) -> Result<Vec<VersionStatus>, Failure> {
-        let query = module.map(|module| format!("?module={}", encode(module))).unwrap_or_default();
+        let query = module
+            .map(|module| format!("?module={}", encode(module)))
+            .unwrap_or_default();
         self.get(&format!("/versions{query}")).await
     }
 
@@ -111,7 +113,11 @@ impl Client {
     pub async fn events(&self, since: u64, follow: bool) -> Result<EventStream, Failure> {
         let path = format!("/events?since={since}&follow={follow}");
         let (connection, response) = self.ask(Method::GET, &path, "application/json", Bytes::new()).await?;
-        Ok(EventStream { body: response.into_body(), buffer: BytesMut::new(), _connection: connection })
+        Ok(EventStream {
+            body: response.into_body(),
+            buffer: BytesMut::new(),
+            _connection: connection,
+        })
     }
 
     /// A look at the state of a module, or of a key of it.
@@ -128,7 +134,9 @@ impl Client {
     /// What the host says.
     pub async fn state_export(&self, module: &str, key: Option<&str>) -> Result<Vec<u8>, Failure> {
         let path = state_path(module, "/export", key);
-        self.exchange(Method::GET, &path, "application/json", Bytes::new()).await.map(Vec::from)
+        self.exchange(Method::GET, &path, "application/json", Bytes::new())
+            .await
+            .map(Vec::from)
     }
 
     /// Makes an exported state the live one.
@@ -137,7 +145,11 @@ impl Client {
     /// What the host says.
     pub async fn state_import(&self, module: &str, key: Option<&str>, file: Vec<u8>) -> Result<StateShown, Failure> {
         let path = state_path(module, "/import", key);
-        read(&self.exchange(Method::POST, &path, "application/octet-stream", file.into()).await?)
+        read(
+            &self
+                .exchange(Method::POST, &path, "application/octet-stream", file.into())
+                .await?,
+        )
     }
 
     /// Lets the module (or the key) start empty.
@@ -165,24 +177,45 @@ impl Client {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        read(&self.exchange(Method::GET, path, "application/json", Bytes::new()).await?)
+        read(
+            &self
+                .exchange(Method::GET, path, "application/json", Bytes::new())
+                .await?,
+        )
     }
 
     async fn command<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        read(&self.exchange(Method::POST, path, "application/json", Bytes::new()).await?)
+        read(
+            &self
+                .exchange(Method::POST, path, "application/json", Bytes::new())
+                .await?,
+        )
     }
 
     async fn post<T: DeserializeOwned>(&self, path: &str, body: &(impl Serialize + Sync)) -> Result<T, Failure> {
         let body = serde_json::to_vec(body).map_err(|error| {
             // A path that is no UTF-8 has no form in JSON.
-            Failure::new("bad-request", Exit::Usage, format!("this cannot be sent to the host: {error}"))
+            Failure::new(
+                "bad-request",
+                Exit::Usage,
+                format!("this cannot be sent to the host: {error}"),
+            )
         })?;
-        read(&self.exchange(Method::POST, path, "application/json", body.into()).await?)
+        read(
+            &self
+                .exchange(Method::POST, path, "application/json", body.into())
+                .await?,
+        )
     }
 
     async fn exchange(&self, method: Method, path: &str, content: &str, body: Bytes) -> Result<Bytes, Failure> {
         let (_connection, response) = self.ask(method, path, content, body).await?;
-        Ok(response.into_body().collect().await.map_err(|_| self.lost())?.to_bytes())
+        Ok(response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|_| self.lost())?
+            .to_bytes())
     }
 
     /// Sends a request; an answer that is a failure is one here.
@@ -209,18 +242,28 @@ impl Client {
             return Ok((connection, response));
         }
         let status = response.status();
-        let body = response.into_body().collect().await.map_err(|_| self.lost())?.to_bytes();
+        let body = response
+            .into_body()
+            .collect()
+            .await
+            .map_err(|_| self.lost())?
+            .to_bytes();
         Err(serde_json::from_slice(&body).unwrap_or_else(|_| strange(&format!("HTTP status {status}"))))
     }
 
     async fn connect(&self) -> Result<UnixStream, Failure> {
         check_length(&self.socket)?;
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.not_connected(&error))?;
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.not_connected(&error))?;
         // In a directory that everybody may write in, anybody could have made the socket.
         let theirs = stream.peer_cred().map_err(|error| self.not_connected(&error))?.uid();
         let ours = own_uid();
         if ours != 0 && ![ours, 0].contains(&theirs) {
-            let message = format!("{}: the host at this socket is run by another user (uid {theirs})", self.socket.display());
+            let message = format!(
+                "{}: the host at this socket is run by another user (uid {theirs})",
+                self.socket.display()
+            );
             return Err(Failure::new("not-ours", Exit::Failed, message));
         }
         Ok(stream)
@@ -256,7 +299,9 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 }
 
 fn strange(what: &str) -> Failure {
-    let message = format!("the host answered something that this wasmhot does not understand ({what}); are they the same version?");
+    let message = format!(
+        "the host answered something that this wasmhot does not understand ({what}); are they the same version?"
+    );
     Failure::new("strange-answer", Exit::Failed, message)
 }
 

@@ -29,9 +29,18 @@ pub(super) enum Operation {
     Apply(ApplyRequest),
     Undo(UndoRequest),
     Remove(RemoveRequest),
-    Versions { module: Option<String> },
-    Events { since: u64, follow: bool },
-    State { module: String, key: Option<String>, verb: StateVerb },
+    Versions {
+        module: Option<String>,
+    },
+    Events {
+        since: u64,
+        follow: bool,
+    },
+    State {
+        module: String,
+        key: Option<String>,
+        verb: StateVerb,
+    },
     Stop,
 }
 
@@ -124,7 +133,9 @@ impl Operation {
             ["apply"] => Operation::Apply(absolute(json(&body)?)?),
             ["undo"] => Operation::Undo(json(&body)?),
             ["remove"] => Operation::Remove(json(&body)?),
-            ["versions"] => Operation::Versions { module: query.remove("module") },
+            ["versions"] => Operation::Versions {
+                module: query.remove("module"),
+            },
             ["events"] => Operation::Events {
                 since: parameter(query.remove("since"), "since", "a whole number")?.unwrap_or(0),
                 follow: parameter(query.remove("follow"), "follow", "true or false")?.unwrap_or(false),
@@ -137,12 +148,18 @@ impl Operation {
                     ["restore"] => StateVerb::Restore,
                     _ => StateVerb::Show,
                 };
-                Operation::State { module: module.to_owned(), key: query.remove("key"), verb }
+                Operation::State {
+                    module: module.to_owned(),
+                    key: query.remove("key"),
+                    verb,
+                }
             }
             _ => Operation::Stop,
         };
         match query.keys().next() {
-            Some(unknown) => Err(bad_request(format!("unknown parameter {unknown:?}; there are: {PATHS}"))),
+            Some(unknown) => Err(bad_request(format!(
+                "unknown parameter {unknown:?}; there are: {PATHS}"
+            ))),
             None => Ok(operation),
         }
     }
@@ -159,7 +176,11 @@ pub(super) fn bad_request(message: impl Into<String>) -> Failure {
 }
 
 fn no_such_path() -> Failure {
-    Failure::new("no-such-path", Exit::Usage, format!("there is no such path; there are: {PATHS}"))
+    Failure::new(
+        "no-such-path",
+        Exit::Usage,
+        format!("there is no such path; there are: {PATHS}"),
+    )
 }
 
 fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
@@ -173,12 +194,18 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 fn absolute(request: ApplyRequest) -> Result<ApplyRequest, Failure> {
     match request.path.is_absolute() {
         true => Ok(request),
-        false => Err(bad_request(format!("{}: the path has to be absolute", request.path.display()))),
+        false => Err(bad_request(format!(
+            "{}: the path has to be absolute",
+            request.path.display()
+        ))),
     }
 }
 
 fn parameter<T: std::str::FromStr>(text: Option<String>, name: &str, what: &str) -> Result<Option<T>, Failure> {
-    let parsed = text.map(|text| text.parse().map_err(|_| bad_request(format!("{name}={text}: this is not {what}"))));
+    let parsed = text.map(|text| {
+        text.parse()
+            .map_err(|_| bad_request(format!("{name}={text}: this is not {what}")))
+    });
     parsed.transpose()
 }
 
@@ -196,13 +223,37 @@ mod tests {
         assert_eq!(parse(Method::GET, "/v1/status", "", ""), Ok(Operation::Status));
         let call = parse(Method::POST, "/v1/call", "", r#"{"module":"a","call":"f()"}"#);
         assert!(matches!(call, Ok(Operation::Call(request)) if request.module == "a"));
-        let events = Operation::Events { since: u64::MAX, follow: true };
-        assert_eq!(parse(Method::GET, "/v1/events", &format!("since={}&follow=true", u64::MAX), ""), Ok(events));
-        let state = |key: Option<&str>, verb| Operation::State { module: "a".into(), key: key.map(Into::into), verb };
-        assert_eq!(parse(Method::GET, "/v1/state/a", "key=k%201", ""), Ok(state(Some("k 1"), StateVerb::Show)));
-        assert_eq!(parse(Method::POST, "/v1/state/a/reset", "", ""), Ok(state(None, StateVerb::Reset)));
+        let events = Operation::Events {
+            since: u64::MAX,
+            follow: true,
+        };
+        assert_eq!(
+            parse(
+                Method::GET,
+                "/v1/events",
+                &format!("since={}&follow=true", u64::MAX),
+                ""
+            ),
+            Ok(events)
+        );
+        let state = |key: Option<&str>, verb| Operation::State {
+            module: "a".into(),
+            key: key.map(Into::into),
+            verb,
+        };
+        assert_eq!(
+            parse(Method::GET, "/v1/state/a", "key=k%201", ""),
+            Ok(state(Some("k 1"), StateVerb::Show))
+        );
+        assert_eq!(
+            parse(Method::POST, "/v1/state/a/reset", "", ""),
+            Ok(state(None, StateVerb::Reset))
+        );
         let import = StateVerb::Import(b"xy".to_vec());
-        assert_eq!(parse(Method::POST, "/v1/state/a/import", "", "xy"), Ok(state(None, import)));
+        assert_eq!(
+            parse(Method::POST, "/v1/state/a/import", "", "xy"),
+            Ok(state(None, import))
+        );
     }
 
     #[test]
@@ -223,7 +274,11 @@ mod tests {
         ];
         for (method, path, query, body, code) in table {
             let failure = parse(method, path, query, body).expect_err(path);
-            assert_eq!((failure.code.as_str(), failure.exit), (code, Exit::Usage), "{path}?{query} {body}");
+            assert_eq!(
+                (failure.code.as_str(), failure.exit),
+                (code, Exit::Usage),
+                "{path}?{query} {body}"
+            );
         }
         let failure = parse(Method::GET, "/v1/x", "", "").expect_err("there is none");
         assert!(failure.message.contains("POST /v1/state/M/import"), "{failure}");

@@ -214,7 +214,9 @@ impl TryFrom<u8> for Exit {
             Exit::Degraded,
             Exit::Bug,
         ];
-        ALL.into_iter().find(|exit| *exit as u8 == code).ok_or_else(|| format!("{code} is no exit code of wasmhot"))
+        ALL.into_iter()
+            .find(|exit| *exit as u8 == code)
+            .ok_or_else(|| format!("{code} is no exit code of wasmhot"))
     }
 }
 
@@ -245,7 +247,15 @@ pub struct Failure {
 impl Failure {
     /// A failure with this code, exit code and message.
     pub fn new(code: impl Into<String>, exit: Exit, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), exit, phase: None, call: None, refusals: Vec::new(), content_at_fault: false }
+        Self {
+            code: code.into(),
+            message: message.into(),
+            exit,
+            phase: None,
+            call: None,
+            refusals: Vec::new(),
+            content_at_fault: false,
+        }
     }
 
     /// In this phase of an upgrade.
@@ -259,12 +269,22 @@ impl Failure {
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         let exit = match (error.code, error.executed) {
-            (CallErrorCode::NoSuchModule | CallErrorCode::NoSuchFunction | CallErrorCode::WrongArgument, _) => Exit::Refused,
+            (CallErrorCode::NoSuchModule | CallErrorCode::NoSuchFunction | CallErrorCode::WrongArgument, _) => {
+                Exit::Refused
+            }
             (CallErrorCode::TimedOut, Executed::Unknown) => Exit::TimedOut,
             (CallErrorCode::Internal, _) => Exit::Bug,
             _ => Exit::Failed,
         };
-        Self { code: error.code.to_string(), message: error.to_string(), exit, phase: None, call: Some(error), refusals: Vec::new(), content_at_fault: false }
+        Self {
+            code: error.code.to_string(),
+            message: error.to_string(),
+            exit,
+            phase: None,
+            call: Some(error),
+            refusals: Vec::new(),
+            content_at_fault: false,
+        }
     }
 }
 

@@ -41,7 +41,11 @@ pub(super) struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { connections: 64, idle: Duration::from_secs(10), goodbye: Duration::from_secs(2) }
+        Self {
+            connections: 64,
+            idle: Duration::from_secs(10),
+            goodbye: Duration::from_secs(2),
+        }
     }
 }
 
@@ -89,7 +93,10 @@ pub(super) async fn serve_within<B: Backend>(
     // Nobody connects any more; who is connected gets what he waits for.
     drop((listener, socket));
     let _ = stop.send(true);
-    let _ = tokio::time::timeout(bounds.goodbye, async { while connections.join_next().await.is_some() {} }).await;
+    let _ = tokio::time::timeout(bounds.goodbye, async {
+        while connections.join_next().await.is_some() {}
+    })
+    .await;
     connections.shutdown().await;
 }
 
@@ -128,7 +135,9 @@ async fn connection<B: Backend>(
         }
     });
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(bounds.idle).max_buf_size(HEAD_MAX);
+    http.timer(TokioTimer::new())
+        .header_read_timeout(bounds.idle)
+        .max_buf_size(HEAD_MAX);
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut stops = false;
     loop {
@@ -154,7 +163,10 @@ impl HttpBody for Guarded {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 
@@ -237,8 +249,11 @@ async fn on_guests<B: Backend>(backend: B, operation: Operation) -> Result<Answe
         false => task.await,
     };
     joined.unwrap_or_else(|error| {
-        let why = if error.is_panic() { "a fault of wasmhot ended this request; its log says more" } else { "the host ends" };
+        let why = if error.is_panic() {
+            "a fault of wasmhot ended this request; its log says more"
+        } else {
+            "the host ends"
+        };
         Err(Failure::new("internal", Exit::Bug, why))
     })
 }
-

@@ -52,10 +52,16 @@ impl Backend for Double {
         self.0.running.fetch_add(1, Ordering::SeqCst);
         let _running = Running(Arc::clone(&self.0));
         match operation {
-            Operation::Status => Answer::json(&Status { release: "shop 1.0.0".into(), ..Status::default() }),
+            Operation::Status => Answer::json(&Status {
+                release: "shop 1.0.0".into(),
+                ..Status::default()
+            }),
             Operation::Call(request) if request.call.as_deref() == Some("wait()") => {
                 self.0.go.notified().await;
-                Answer::json(&CallReply { wave: None, value: serde_json::Value::Null })
+                Answer::json(&CallReply {
+                    wave: None,
+                    value: serde_json::Value::Null,
+                })
             }
             Operation::Call(request) if request.call.as_deref() == Some("panic()") => panic!("asked for by the test"),
             Operation::Apply(_) => {
@@ -63,7 +69,11 @@ impl Backend for Double {
                 self.0.upgrades.fetch_add(1, Ordering::SeqCst);
                 Answer::json(&UpgradeReport::default())
             }
-            Operation::State { verb: StateVerb::Export, key, .. } => Ok(Answer::File(key.unwrap_or_default().into_bytes())),
+            Operation::State {
+                verb: StateVerb::Export,
+                key,
+                ..
+            } => Ok(Answer::File(key.unwrap_or_default().into_bytes())),
             _ => Err(Failure::new("busy", Exit::Busy, "an upgrade runs")),
         }
     }
@@ -85,7 +95,13 @@ impl Served {
         let (double, stop) = (Double::default(), Arc::new(Notify::new()));
         let stopped = Arc::clone(&stop);
         let server = serve_within(bounds, socket, double.clone(), async move { stopped.notified().await });
-        Self { double, path, stop, server: tokio::spawn(server), _temp: temp }
+        Self {
+            double,
+            path,
+            stop,
+            server: tokio::spawn(server),
+            _temp: temp,
+        }
     }
 
     fn client(&self) -> Client {
@@ -111,7 +127,10 @@ impl Served {
     async fn running(&self, count: usize) {
         let begin = Instant::now();
         while self.double.0.running.load(Ordering::SeqCst) != count {
-            assert!(begin.elapsed() < Duration::from_secs(5), "waited in vain for {count} running operations");
+            assert!(
+                begin.elapsed() < Duration::from_secs(5),
+                "waited in vain for {count} running operations"
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -124,25 +143,46 @@ impl Served {
 }
 
 fn call(text: &str) -> CallRequest {
-    CallRequest { module: "a".into(), call: Some(text.into()), function: None, args: None, deadline_ms: None }
+    CallRequest {
+        module: "a".into(),
+        call: Some(text.into()),
+        function: None,
+        args: None,
+        deadline_ms: None,
+    }
 }
 
 fn short() -> Bounds {
-    Bounds { idle: Duration::from_millis(200), ..Bounds::default() }
+    Bounds {
+        idle: Duration::from_millis(200),
+        ..Bounds::default()
+    }
 }
 
 #[tokio::test]
 async fn answers_and_failures_come_back_whole() {
     let served = Served::start(Bounds::default());
     assert_eq!(served.client().status().await.expect("answers").release, "shop 1.0.0");
-    let failure = served.client().versions(Some("a b")).await.expect_err("the double is busy");
+    let failure = served
+        .client()
+        .versions(Some("a b"))
+        .await
+        .expect_err("the double is busy");
     assert_eq!((failure.code.as_str(), failure.exit), ("busy", Exit::Busy));
     let key = "k/1 ?&\u{1F600}";
-    assert_eq!(served.client().state_export("a", Some(key)).await.expect("a file"), key.as_bytes());
+    assert_eq!(
+        served.client().state_export("a", Some(key)).await.expect("a file"),
+        key.as_bytes()
+    );
     let failure = served.client().call(&call("panic()")).await.expect_err("it panics");
     assert_eq!(failure.exit, Exit::Bug);
-    let as_curl = served.exchange(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
-    assert!(as_curl.starts_with("HTTP/1.1 200 OK") && as_curl.ends_with("}\n"), "{as_curl}");
+    let as_curl = served
+        .exchange(b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .await;
+    assert!(
+        as_curl.starts_with("HTTP/1.1 200 OK") && as_curl.ends_with("}\n"),
+        "{as_curl}"
+    );
     served.end().await;
 }
 
@@ -150,7 +190,10 @@ async fn answers_and_failures_come_back_whole() {
 async fn malformed_requests_get_a_failure_and_harm_nobody() {
     let served = Served::start(short());
     let post = |path: &str, body: &[u8]| {
-        let head = format!("POST /v1/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "POST /v1/{path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
         [head.as_bytes(), body].concat()
     };
     let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").into_bytes();
@@ -171,13 +214,25 @@ async fn malformed_requests_get_a_failure_and_harm_nobody() {
         (get("/v1/call"), "405", "POST"),
         (get("/v1/versions?module=%ff"), "400", "UTF-8"),
         (get("/v1/versions?mod=a"), "400", "unknown parameter"),
-        (b"POST /v1/call HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{".to_vec(), "408", "request-timed-out"),
+        (
+            b"POST /v1/call HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n{".to_vec(),
+            "408",
+            "request-timed-out",
+        ),
     ];
     for (request, status, word) in table {
         let answer = served.exchange(&request).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(word), "{status} {word}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.contains(word),
+            "{status} {word}: {answer}"
+        );
     }
-    for no_http in [&b"\0\x01\x02\xff\r\n\r\n"[..], b"GET /v1/status HT", b"", b"GET \xff\xfe HTTP/1.1\r\n\r\n"] {
+    for no_http in [
+        &b"\0\x01\x02\xff\r\n\r\n"[..],
+        b"GET /v1/status HT",
+        b"",
+        b"GET \xff\xfe HTTP/1.1\r\n\r\n",
+    ] {
         let answer = served.exchange(no_http).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
     }
@@ -195,7 +250,10 @@ async fn r10_a_call_goes_when_its_client_goes_and_an_upgrade_stays() {
     served.running(0).await;
 
     let client = served.client();
-    let request = ApplyRequest { path: "/a.wasm".into(), ..ApplyRequest::default() };
+    let request = ApplyRequest {
+        path: "/a.wasm".into(),
+        ..ApplyRequest::default()
+    };
     let waiting = tokio::spawn(async move { client.apply(&request).await });
     served.running(1).await;
     waiting.abort();
@@ -229,7 +287,10 @@ async fn events_follow_and_end_with_the_server() {
 
 #[tokio::test]
 async fn idle_connections_keep_nobody_out() {
-    let served = Served::start(Bounds { connections: 8, ..Bounds::default() });
+    let served = Served::start(Bounds {
+        connections: 8,
+        ..Bounds::default()
+    });
     let mut idle = Vec::new();
     for _ in 0..64 {
         idle.push(served.raw(b"GET /v1/sta").await);
@@ -258,7 +319,10 @@ async fn idle_connections_keep_nobody_out() {
 #[tokio::test]
 async fn without_a_host_the_client_says_how_to_start_one() {
     let temp = tempfile::tempdir().expect("temporary directory");
-    let failure = Client::new(temp.path().join("host.sock")).status().await.expect_err("nobody is there");
+    let failure = Client::new(temp.path().join("host.sock"))
+        .status()
+        .await
+        .expect_err("nobody is there");
     assert_eq!((failure.code.as_str(), failure.exit), ("not-running", Exit::NotRunning));
     assert!(failure.message.contains("wasmhot run DIR"), "{failure}");
 }

@@ -43,7 +43,11 @@ pub(super) struct Busy {
 
 impl Slots {
     pub(super) fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, open: Mutex::default(), freed: Notify::new() })
+        Arc::new(Self {
+            max,
+            open: Mutex::default(),
+            freed: Notify::new(),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Open>)> {
@@ -74,8 +78,19 @@ impl Slots {
         }
         *next += 1;
         let evict = Arc::new(Notify::new());
-        open.insert(*next, Open { busy: false, since: Instant::now(), evict: Arc::clone(&evict) });
-        Some(Slot { slots: Arc::clone(self), id: *next, evict })
+        open.insert(
+            *next,
+            Open {
+                busy: false,
+                since: Instant::now(),
+                evict: Arc::clone(&evict),
+            },
+        );
+        Some(Slot {
+            slots: Arc::clone(self),
+            id: *next,
+            evict,
+        })
     }
 
     fn set_busy(&self, id: u64, busy: bool) {
@@ -90,7 +105,10 @@ impl Slot {
     /// Marks the connection as one with a request on it.
     pub(super) fn busy(&self) -> Busy {
         self.slots.set_busy(self.id, true);
-        Busy { slots: Arc::clone(&self.slots), id: self.id }
+        Busy {
+            slots: Arc::clone(&self.slots),
+            id: self.id,
+        }
     }
 
     /// Returns when the connection is to be closed in favour of another.

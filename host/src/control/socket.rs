@@ -91,7 +91,11 @@ impl BoundSocket {
             let _ = fs::remove_file(path);
             unusable(path, error)
         })?;
-        Ok(Self { listener, path: path.to_owned(), file })
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            file,
+        })
     }
 
     /// Where it is.
@@ -117,7 +121,11 @@ impl Drop for BoundSocket {
 }
 
 fn unusable(path: &Path, why: impl std::fmt::Display) -> Failure {
-    Failure::new("socket-unusable", Exit::Failed, format!("{}: {why}; choose another place with --socket", path.display()))
+    Failure::new(
+        "socket-unusable",
+        Exit::Failed,
+        format!("{}: {why}; choose another place with --socket", path.display()),
+    )
 }
 
 /// Locks the directory as long as the file is kept.
@@ -130,7 +138,11 @@ fn take_turn(parent: &Path) -> Result<File, Failure> {
             Err(error) => return Err(unusable(parent, error)),
         }
     }
-    Err(Failure::new("socket-busy", Exit::Busy, format!("{}: another process keeps this directory locked", parent.display())))
+    Err(Failure::new(
+        "socket-busy",
+        Exit::Busy,
+        format!("{}: another process keeps this directory locked", parent.display()),
+    ))
 }
 
 /// Whoever can write in the directory can put a socket of his own in the place of ours.
@@ -145,7 +157,10 @@ fn check_directory(parent: &Path) -> Result<(), Failure> {
         return Err(unusable(parent, "this directory belongs to another user"));
     }
     if dir.mode() & 0o022 != 0 {
-        return Err(unusable(parent, "others can write in this directory (`chmod go-w` closes it)"));
+        return Err(unusable(
+            parent,
+            "others can write in this directory (`chmod go-w` closes it)",
+        ));
     }
     Ok(())
 }

@@ -22,7 +22,14 @@ fn directory_and_socket_are_for_their_owner_alone() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let path = temp.path().join("a/b/host.sock");
     let socket = BoundSocket::bind(&path).expect("is bound");
-    assert_eq!([mode(&temp.path().join("a")), mode(&temp.path().join("a/b")), mode(&path)], [0o700, 0o700, 0o600]);
+    assert_eq!(
+        [
+            mode(&temp.path().join("a")),
+            mode(&temp.path().join("a/b")),
+            mode(&path)
+        ],
+        [0o700, 0o700, 0o600]
+    );
     drop(socket);
     assert!(!path.exists());
 }
@@ -54,7 +61,11 @@ fn a_socket_without_a_host_is_replaced() {
 #[test]
 fn what_is_no_socket_stays() {
     let temp = tempfile::tempdir().expect("temporary directory");
-    let (file, dir, link) = (temp.path().join("file"), temp.path().join("dir"), temp.path().join("link"));
+    let (file, dir, link) = (
+        temp.path().join("file"),
+        temp.path().join("dir"),
+        temp.path().join("link"),
+    );
     fs::write(&file, "mine").expect("is written");
     fs::create_dir(&dir).expect("is made");
     symlink(&file, &link).expect("is made");
@@ -78,6 +89,9 @@ fn a_directory_that_others_write_in_is_refused() {
 fn a_path_that_is_too_long_is_said_to_be() {
     let temp = tempfile::tempdir().expect("temporary directory");
     let fill = |length: usize| temp.path().join("x".repeat(length - temp.path().as_os_str().len() - 1));
-    assert_eq!(refused(&fill(PATH_LENGTH_MAX + 1)), ("socket-path-too-long".to_owned(), Exit::Usage));
+    assert_eq!(
+        refused(&fill(PATH_LENGTH_MAX + 1)),
+        ("socket-path-too-long".to_owned(), Exit::Usage)
+    );
     drop(BoundSocket::bind(&fill(PATH_LENGTH_MAX)).expect("the longest one is bound"));
 }

@@ -30,7 +30,12 @@ pub(super) fn lines(
     stopping: watch::Receiver<bool>,
 ) -> impl Stream<Item = Bytes> + Send + 'static {
     let (kept, live) = events.since(since);
-    let mut listener = Listener { events: Arc::clone(events), live, last: None, stopping };
+    let mut listener = Listener {
+        events: Arc::clone(events),
+        live,
+        last: None,
+        stopping,
+    };
     let first = listener.kept_lines(since, kept);
     stream::unfold(Some((listener, first)), move |state| async move {
         let (mut listener, lines) = state?;
@@ -132,7 +137,9 @@ mod tests {
 
     fn read(chunk: &[u8]) -> Vec<EventLine> {
         let lines = chunk.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        lines.map(|line| serde_json::from_slice(line).expect("is a line")).collect()
+        lines
+            .map(|line| serde_json::from_slice(line).expect("is a line"))
+            .collect()
     }
 
     #[tokio::test]

@@ -25,7 +25,10 @@ impl Target {
                 return Err(format!("the parameter {name:?} stands there twice"));
             }
         }
-        Ok(Self { path, query: parameters })
+        Ok(Self {
+            path,
+            query: parameters,
+        })
     }
 }
 
@@ -80,7 +83,12 @@ mod tests {
 
     #[test]
     fn faults_have_words() {
-        for (query, word) in [("a=%", "hexadecimal"), ("a=%+1", "hexadecimal"), ("a=%ff", "UTF-8"), ("a=1&a=2", "twice")] {
+        for (query, word) in [
+            ("a=%", "hexadecimal"),
+            ("a=%+1", "hexadecimal"),
+            ("a=%ff", "UTF-8"),
+            ("a=1&a=2", "twice"),
+        ] {
             let fault = Target::parse("/v1", Some(query)).expect_err(query);
             assert!(fault.contains(word), "{fault}");
         }

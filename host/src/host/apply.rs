@@ -14,7 +14,8 @@ use std::sync::Arc;
 use tokio::sync::MutexGuard;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::{
-    Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup, Version as Semver, default_moves, plan_moves, undo_moves,
+    Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup, Version as Semver,
+    default_moves, plan_moves, undo_moves,
 };
 
 /// The upgrade lock, or what holds it (R37).
@@ -31,7 +32,13 @@ pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<U
         StateSource::File(path) => Some(read_state(path).await?),
         StateSource::Live | StateSource::LastSaved | StateSource::Empty => None,
     };
-    let options = Options { dry_run: request.dry_run, allow_lossy: request.allow_lossy, state: request.state, state_file, limits: request.limits };
+    let options = Options {
+        dry_run: request.dry_run,
+        allow_lossy: request.allow_lossy,
+        state: request.state,
+        state_file,
+        limits: request.limits,
+    };
     if request.path.extension().is_some_and(|extension| extension == "toml") {
         apply_relup(inner, &request.path, options).await
     } else {
@@ -42,8 +49,10 @@ pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<U
 async fn read_state(path: &Path) -> Result<crate::store::SavedState, Failure> {
     let path = path.to_path_buf();
     blocking(move || {
-        let bytes = std::fs::read(&path).map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
-        read_state_file(&bytes).map_err(|error| Failure::new("not-a-state", Exit::Refused, format!("{}: {error}", path.display())))
+        let bytes = std::fs::read(&path)
+            .map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
+        read_state_file(&bytes)
+            .map_err(|error| Failure::new("not-a-state", Exit::Refused, format!("{}: {error}", path.display())))
     })
     .await
 }
@@ -65,11 +74,18 @@ async fn apply_file(inner: &Arc<Inner>, path: &Path, options: Options) -> Result
 
 /// The configuration of a module that is there, or none.
 pub(super) fn spec_for(all: &BTreeMap<ModuleName, Desired>, name: &ModuleName) -> ModuleSpec {
-    all.get(name).map_or_else(|| ModuleSpec::new(name.clone()), |running| running.config.spec.clone())
+    all.get(name)
+        .map_or_else(|| ModuleSpec::new(name.clone()), |running| running.config.spec.clone())
 }
 
 /// A plan with the default moves, and a release version that says how many switches it is away from the release.
-pub(super) fn plan_from(inner: &Inner, asked: Asked, all: BTreeMap<ModuleName, Desired>, limits: LimitsSpec, options: Options) -> Plan {
+pub(super) fn plan_from(
+    inner: &Inner,
+    asked: Asked,
+    all: BTreeMap<ModuleName, Desired>,
+    limits: LimitsSpec,
+    options: Options,
+) -> Plan {
     let old = inner.core.router.routes();
     let moves = default_moves(&old.graph(), &graph(&all));
     Plan {
@@ -106,7 +122,11 @@ fn graph(all: &BTreeMap<ModuleName, Desired>) -> Graph {
 pub(super) async fn run(inner: &Arc<Inner>, plan: Plan) -> Result<UpgradeReport, Failure> {
     if plan.moves.is_empty() {
         let release = format!("{} {}", plan.release, plan.release_version);
-        return Ok(UpgradeReport { release, warnings: vec!["nothing to do: this is what runs".to_string()], ..UpgradeReport::default() });
+        return Ok(UpgradeReport {
+            release,
+            warnings: vec!["nothing to do: this is what runs".to_string()],
+            ..UpgradeReport::default()
+        });
     }
     inner.core.upgrade(plan).await
 }
@@ -118,7 +138,12 @@ async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Resul
     if let Some(from) = &relup.release.from
         && from.cmp_precedence(&old.release_version).is_ne()
     {
-        let message = format!("{} goes from release {from} to {}, but release {} runs", path.display(), relup.release.to, old.release_version);
+        let message = format!(
+            "{} goes from release {from} to {}, but release {} runs",
+            path.display(),
+            relup.release.to,
+            old.release_version
+        );
         return Err(Failure::new("wrong-from", Exit::Refused, message).in_phase("check"));
     }
     let current = current_record(inner).await?;
@@ -146,8 +171,10 @@ async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Resul
 async fn read_relup(path: &Path) -> Result<Relup, Failure> {
     let path = path.to_path_buf();
     blocking(move || {
-        let text = std::fs::read_to_string(&path).map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
-        Relup::parse(&path.display().to_string(), &text).map_err(|error| Failure::new("bad-relup", Exit::Refused, error.to_string()).in_phase("check"))
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
+        Relup::parse(&path.display().to_string(), &text)
+            .map_err(|error| Failure::new("bad-relup", Exit::Refused, error.to_string()).in_phase("check"))
     })
     .await
 }
@@ -178,32 +205,63 @@ fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
 }
 
 /// Reads the file that a spec names and checks that it is what the spec says.
-pub(super) async fn load_spec(inner: &Inner, folder: &Path, spec: ModuleSpec, limits: &LimitsSpec) -> Result<Desired, Failure> {
+pub(super) async fn load_spec(
+    inner: &Inner,
+    folder: &Path,
+    spec: ModuleSpec,
+    limits: &LimitsSpec,
+) -> Result<Desired, Failure> {
     let wrong = |code: &str, message: String| Failure::new(code, Exit::Refused, message).in_phase("take");
     let Some(path) = &spec.path else {
-        return Err(wrong("no-path", format!("module `{}` has no `path`: say which file it is, relative to the release or relup", spec.name)));
+        return Err(wrong(
+            "no-path",
+            format!(
+                "module `{}` has no `path`: say which file it is, relative to the release or relup",
+                spec.name
+            ),
+        ));
     };
     let path = folder.join(path);
     let version = load_file(&inner.core, &path).await?;
     if let Some(sha256) = &spec.sha256
         && *sha256 != version.id.digest
     {
-        return Err(wrong("wrong-digest", format!("{}: its sha256 is {}, not {sha256}", path.display(), version.id.digest)));
+        return Err(wrong(
+            "wrong-digest",
+            format!("{}: its sha256 is {}, not {sha256}", path.display(), version.id.digest),
+        ));
     }
     // A name in the file that is not the module's would make two modules of one.
     if version.id.name != spec.name && !version.is_named_by_file() {
-        return Err(wrong("wrong-name", format!("{}: it calls itself `{}`, not `{}`", path.display(), version.id.name, spec.name)));
+        return Err(wrong(
+            "wrong-name",
+            format!(
+                "{}: it calls itself `{}`, not `{}`",
+                path.display(),
+                version.id.name,
+                spec.name
+            ),
+        ));
     }
     let stated = spec.version.clone().filter(|stated| *stated != version.id.version);
     if let Some(stated) = &stated
         && !version.is_named_by_file()
     {
-        return Err(wrong("wrong-version", format!("{}: it is version {}, not {stated}", path.display(), version.id.version)));
+        return Err(wrong(
+            "wrong-version",
+            format!("{}: it is version {}, not {stated}", path.display(), version.id.version),
+        ));
     }
-    let version = if version.id.name != spec.name || stated.is_some() { 
-        let id = ModuleVersion { name: spec.name.clone(), version: stated.unwrap_or(version.id.version.clone()), digest: version.id.digest };
+    let version = if version.id.name != spec.name || stated.is_some() {
+        let id = ModuleVersion {
+            name: spec.name.clone(),
+            version: stated.unwrap_or(version.id.version.clone()),
+            digest: version.id.digest,
+        };
         Arc::new(version.renamed(id))
-    } else { version };
+    } else {
+        version
+    };
     inner.core.versions.keep(&version);
     Ok(desired(&inner.core, version, spec, limits))
 }
@@ -214,7 +272,12 @@ pub(super) async fn current_record(inner: &Inner) -> Result<Option<RevisionRecor
 
 async fn record(inner: &Inner, revision: u64) -> Result<Option<RevisionRecord>, Failure> {
     let catalog = Arc::clone(&inner.core.catalog);
-    blocking(move || catalog.revision::<RevisionRecord>(revision).map_err(|error| of_store(&error))).await
+    blocking(move || {
+        catalog
+            .revision::<RevisionRecord>(revision)
+            .map_err(|error| of_store(&error))
+    })
+    .await
 }
 
 /// One revision further back, by the down path, configuration and grants included (R38).
@@ -230,9 +293,17 @@ pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options)
     let mut all = BTreeMap::new();
     for module in &target.modules {
         let version = inner.core.versions.get(&module.id).await.map_err(|error| {
-            Failure::new("version-gone", Exit::Refused, format!("revision {back_to} needs {}: {error}", module.id)).in_phase("prepare")
+            Failure::new(
+                "version-gone",
+                Exit::Refused,
+                format!("revision {back_to} needs {}: {error}", module.id),
+            )
+            .in_phase("prepare")
         })?;
-        all.insert(module.id.name.clone(), desired(&inner.core, version, module.spec.clone(), &target.limits));
+        all.insert(
+            module.id.name.clone(),
+            desired(&inner.core, version, module.spec.clone(), &target.limits),
+        );
     }
     let old = inner.core.router.routes().graph();
     let moves = undo_moves(&old, &graph(&all), &current.down).map_err(refused)?;
@@ -252,13 +323,21 @@ pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options)
 
 /// The versions that an undo leaves: as drops they are barred from then on (R36).
 fn left_behind(old: &Graph, moves: &[Move]) -> Vec<(String, wasmhot_appup::Digest)> {
-    let of = |step: &Move| old.nodes.get(&step.module).map(|node| (node.version.to_string(), node.version.digest));
+    let of = |step: &Move| {
+        old.nodes
+            .get(&step.module)
+            .map(|node| (node.version.to_string(), node.version.digest))
+    };
     moves.iter().filter_map(of).collect()
 }
 
 pub(super) async fn bar(inner: &Inner, stem: &str, digest: wasmhot_appup::Digest, why: &str) -> Result<(), Failure> {
     let catalog = Arc::clone(&inner.core.catalog);
-    let record = FileRecord { stem: stem.to_string(), barred: Some(why.to_string()), first_seen_ms: crate::event::now_ms() };
+    let record = FileRecord {
+        stem: stem.to_string(),
+        barred: Some(why.to_string()),
+        first_seen_ms: crate::event::now_ms(),
+    };
     blocking(move || catalog.put_file(&digest, &record).map_err(|error| of_store(&error))).await
 }
 
@@ -267,9 +346,9 @@ async fn lift_bar(inner: &Inner, digest: &wasmhot_appup::Digest) -> Result<(), F
     blocking(move || {
         let known = catalog.file(&digest).map_err(|error| of_store(&error))?;
         match known {
-            Some(known) if known.barred.is_some() => {
-                catalog.put_file(&digest, &FileRecord { barred: None, ..known }).map_err(|error| of_store(&error))
-            }
+            Some(known) if known.barred.is_some() => catalog
+                .put_file(&digest, &FileRecord { barred: None, ..known })
+                .map_err(|error| of_store(&error)),
             _ => Ok(()),
         }
     })
@@ -277,16 +356,27 @@ async fn lift_bar(inner: &Inner, digest: &wasmhot_appup::Digest) -> Result<(), F
 }
 
 pub(super) async fn remove(inner: &Arc<Inner>, request: &RemoveRequest) -> Result<UpgradeReport, Failure> {
-    let name = ModuleName::parse(&request.module).map_err(|error| Failure::new("bad-name", Exit::Refused, error.to_string()))?;
+    let name = ModuleName::parse(&request.module)
+        .map_err(|error| Failure::new("bad-name", Exit::Refused, error.to_string()))?;
     let _lock = lock(inner)?;
     let mut all = inner.running();
     if all.remove(&name).is_none() {
         let known: Vec<_> = all.keys().map(ToString::to_string).collect();
-        return Err(Failure::new("no-such-module", Exit::Refused, format!("no module `{name}`; there are: {}", known.join(", "))));
+        return Err(Failure::new(
+            "no-such-module",
+            Exit::Refused,
+            format!("no module `{name}`; there are: {}", known.join(", ")),
+        ));
     }
-    let limits = current_record(inner).await?.map(|record| record.limits).unwrap_or_default();
+    let limits = current_record(inner)
+        .await?
+        .map(|record| record.limits)
+        .unwrap_or_default();
     // What is removed on request is not lost by accident: its state is kept, or purged as asked.
-    let options = Options { allow_lossy: true, ..Options::default() };
+    let options = Options {
+        allow_lossy: true,
+        ..Options::default()
+    };
     let mut plan = plan_from(inner, Asked::Remove, all, limits, options);
     for step in &mut plan.moves {
         step.purge = request.purge;
@@ -304,8 +394,14 @@ pub(super) fn undo_on_failed_keys(inner: &Arc<Inner>, mut told: UnboundedReceive
                 continue;
             }
             if let Err(failure) = undo(&inner, Asked::FailedKeys, Options::default()).await {
-                let message = format!("revision {revision} failed for too many keys and could not be undone: {}", failure.message);
-                inner.core.events.publish(Happening::new(EventKind::Alarm, message).revision(revision));
+                let message = format!(
+                    "revision {revision} failed for too many keys and could not be undone: {}",
+                    failure.message
+                );
+                inner
+                    .core
+                    .events
+                    .publish(Happening::new(EventKind::Alarm, message).revision(revision));
             }
         }
     });

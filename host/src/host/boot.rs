@@ -21,30 +21,57 @@ pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Rou
     let mut modules: BTreeMap<ModuleName, Route> = BTreeMap::new();
     for module in &record.modules {
         let version = core.versions.get(&module.id).await.map_err(|error| {
-            Failure::new("version-gone", Exit::Failed, format!("revision {} needs {}: {error}", record.revision, module.id))
+            Failure::new(
+                "version-gone",
+                Exit::Failed,
+                format!("revision {} needs {}: {error}", record.revision, module.id),
+            )
         })?;
         let desired = desired(core, version, module.spec.clone(), &record.limits);
-        let template = core.versions.template(desired.version, desired.config).map_err(|error| Failure::new("link-failed", Exit::Failed, error))?;
-        modules.insert(module.id.name.clone(), route(core, Arc::new(template), record.revision).await);
+        let template = core
+            .versions
+            .template(desired.version, desired.config)
+            .map_err(|error| Failure::new("link-failed", Exit::Failed, error))?;
+        modules.insert(
+            module.id.name.clone(),
+            route(core, Arc::new(template), record.revision).await,
+        );
     }
     let graph = Graph::new(modules.values().map(|route| node(&route.template)));
     let (wiring, refusals, _) = graph.resolve();
     if !refusals.is_empty() {
         return Err(refused(refusals));
     }
-    Ok(Routes::new(record.revision, record.release.clone(), record.version.clone(), modules, wiring))
+    Ok(Routes::new(
+        record.revision,
+        record.release.clone(),
+        record.version.clone(),
+        modules,
+        wiring,
+    ))
 }
 
 async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {
     let name = template.version.id.name.clone();
     let services = Arc::clone(&core.services);
     let live = template.config.kind.keeps_state().then(|| {
-        Arc::new(Live { template: Arc::clone(&template), revision, extra: serde_json::Value::Null })
+        Arc::new(Live {
+            template: Arc::clone(&template),
+            revision,
+            extra: serde_json::Value::Null,
+        })
     });
     let target = match (template.config.kind, &live) {
         (Kind::Single, Some(live)) => {
             let seat = seat(core, live).await;
-            Target::Single(Lane::new(name, None, Arc::new(ArcSwap::new(Arc::clone(live))), services, seat, None))
+            Target::Single(Lane::new(
+                name,
+                None,
+                Arc::new(ArcSwap::new(Arc::clone(live))),
+                services,
+                seat,
+                None,
+            ))
         }
         (Kind::Keyed, Some(live)) => Target::Keyed(Keyed::new(name, Arc::clone(live), services)),
         (Kind::Pool | Kind::Single | Kind::Keyed, _) => {
@@ -61,7 +88,9 @@ async fn first_of_pool(core: &Core, template: &Arc<Template>, revision: u64) -> 
     match template.start(revision).await {
         Ok(instance) => Some(instance),
         Err(error) => {
-            core.events.publish(Happening::new(EventKind::Alarm, format!("{id} did not start with the host: {error}")).version(id));
+            core.events.publish(
+                Happening::new(EventKind::Alarm, format!("{id} did not start with the host: {error}")).version(id),
+            );
             None
         }
     }
@@ -72,8 +101,12 @@ async fn seat(core: &Core, live: &Arc<Live>) -> Seat {
         Ok(instance) => Seat::Here(instance),
         Err(error) => {
             let id = &live.template.version.id;
-            let message = format!("the saved state cannot be read: {error}; see `wasmhot state show {0}`, then `wasmhot state import {0} FILE` or `wasmhot state reset {0}`", id.name);
-            core.events.publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
+            let message = format!(
+                "the saved state cannot be read: {error}; see `wasmhot state show {0}`, then `wasmhot state import {0} FILE` or `wasmhot state reset {0}`",
+                id.name
+            );
+            core.events
+                .publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
             Seat::Failed(CallError::not_executed(CallErrorCode::StateUnreadable, message).in_version(id))
         }
     }
@@ -84,8 +117,12 @@ async fn instance_with_state(core: &Core, live: &Arc<Live>) -> Result<Box<Instan
     match saved.map_err(|error| InstanceError::Unreadable(error.to_string()))? {
         Some(saved) => {
             let instance = core.services.states.revive(live, &saved).await?;
-            let message = format!("the state that {} saved ({} bytes) is restored", saved.tag.version, saved.tag.size);
-            core.events.publish(Happening::new(EventKind::Restored, message).version(&live.template.version.id));
+            let message = format!(
+                "the state that {} saved ({} bytes) is restored",
+                saved.tag.version, saved.tag.size
+            );
+            core.events
+                .publish(Happening::new(EventKind::Restored, message).version(&live.template.version.id));
             Ok(instance)
         }
         None => live.template.start(live.revision).await,

@@ -62,23 +62,33 @@ pub(super) fn watch(inner: &Arc<Inner>, watcher: Watcher, mut files: Receiver<In
 }
 
 fn living(weak: &Weak<Inner>) -> Option<Arc<Inner>> {
-    weak.upgrade().filter(|inner| !inner.stopping.load(std::sync::atomic::Ordering::Acquire))
+    weak.upgrade()
+        .filter(|inner| !inner.stopping.load(std::sync::atomic::Ordering::Acquire))
 }
 
 /// All files that lie in the directory when the host starts, as one switch. The catalog decides: what was seen before is not new.
 pub(super) async fn take_at_start(inner: &Arc<Inner>, directory: &Path, settings: &HostSettings) {
     let (dir, max) = (directory.to_path_buf(), settings.file_max());
     let read = move || -> Vec<_> {
-        let Ok(entries) = std::fs::read_dir(&dir) else { return Vec::new() };
-        let mut paths: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|of| of == "wasm")).collect();
+        let Ok(entries) = std::fs::read_dir(&dir) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<_> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|of| of == "wasm"))
+            .collect();
         paths.sort();
         paths.iter().filter_map(|path| take(path, max).ok()).collect()
     };
-    let Ok(files) = tokio::task::spawn_blocking(read).await else { return };
+    let Ok(files) = tokio::task::spawn_blocking(read).await else {
+        return;
+    };
     let mut fresh = BTreeSet::new();
     for file in files {
         // A refusal is told when the watch finds the file at rest: it may still be written now.
-        let Ok(version) = load_bytes(&inner.core, &file.stem, Arc::clone(&file.bytes), file.digest).await else { continue };
+        let Ok(version) = load_bytes(&inner.core, &file.stem, Arc::clone(&file.bytes), file.digest).await else {
+            continue;
+        };
         if note(inner, &file, &version).await {
             fresh.insert(version.id.name.clone());
         }
@@ -88,20 +98,38 @@ pub(super) async fn take_at_start(inner: &Arc<Inner>, directory: &Path, settings
 
 /// Notes a file and says whether its content is new to this host.
 async fn note(inner: &Arc<Inner>, file: &Taken, version: &Arc<Version>) -> bool {
-    let dropped = DroppedFile { version: Arc::clone(version), modified: file.modified };
-    inner.drops.lock().expect("no panic under this lock").files.insert(file.path.clone(), dropped);
+    let dropped = DroppedFile {
+        version: Arc::clone(version),
+        modified: file.modified,
+    };
+    inner
+        .drops
+        .lock()
+        .expect("no panic under this lock")
+        .files
+        .insert(file.path.clone(), dropped);
     let (catalog, digest, stem) = (Arc::clone(&inner.core.catalog), file.digest, file.stem.clone());
     let seen = tokio::task::spawn_blocking(move || -> Result<bool, crate::store::StoreError> {
         if catalog.file(&digest)?.is_some() {
             return Ok(false);
         }
-        catalog.put_file(&digest, &FileRecord { stem, barred: None, first_seen_ms: crate::event::now_ms() })?;
+        catalog.put_file(
+            &digest,
+            &FileRecord {
+                stem,
+                barred: None,
+                first_seen_ms: crate::event::now_ms(),
+            },
+        )?;
         Ok(true)
     });
     match seen.await {
         Ok(Ok(new)) => new,
         Ok(Err(error)) => {
-            inner.core.events.publish(Happening::new(EventKind::Alarm, of_store(&error).message));
+            inner
+                .core
+                .events
+                .publish(Happening::new(EventKind::Alarm, of_store(&error).message));
             true
         }
         Err(_) => true,
@@ -113,7 +141,10 @@ async fn happened(inner: &Arc<Inner>, event: IntakeEvent, expiry: Duration) {
     match event {
         IntakeEvent::Taken(file) => taken(inner, file, expiry).await,
         IntakeEvent::Refused { path, error, .. } => {
-            tell(EventKind::Refused, format!("{}: {error} ({})", printable(&path), error.code()));
+            tell(
+                EventKind::Refused,
+                format!("{}: {error} ({})", printable(&path), error.code()),
+            );
         }
         IntakeEvent::Removed { path } => removed(inner, &path),
         IntakeEvent::Touched { path, .. } => {
@@ -127,7 +158,10 @@ async fn happened(inner: &Arc<Inner>, event: IntakeEvent, expiry: Duration) {
                 None => retake(inner, &path, expiry).await,
             }
         }
-        IntakeEvent::WatchLost { why } => tell(EventKind::WatchLost, format!("the watched directory cannot be read: {why}; what runs goes on")),
+        IntakeEvent::WatchLost { why } => tell(
+            EventKind::WatchLost,
+            format!("the watched directory cannot be read: {why}; what runs goes on"),
+        ),
         IntakeEvent::WatchBack => tell(EventKind::WatchBack, "the watched directory is back".to_string()),
     }
 }
@@ -143,7 +177,9 @@ async fn taken(inner: &Arc<Inner>, file: Taken, expiry: Duration) {
     let events = &inner.core.events;
     let shown = printable(&file.path);
     if let Some(why) = barred(inner, &file).await {
-        let message = format!("{shown}: the same bytes were refused before: {why}; `wasmhot apply {shown}` tries them all the same");
+        let message = format!(
+            "{shown}: the same bytes were refused before: {why}; `wasmhot apply {shown}` tries them all the same"
+        );
         events.publish(Happening::new(EventKind::Refused, message));
         return;
     }
@@ -151,7 +187,13 @@ async fn taken(inner: &Arc<Inner>, file: Taken, expiry: Duration) {
         Ok(version) => version,
         Err(failure) => {
             let details = serde_json::json!({ "code": failure.code, "sha256": file.digest.to_string() });
-            events.publish(Happening::new(EventKind::Refused, format!("{shown}: {} ({})", failure.message, failure.code)).details(details));
+            events.publish(
+                Happening::new(
+                    EventKind::Refused,
+                    format!("{shown}: {} ({})", failure.message, failure.code),
+                )
+                .details(details),
+            );
             if failure.content_at_fault {
                 note_bar(inner, &file.stem, file.digest, &failure).await;
             }
@@ -164,26 +206,41 @@ async fn taken(inner: &Arc<Inner>, file: Taken, expiry: Duration) {
         return;
     }
     let details = serde_json::json!({ "sha256": file.digest.to_string(), "bytes": version.size });
-    events.publish(Happening::new(EventKind::Taken, format!("{shown} is {}", version.id)).version(&version.id).details(details));
+    events.publish(
+        Happening::new(EventKind::Taken, format!("{shown} is {}", version.id))
+            .version(&version.id)
+            .details(details),
+    );
     consider(inner, BTreeSet::from([version.id.name.clone()]), Asked::Drop, expiry).await;
 }
 
 async fn barred(inner: &Inner, file: &Taken) -> Option<String> {
     let (catalog, digest) = (Arc::clone(&inner.core.catalog), file.digest);
-    let known = tokio::task::spawn_blocking(move || catalog.file(&digest)).await.ok()?.ok()??;
+    let known = tokio::task::spawn_blocking(move || catalog.file(&digest))
+        .await
+        .ok()?
+        .ok()??;
     known.barred
 }
 
 async fn note_bar(inner: &Inner, stem: &str, digest: wasmhot_appup::Digest, failure: &Failure) {
     if let Err(error) = bar(inner, stem, digest, &failure.message).await {
-        inner.core.events.publish(Happening::new(EventKind::Alarm, error.message));
+        inner
+            .core
+            .events
+            .publish(Happening::new(EventKind::Alarm, error.message));
     }
 }
 
 fn removed(inner: &Inner, path: &Path) {
     let mut drops = inner.drops.lock().expect("no panic under this lock");
     let file = drops.files.remove(path);
-    let cancelled: Vec<_> = drops.pending.iter().filter(|(_, pending)| pending.path == path).map(|(name, _)| name.clone()).collect();
+    let cancelled: Vec<_> = drops
+        .pending
+        .iter()
+        .filter(|(_, pending)| pending.path == path)
+        .map(|(name, _)| name.clone())
+        .collect();
     for name in &cancelled {
         drops.pending.remove(name);
     }
@@ -191,23 +248,40 @@ fn removed(inner: &Inner, path: &Path) {
     let shown = printable(path);
     for name in &cancelled {
         let message = format!("{shown} was deleted: it is pending no more");
-        inner.core.events.publish(Happening::new(EventKind::PendingEnded, message).module(name));
+        inner
+            .core
+            .events
+            .publish(Happening::new(EventKind::PendingEnded, message).module(name));
     }
     if let (Some(file), true) = (file, cancelled.is_empty()) {
         let name = &file.version.id.name;
         let message = format!("{shown} was deleted: that stops nothing; `wasmhot remove {name}` does");
-        inner.core.events.publish(Happening::new(EventKind::FileDeleted, message).module(name));
+        inner
+            .core
+            .events
+            .publish(Happening::new(EventKind::FileDeleted, message).module(name));
     }
 }
 
 fn expire(inner: &Inner) {
     let mut drops = inner.drops.lock().expect("no panic under this lock");
     let now = Instant::now();
-    let expired: Vec<_> = drops.pending.iter().filter(|(_, pending)| pending.expires <= now).map(|(name, _)| name.clone()).collect();
+    let expired: Vec<_> = drops
+        .pending
+        .iter()
+        .filter(|(_, pending)| pending.expires <= now)
+        .map(|(name, _)| name.clone())
+        .collect();
     for name in expired {
         if let Some(pending) = drops.pending.remove(&name) {
-            let message = format!("{} waited for another module until pending_expiry and is pending no more", pending.version.id);
-            inner.core.events.publish(Happening::new(EventKind::PendingEnded, message).version(&pending.version.id));
+            let message = format!(
+                "{} waited for another module until pending_expiry and is pending no more",
+                pending.version.id
+            );
+            inner
+                .core
+                .events
+                .publish(Happening::new(EventKind::PendingEnded, message).version(&pending.version.id));
         }
     }
 }
@@ -233,22 +307,40 @@ async fn consider(inner: &Arc<Inner>, fresh: BTreeSet<ModuleName>, asked: Asked,
     let limits = match current_record(inner).await {
         Ok(record) => record.map(|record| record.limits).unwrap_or_default(),
         Err(error) => {
-            inner.core.events.publish(Happening::new(EventKind::Alarm, error.message));
+            inner
+                .core
+                .events
+                .publish(Happening::new(EventKind::Alarm, error.message));
             return;
         }
     };
     let running = inner.running();
     let wanted: BTreeMap<ModuleName, Desired> = candidates
         .iter()
-        .map(|(name, (_, version))| (name.clone(), desired(&inner.core, Arc::clone(version), spec_for(&running, name), &limits)))
+        .map(|(name, (_, version))| {
+            (
+                name.clone(),
+                desired(&inner.core, Arc::clone(version), spec_for(&running, name), &limits),
+            )
+        })
         .collect();
-    let nodes: BTreeMap<ModuleName, Node> = wanted.iter().map(|(name, desired)| (name.clone(), node(desired))).collect();
+    let nodes: BTreeMap<ModuleName, Node> = wanted
+        .iter()
+        .map(|(name, desired)| (name.clone(), node(desired)))
+        .collect();
     let routes = inner.core.router.routes();
     let current: Graph = routes.graph();
     let outcome = settle_drops(&current, &routes.wiring, &nodes);
     for (name, refusals) in outcome.pending {
         if let Some((path, version)) = candidates.remove(&name) {
-            make_pending(inner, &name, path, version, refusals.iter().map(ToString::to_string).collect(), expiry);
+            make_pending(
+                inner,
+                &name,
+                path,
+                version,
+                refusals.iter().map(ToString::to_string).collect(),
+                expiry,
+            );
         }
     }
     // At a start everything that fits is one switch: the first revision is the directory as it was found.
@@ -275,15 +367,23 @@ type Candidates = BTreeMap<ModuleName, (PathBuf, Arc<Version>)>;
 fn candidates(inner: &Inner, fresh: &BTreeSet<ModuleName>) -> Candidates {
     let drops = inner.drops.lock().expect("no panic under this lock");
     let routes = inner.core.router.routes();
-    let mut candidates: Candidates =
-        drops.pending.iter().map(|(name, pending)| (name.clone(), (pending.path.clone(), Arc::clone(&pending.version)))).collect();
+    let mut candidates: Candidates = drops
+        .pending
+        .iter()
+        .map(|(name, pending)| (name.clone(), (pending.path.clone(), Arc::clone(&pending.version))))
+        .collect();
     for name in fresh {
-        let Some((path, version)) = highest(&drops, name) else { continue };
+        let Some((path, version)) = highest(&drops, name) else {
+            continue;
+        };
         let runs = routes.modules.get(name).map(|route| &route.template.version.id);
         if runs.is_some_and(|runs| runs.digest == version.id.digest) {
             candidates.remove(name);
             let message = format!("{} is what runs; among its files there is none higher", version.id);
-            inner.core.events.publish(Happening::new(EventKind::Ignored, message).version(&version.id));
+            inner
+                .core
+                .events
+                .publish(Happening::new(EventKind::Ignored, message).version(&version.id));
             continue;
         }
         candidates.insert(name.clone(), (path, version));
@@ -291,16 +391,41 @@ fn candidates(inner: &Inner, fresh: &BTreeSet<ModuleName>) -> Candidates {
     candidates
 }
 
-fn make_pending(inner: &Inner, name: &ModuleName, path: PathBuf, version: Arc<Version>, reasons: Vec<String>, expiry: Duration) {
+fn make_pending(
+    inner: &Inner,
+    name: &ModuleName,
+    path: PathBuf,
+    version: Arc<Version>,
+    reasons: Vec<String>,
+    expiry: Duration,
+) {
     let mut drops = inner.drops.lock().expect("no panic under this lock");
-    let known = drops.pending.get(name).is_some_and(|pending| pending.version.id == version.id);
+    let known = drops
+        .pending
+        .get(name)
+        .is_some_and(|pending| pending.version.id == version.id);
     let id = version.id.clone();
-    let expires = drops.pending.get(name).filter(|_| known).map_or_else(|| Instant::now() + expiry, |pending| pending.expires);
+    let expires = drops
+        .pending
+        .get(name)
+        .filter(|_| known)
+        .map_or_else(|| Instant::now() + expiry, |pending| pending.expires);
     let message = format!("{id} is pending: {}", reasons.join("; "));
-    drops.pending.insert(name.clone(), Pending { version, path, reasons, expires });
+    drops.pending.insert(
+        name.clone(),
+        Pending {
+            version,
+            path,
+            reasons,
+            expires,
+        },
+    );
     drop(drops);
     if !known {
-        inner.core.events.publish(Happening::new(EventKind::Pending, message).version(&id));
+        inner
+            .core
+            .events
+            .publish(Happening::new(EventKind::Pending, message).version(&id));
     }
 }
 
@@ -327,13 +452,23 @@ async fn move_group(
     }
     let Err(failure) = moved else { return };
     for name in group {
-        let Some((path, version)) = candidates.get(name) else { continue };
+        let Some((path, version)) = candidates.get(name) else {
+            continue;
+        };
         // R36: a fault of the content bars it; a passing one waits for the next event.
-        let at_fault = failure.content_at_fault && (group.len() == 1 || failure.message.starts_with(&format!("{name}:")));
+        let at_fault =
+            failure.content_at_fault && (group.len() == 1 || failure.message.starts_with(&format!("{name}:")));
         if at_fault {
             note_bar(inner, &version.id.to_string(), version.id.digest, &failure).await;
         } else {
-            make_pending(inner, name, path.clone(), Arc::clone(version), vec![failure.message.clone()], expiry);
+            make_pending(
+                inner,
+                name,
+                path.clone(),
+                Arc::clone(version),
+                vec![failure.message.clone()],
+                expiry,
+            );
         }
     }
 }

@@ -18,18 +18,28 @@ const FILE_MAX: u64 = 256 << 20;
 /// Reads and compiles a file, and keeps its bytes.
 pub(super) async fn load_file(core: &Core, path: &Path) -> Result<Arc<Version>, Failure> {
     let path = path.to_path_buf();
-    let taken = blocking(move || take(&path, FILE_MAX).map_err(|error| Failure::new(error.code(), Exit::Refused, error.to_string()).in_phase("take"))).await?;
+    let taken = blocking(move || {
+        take(&path, FILE_MAX)
+            .map_err(|error| Failure::new(error.code(), Exit::Refused, error.to_string()).in_phase("take"))
+    })
+    .await?;
     load_bytes(core, &taken.stem, taken.bytes, taken.digest).await
 }
 
 /// Compiles bytes unless that was done before, and keeps them.
-pub(super) async fn load_bytes(core: &Core, stem: &str, bytes: Arc<[u8]>, digest: Digest) -> Result<Arc<Version>, Failure> {
+pub(super) async fn load_bytes(
+    core: &Core,
+    stem: &str,
+    bytes: Arc<[u8]>,
+    digest: Digest,
+) -> Result<Arc<Version>, Failure> {
     let version = match core.versions.compiled(&digest) {
         // The file's name may be part of the version's name (R5), so only a version with the same bytes *and* name is the same.
         Some(version) if !version.is_named_by_file() => version,
         _ => {
             let limit = core.flags.compile_timeout;
-            let compiled = version::compile_within(Arc::clone(&core.versions.engines), stem, Arc::clone(&bytes), limit).await;
+            let compiled =
+                version::compile_within(Arc::clone(&core.versions.engines), stem, Arc::clone(&bytes), limit).await;
             Arc::new(compiled.map_err(|error| of_version(stem, &error))?)
         }
     };
@@ -40,18 +50,29 @@ pub(super) async fn load_bytes(core: &Core, stem: &str, bytes: Arc<[u8]>, digest
 }
 
 fn of_version(stem: &str, error: &VersionError) -> Failure {
-    let mut failure = Failure::new(error.code(), Exit::Refused, format!("{}.wasm: {error}", stem.escape_debug())).in_phase("take");
+    let mut failure = Failure::new(
+        error.code(),
+        Exit::Refused,
+        format!("{}.wasm: {error}", stem.escape_debug()),
+    )
+    .in_phase("take");
     failure.content_at_fault = error.is_permanent();
     failure
 }
 
 pub(super) fn of_store(error: &StoreError) -> Failure {
-    let exit = if error.code() == "already-running" { Exit::Busy } else { Exit::Failed };
+    let exit = if error.code() == "already-running" {
+        Exit::Busy
+    } else {
+        Exit::Failed
+    };
     Failure::new(error.code(), exit, error.to_string())
 }
 
 /// Runs what blocks on the disk off the guests' threads.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => Err(Failure::new("internal", Exit::Bug, error.to_string())),
@@ -60,17 +81,30 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T,
 
 /// A version with its configuration: the flags over the module's own limits over those of the release.
 pub(super) fn desired(core: &Core, version: Arc<Version>, spec: ModuleSpec, release: &LimitsSpec) -> Desired {
-    let kind = spec.kind.or(version.kind_hint).unwrap_or(Kind::default_for(version.interface.stateful));
+    let kind = spec
+        .kind
+        .or(version.kind_hint)
+        .unwrap_or(Kind::default_for(version.interface.stateful));
     let mut limits = Limits::resolve(kind, &spec.limits, release);
     core.flags.apply_to(&mut limits);
-    Desired { version, config: ModuleConfig { spec, kind, limits } }
+    Desired {
+        version,
+        config: ModuleConfig { spec, kind, limits },
+    }
 }
 
 impl Inner {
     /// What runs now, as the start of a plan.
     pub(super) fn running(&self) -> std::collections::BTreeMap<wasmhot_appup::ModuleName, Desired> {
         let routes = self.core.router.routes();
-        let of = |route: &crate::call::routes::Route| Desired { version: Arc::clone(&route.template.version), config: route.template.config.clone() };
-        routes.modules.iter().map(|(name, route)| (name.clone(), of(route))).collect()
+        let of = |route: &crate::call::routes::Route| Desired {
+            version: Arc::clone(&route.template.version),
+            config: route.template.config.clone(),
+        };
+        routes
+            .modules
+            .iter()
+            .map(|(name, route)| (name.clone(), of(route)))
+            .collect()
     }
 }

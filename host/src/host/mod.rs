@@ -120,9 +120,19 @@ impl Host {
     /// # Errors
     /// The call failed; [`CallError::executed`] says whether it was executed. A result of another type than `R` is an error too,
     /// after the call.
-    pub async fn call<A: IntoValues, R: FromValue>(&self, module: &str, function: &str, args: A) -> Result<R, CallError> {
+    pub async fn call<A: IntoValues, R: FromValue>(
+        &self,
+        module: &str,
+        function: &str,
+        args: A,
+    ) -> Result<R, CallError> {
         let answer = self.call_values(module, function, args.into_values(), None).await?;
-        R::from_answer(answer).map_err(|error| CallError::unknown(CallErrorCode::WrongArgument, format!("the result of `{function}`: {error}")))
+        R::from_answer(answer).map_err(|error| {
+            CallError::unknown(
+                CallErrorCode::WrongArgument,
+                format!("the result of `{function}`: {error}"),
+            )
+        })
     }
 
     /// A call with values. `function` is `place`, `orders.place`, or with the interface in full. `deadline` defaults to the module's
@@ -178,7 +188,9 @@ impl Host {
             return Err(CallError::not_executed(CallErrorCode::Stopping, "the host is stopping").in_module(module));
         }
         self.inner.core.services.calls.fetch_add(1, Ordering::Relaxed);
-        self.router().call(module, deadline.map(|limit| Instant::now() + limit), prepare).await
+        self.router()
+            .call(module, deadline.map(|limit| Instant::now() + limit), prepare)
+            .await
     }
 
     fn router(&self) -> &Router {
@@ -211,7 +223,10 @@ impl Host {
 
     fn applied(&self, id: &str) -> Option<Result<UpgradeReport, Failure>> {
         let applied = self.inner.applied.lock().expect("no panic under this lock");
-        applied.iter().find(|(known, _)| known == id).map(|(_, result)| result.clone())
+        applied
+            .iter()
+            .find(|(known, _)| known == id)
+            .map(|(_, result)| result.clone())
     }
 
     fn remember(&self, id: String, result: &Result<UpgradeReport, Failure>) {
@@ -228,8 +243,13 @@ impl Host {
     /// As [`Host::apply`].
     pub async fn undo(&self, request: UndoRequest) -> Result<UpgradeReport, Failure> {
         let host = self.clone();
-        let options = Options { allow_lossy: request.allow_lossy, state: request.state, ..Options::default() };
-        self.on_its_own(async move { apply::undo(&host.inner, Asked::Undo, options).await }).await
+        let options = Options {
+            allow_lossy: request.allow_lossy,
+            state: request.state,
+            ..Options::default()
+        };
+        self.on_its_own(async move { apply::undo(&host.inner, Asked::Undo, options).await })
+            .await
     }
 
     /// Takes a module out of the release. Its last state is saved and kept, unless `purge`.
@@ -238,13 +258,21 @@ impl Host {
     /// As [`Host::apply`]; also where another module still calls it.
     pub async fn remove(&self, request: RemoveRequest) -> Result<UpgradeReport, Failure> {
         let host = self.clone();
-        self.on_its_own(async move { apply::remove(&host.inner, &request).await }).await
+        self.on_its_own(async move { apply::remove(&host.inner, &request).await })
+            .await
     }
 
-    async fn on_its_own<T: Send + 'static>(&self, work: impl Future<Output = Result<T, Failure>> + Send + 'static) -> Result<T, Failure> {
+    async fn on_its_own<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+    ) -> Result<T, Failure> {
         match self.guests().spawn(work).await {
             Ok(result) => result,
-            Err(error) => Err(Failure::new("internal", Exit::Bug, format!("the task ended before its time: {error}"))),
+            Err(error) => Err(Failure::new(
+                "internal",
+                Exit::Bug,
+                format!("the task ended before its time: {error}"),
+            )),
         }
     }
 
@@ -271,11 +299,20 @@ impl Host {
 /// The one function that `typed` names, or an error that lists those there are.
 fn find(route: &Route, typed: &str) -> Result<(FunctionName, Arc<FunctionType>), CallError> {
     let version = &route.template.version;
-    let found: Vec<_> = version.interface.find_exports(typed).into_iter().filter_map(|name| version.exports.get_key_value(name)).collect();
+    let found: Vec<_> = version
+        .interface
+        .find_exports(typed)
+        .into_iter()
+        .filter_map(|name| version.exports.get_key_value(name))
+        .collect();
     match found.as_slice() {
         [(name, export)] => Ok(((*name).clone(), Arc::clone(&export.ty))),
         [] => {
-            let known: Vec<_> = version.exports.iter().map(|(name, export)| format!("  {name}: {}", export.ty)).collect();
+            let known: Vec<_> = version
+                .exports
+                .iter()
+                .map(|(name, export)| format!("  {name}: {}", export.ty))
+                .collect();
             let message = format!("no function `{typed}`; there are:\n{}", known.join("\n"));
             Err(CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_version(&version.id))
         }
@@ -292,7 +329,6 @@ fn wrong_argument(route: &Route, name: &FunctionName, ty: &FunctionType, error: 
     CallError::not_executed(CallErrorCode::WrongArgument, message).in_version(&route.template.version.id)
 }
 
-
 /// Function and arguments of a call in text, read for the version that the route has.
 fn read_call(route: &Route, request: &CallRequest) -> Result<(FunctionName, Arc<FunctionType>, Vec<Value>), CallError> {
     let id = &route.template.version.id;
@@ -301,7 +337,9 @@ fn read_call(route: &Route, request: &CallRequest) -> Result<(FunctionName, Arc<
         (Some(text), None) => {
             let call = wave::CallText::split(text).map_err(|error| wrong(error.to_string()))?;
             let (name, ty) = find(route, call.name())?;
-            let args = call.args(&ty).map_err(|error| wrong(format!("{error}\n`{name}` is {ty}")))?;
+            let args = call
+                .args(&ty)
+                .map_err(|error| wrong(format!("{error}\n`{name}` is {ty}")))?;
             Ok((name, ty, args))
         }
         (None, Some(function)) => {
@@ -310,7 +348,9 @@ fn read_call(route: &Route, request: &CallRequest) -> Result<(FunctionName, Arc<
             let args = json::args_from_json(&args, &ty).map_err(|error| wrong_argument(route, &name, &ty, &error))?;
             Ok((name, ty, args))
         }
-        _ => Err(wrong("a call is either `call` (WAVE text) or `function` with `args` (a JSON array)".to_string())),
+        _ => Err(wrong(
+            "a call is either `call` (WAVE text) or `function` with `args` (a JSON array)".to_string(),
+        )),
     }
 }
 

@@ -44,7 +44,10 @@ async fn save_due(inner: &Arc<Inner>) {
             Target::Single(lane) => vec![Arc::clone(lane)],
             Target::Keyed(keyed) => keyed.lanes(),
         };
-        let due: Vec<_> = lanes.into_iter().filter(|lane| is_due(inner, name, lane, limits)).collect();
+        let due: Vec<_> = lanes
+            .into_iter()
+            .filter(|lane| is_due(inner, name, lane, limits))
+            .collect();
         if !due.is_empty() {
             save_all(inner, due, SaveReason::Periodic).await;
         }
@@ -64,10 +67,16 @@ fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> boo
     let skip = figures.last_save_took > limits.max_pause;
     let mut skipped = inner.save_skipped.lock().expect("no panic under this lock");
     if skip && !skipped.contains_key(name) {
-        let why = format!("the last save took {:?}, longer than max_pause ({:?}): periodic saves are skipped", figures.last_save_took, limits.max_pause);
+        let why = format!(
+            "the last save took {:?}, longer than max_pause ({:?}): periodic saves are skipped",
+            figures.last_save_took, limits.max_pause
+        );
         skipped.insert(name.clone(), why.clone());
         drop(skipped);
-        inner.core.events.publish(Happening::new(EventKind::SaveSkipped, why).module(name));
+        inner
+            .core
+            .events
+            .publish(Happening::new(EventKind::SaveSkipped, why).module(name));
     } else if !skip {
         skipped.remove(name);
     }
@@ -77,7 +86,10 @@ fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> boo
 /// Saves these lanes, each in its turn, and writes the states. Returns how many were saved, and which were not and why.
 pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveReason) -> (u64, Vec<(String, String)>) {
     let durable = reason != SaveReason::Periodic || lanes.len() == 1;
-    let saves = stream::iter(lanes).map(|lane| save_one(lane, reason)).buffer_unordered(KEYS_AT_ONCE).chunks(BATCH);
+    let saves = stream::iter(lanes)
+        .map(|lane| save_one(lane, reason))
+        .buffer_unordered(KEYS_AT_ONCE)
+        .chunks(BATCH);
     let mut saves = std::pin::pin!(saves);
     let (mut saved, mut not_saved) = (0, Vec::new());
     while let Some(batch) = saves.next().await {
@@ -92,14 +104,20 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
         match inner.core.services.states.put(states, durable).await {
             Ok(()) => saved += count,
             Err(error) => {
-                inner.core.events.publish(Happening::new(EventKind::Alarm, format!("{count} states could not be written: {error}")));
+                inner.core.events.publish(Happening::new(
+                    EventKind::Alarm,
+                    format!("{count} states could not be written: {error}"),
+                ));
                 not_saved.push(("catalog".to_string(), error.to_string()));
             }
         }
     }
     if reason == SaveReason::Periodic {
         for (name, why) in &not_saved {
-            inner.core.events.publish(Happening::new(EventKind::SaveSkipped, format!("{name} was not saved: {why}")));
+            inner.core.events.publish(Happening::new(
+                EventKind::SaveSkipped,
+                format!("{name} was not saved: {why}"),
+            ));
         }
     }
     (saved, not_saved)

@@ -45,7 +45,11 @@ impl Drop for TemporaryState {
 
 fn temporary() -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    std::env::temp_dir().join(format!("wasmhot-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed)))
+    std::env::temp_dir().join(format!(
+        "wasmhot-{}-{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    ))
 }
 
 pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
@@ -54,7 +58,10 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
         move || read_source(path.as_deref())
     })
     .await?;
-    let settings = settings(&builder.settings, source.release.as_ref().map(|(release, _)| &release.host));
+    let settings = settings(
+        &builder.settings,
+        source.release.as_ref().map(|(release, _)| &release.host),
+    );
     let (state, kept) = match builder.state {
         Some(state) => (state, true),
         None => (temporary(), false),
@@ -71,27 +78,51 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     saver::start(&host.inner);
     apply::undo_on_failed_keys(&host.inner, failed_keys);
     let routes = host.inner.core.router.routes();
-    let message = format!("release {} {} (revision {}), {} modules", routes.release, routes.release_version, routes.revision, routes.modules.len());
-    host.inner.core.events.publish(Happening::new(EventKind::Ready, message).revision(routes.revision));
+    let message = format!(
+        "release {} {} (revision {}), {} modules",
+        routes.release,
+        routes.release_version,
+        routes.revision,
+        routes.modules.len()
+    );
+    host.inner
+        .core
+        .events
+        .publish(Happening::new(EventKind::Ready, message).revision(routes.revision));
     Ok(host)
 }
 
 fn read_source(path: Option<&Path>) -> Result<Source, Failure> {
     let Some(path) = path else {
-        return Ok(Source { name: "empty".to_string(), directory: None, release: None });
+        return Ok(Source {
+            name: "empty".to_string(),
+            directory: None,
+            release: None,
+        });
     };
-    let wrong = |error: std::io::Error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display()));
+    let given = path.display();
+    let wrong = |error: std::io::Error| Failure::new("io", Exit::Refused, format!("{given}: {error}"));
     let path = path.canonicalize().map_err(wrong)?;
     if path.is_dir() && !path.join("release.toml").is_file() {
-        let name = path.file_name().map_or_else(|| "root".to_string(), |name| name.to_string_lossy().into_owned());
-        return Ok(Source { name, directory: Some(path), release: None });
+        let name = path
+            .file_name()
+            .map_or_else(|| "root".to_string(), |name| name.to_string_lossy().into_owned());
+        return Ok(Source {
+            name,
+            directory: Some(path),
+            release: None,
+        });
     }
-    let file = if path.is_dir() { path.join("release.toml") } else { path.clone() };
+    let file = if path.is_dir() { path.join("release.toml") } else { path };
     let text = std::fs::read_to_string(&file).map_err(wrong)?;
     let release = Release::parse(&file.display().to_string(), &text)
         .map_err(|error| Failure::new("bad-release", Exit::Refused, error.to_string()).in_phase("check"))?;
     let directory = file.parent().map(Path::to_path_buf);
-    Ok(Source { name: release.name.clone(), directory, release: Some((release, digest(text.as_bytes()))) })
+    Ok(Source {
+        name: release.name.clone(),
+        directory,
+        release: Some((release, digest(text.as_bytes()))),
+    })
 }
 
 /// Flags over the release's own settings.
@@ -130,7 +161,14 @@ fn open_store(state: &Path) -> Result<Store, Failure> {
             record = Some(found);
         }
     }
-    Ok(Store { catalog: Arc::new(catalog), objects: Arc::new(objects), record, known, release_file: meta.release_file, lock })
+    Ok(Store {
+        catalog: Arc::new(catalog),
+        objects: Arc::new(objects),
+        record,
+        known,
+        release_file: meta.release_file,
+        lock,
+    })
 }
 
 async fn open(
@@ -148,16 +186,30 @@ async fn open(
     .await?;
     let internal = |error: &dyn std::fmt::Display| Failure::new("internal", Exit::Bug, error.to_string());
     let stack = flags.stack_max.unwrap_or(wasmhot_appup::Limits::default().stack_max);
-    let engines = Engines::new(&EngineSettings { max_wasm_stack: usize::try_from(stack).unwrap_or(512 << 10) }).map_err(|error| internal(&error))?;
-    let versions = Arc::new(Versions::new(Arc::new(engines), Arc::clone(&store.objects)).map_err(|error| internal(&error))?);
+    let engines = Engines::new(&EngineSettings {
+        max_wasm_stack: usize::try_from(stack).unwrap_or(512 << 10),
+    })
+    .map_err(|error| internal(&error))?;
+    let versions =
+        Arc::new(Versions::new(Arc::new(engines), Arc::clone(&store.objects)).map_err(|error| internal(&error))?);
     for id in &store.known {
         versions.know(id);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_name("wasmhot-guest").enable_all().build().map_err(|error| internal(&error))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name("wasmhot-guest")
+        .enable_all()
+        .build()
+        .map_err(|error| internal(&error))?;
     let guests = runtime.handle().clone();
     let events = Arc::new(Events::default());
     let states = States::new(Arc::clone(&store.catalog), Arc::clone(&versions), guests.clone());
-    let empty = Routes::new(0, source.name.clone(), Semver::new(0, 0, 0), BTreeMap::new(), wasmhot_appup::Wiring::default());
+    let empty = Routes::new(
+        0,
+        source.name.clone(),
+        Semver::new(0, 0, 0),
+        BTreeMap::new(),
+        wasmhot_appup::Wiring::default(),
+    );
     let core = Core {
         router: Router::new(empty),
         services: Services::new(guests, Arc::clone(&events), states),
@@ -229,7 +281,10 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
         }
         let name = spec.name.clone();
         let module = apply::load_spec(inner, folder, spec, &release.limits).await?;
-        all.insert(name, desired(&inner.core, module.version, module.config.spec, &release.limits));
+        all.insert(
+            name,
+            desired(&inner.core, module.version, module.config.spec, &release.limits),
+        );
     }
     let old = inner.core.router.routes();
     let mut plan = apply::plan_from(inner, Asked::Start, all, release.limits.clone(), Options::default());

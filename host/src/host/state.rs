@@ -41,7 +41,10 @@ impl Host {
     /// As [`Host::state_show`]; also where there is no state.
     pub async fn state_export(&self, module: &str, key: Option<&str>) -> Result<Vec<u8>, Failure> {
         let name = self.name(module)?;
-        let saved = self.newest(&name, key).await?.ok_or_else(|| Failure::new("no-state", Exit::Refused, format!("{name} has no state")))?;
+        let saved = self
+            .newest(&name, key)
+            .await?
+            .ok_or_else(|| Failure::new("no-state", Exit::Refused, format!("{name} has no state")))?;
         write_state_file(&saved).map_err(|error| Failure::new("internal", Exit::Bug, error.to_string()))
     }
 
@@ -76,7 +79,8 @@ impl Host {
     pub async fn state_restore(&self, module: &str, key: Option<&str>) -> Result<StateShown, Failure> {
         let name = self.name(module)?;
         let saved = self.saved(&name, key).await?;
-        let saved = saved.ok_or_else(|| Failure::new("no-state", Exit::Refused, format!("no state of {name} was saved")))?;
+        let saved =
+            saved.ok_or_else(|| Failure::new("no-state", Exit::Refused, format!("no state of {name} was saved")))?;
         self.replace(&name, key, Some(saved), "restored").await
     }
 
@@ -85,7 +89,13 @@ impl Host {
     }
 
     fn target(&self, name: &ModuleName) -> Option<Target> {
-        self.inner.core.router.routes().modules.get(name).map(|route| route.target.clone())
+        self.inner
+            .core
+            .router
+            .routes()
+            .modules
+            .get(name)
+            .map(|route| route.target.clone())
     }
 
     fn lane(&self, name: &ModuleName, key: Option<&str>) -> Result<Arc<Lane>, Failure> {
@@ -101,7 +111,13 @@ impl Host {
     }
 
     async fn saved(&self, name: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, Failure> {
-        self.inner.core.services.states.newest(name, key).await.map_err(|error| of_store(&error))
+        self.inner
+            .core
+            .services
+            .states
+            .newest(name, key)
+            .await
+            .map_err(|error| of_store(&error))
     }
 
     /// Saved just now where an instance lives, else from the catalog: also of a module that was removed.
@@ -114,7 +130,11 @@ impl Host {
         if let Some(lane) = lane.filter(|lane| lane.figures().is_live) {
             let (_, not_saved) = saver::save_all(&self.inner, vec![lane], SaveReason::Export).await;
             if let Some((_, why)) = not_saved.into_iter().next() {
-                return Err(Failure::new("not-saved", Exit::Failed, format!("{name} could not be saved: {why}")));
+                return Err(Failure::new(
+                    "not-saved",
+                    Exit::Failed,
+                    format!("{name} could not be saved: {why}"),
+                ));
             }
         }
         self.saved(name, key).await
@@ -125,13 +145,27 @@ impl Host {
         let tags = blocking(move || catalog.states_of(&module).map_err(|error| of_store(&error))).await?;
         let mut keys: BTreeSet<String> = tags.into_iter().filter_map(|tag| tag.key).collect();
         if let Some(Target::Keyed(keyed)) = self.target(name) {
-            keys.extend(keyed.lanes().iter().filter_map(|lane| lane.key.as_deref().map(str::to_string)));
+            keys.extend(
+                keyed
+                    .lanes()
+                    .iter()
+                    .filter_map(|lane| lane.key.as_deref().map(str::to_string)),
+            );
         }
-        Ok(StateShown { keys: keys.into_iter().take(KEYS_SHOWN).collect(), ..nothing(name, None) })
+        Ok(StateShown {
+            keys: keys.into_iter().take(KEYS_SHOWN).collect(),
+            ..nothing(name, None)
+        })
     }
 
     /// Behind a gate of its own: the seat of the lane gets an instance with this state, or an empty one.
-    async fn replace(&self, name: &ModuleName, key: Option<&str>, state: Option<SavedState>, what: &str) -> Result<StateShown, Failure> {
+    async fn replace(
+        &self,
+        name: &ModuleName,
+        key: Option<&str>,
+        state: Option<SavedState>,
+        what: &str,
+    ) -> Result<StateShown, Failure> {
         let lane = self.lane(name, key)?;
         let inner = &self.inner;
         let _lock = apply::lock(inner)?;
@@ -140,12 +174,16 @@ impl Host {
             Some(saved) => inner.core.services.states.revive(&live, saved).await,
             None => live.template.start(live.revision).await,
         };
-        let failed = |error: InstanceError| Failure::new("state-unreadable", Exit::Failed, format!("{}: {error}", lane.name()));
+        let failed =
+            |error: InstanceError| Failure::new("state-unreadable", Exit::Failed, format!("{}: {error}", lane.name()));
         let mut new = made.map_err(failed)?;
         let gate = Gate::new(u64::MAX, BTreeSet::from([name.clone()]), BTreeMap::new());
         let limits = &live.template.config.limits;
         // Saved before it is seated: what the module now has is what a restart gives it.
-        let saved = new.save(&Lane::change_for_self(&live.template), limits.save_timeout).await.map_err(failed)?;
+        let saved = new
+            .save(&Lane::change_for_self(&live.template), limits.save_timeout)
+            .await
+            .map_err(failed)?;
         let saved = crate::restore::tagged(&new, key, SaveReason::Export, saved.bytes);
         lane.close(&gate);
         let taken = tokio::time::timeout(limits.quiesce_timeout, async {
@@ -169,12 +207,19 @@ impl Host {
                     Err(of_store(&error))
                 }
             },
-            Err(_) => Err(Failure::new("not-quiet", Exit::CalledOff, format!("a call still ran in {} when quiesce_timeout passed", lane.name()))),
+            Err(_) => Err(Failure::new(
+                "not-quiet",
+                Exit::CalledOff,
+                format!("a call still ran in {} when quiesce_timeout passed", lane.name()),
+            )),
         };
         lane.open();
         put?;
         let message = format!("the state of {} was {what}", lane.name());
-        inner.core.events.publish(Happening::new(EventKind::StateChanged, message).version(&live.template.version.id));
+        inner
+            .core
+            .events
+            .publish(Happening::new(EventKind::StateChanged, message).version(&live.template.version.id));
         Ok(shown(&saved))
     }
 }
@@ -204,7 +249,9 @@ fn shown(saved: &SavedState) -> StateShown {
         time_ms: Some(tag.time_ms),
         format: Some(tag.format.clone()),
         size: Some(tag.size),
-        reason: serde_json::to_value(tag.reason).ok().and_then(|word| word.as_str().map(str::to_string)),
+        reason: serde_json::to_value(tag.reason)
+            .ok()
+            .and_then(|word| word.as_str().map(str::to_string)),
         content: content(tag, &saved.bytes),
         ..nothing(&tag.module, tag.key.as_deref())
     }

@@ -77,7 +77,13 @@ impl Host {
                 }
             }
         }
-        status.save_skipped = self.inner.save_skipped.lock().expect("no panic under this lock").get(&id.name).cloned();
+        status.save_skipped = self
+            .inner
+            .save_skipped
+            .lock()
+            .expect("no panic under this lock")
+            .get(&id.name)
+            .cloned();
         status
     }
 
@@ -90,14 +96,25 @@ impl Host {
         let routes = core.router.routes();
         let mut known = core.versions.known();
         known.retain(|id| module.is_none_or(|module| id.name.as_ref() == module));
-        known.sort_by(|one, other| (&one.name, &one.version, &one.digest).cmp(&(&other.name, &other.version, &other.digest)));
+        known.sort_by(|one, other| {
+            (&one.name, &one.version, &one.digest).cmp(&(&other.name, &other.version, &other.digest))
+        });
         let catalog = Arc::clone(&core.catalog);
         let draining = core.services.draining();
         blocking(move || {
             let of = |id: wasmhot_appup::ModuleVersion| -> Result<VersionStatus, Failure> {
-                let barred = catalog.file(&id.digest).map_err(|error| of_store(&error))?.and_then(|file| file.barred);
-                let current = routes.modules.get(&id.name).is_some_and(|route| route.template.version.id == id);
-                let running = draining.iter().find(|(other, _)| *other == id).map(|(_, running)| *running);
+                let barred = catalog
+                    .file(&id.digest)
+                    .map_err(|error| of_store(&error))?
+                    .and_then(|file| file.barred);
+                let current = routes
+                    .modules
+                    .get(&id.name)
+                    .is_some_and(|route| route.template.version.id == id);
+                let running = draining
+                    .iter()
+                    .find(|(other, _)| *other == id)
+                    .map(|(_, running)| *running);
                 let status = match (current, running, &barred) {
                     (true, ..) => "current",
                     (false, Some(_), _) => "draining",

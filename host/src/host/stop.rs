@@ -28,27 +28,45 @@ impl Host {
 }
 
 async fn stop(inner: &Arc<Inner>) -> StopReport {
-    inner.core.events.publish(Happening::new(EventKind::Stopping, "no new calls are taken"));
+    inner
+        .core
+        .events
+        .publish(Happening::new(EventKind::Stopping, "no new calls are taken"));
     // An upgrade that runs ends first: wholly before or wholly after its switch (P4).
     let _lock = inner.core.upgrading.lock().await;
     let routes = inner.core.router.routes();
-    let limit = routes.modules.values().map(|route| route.template.config.limits.drain_timeout).max().unwrap_or(Duration::ZERO);
+    let limit = routes
+        .modules
+        .values()
+        .map(|route| route.template.config.limits.drain_timeout)
+        .max()
+        .unwrap_or(Duration::ZERO);
     let gate = Gate::new(u64::MAX, routes.modules.keys().cloned().collect(), BTreeMap::new());
     let targets: Vec<_> = routes.modules.values().map(|route| route.target.clone()).collect();
     crate::upgrade::close_gates(&gate, &targets);
     let quiet = tokio::time::timeout(limit, gate.quiet()).await.is_ok();
-    let mut report = StopReport { interrupted: if quiet { 0 } else { gate.active() }, ..StopReport::default() };
+    let mut report = StopReport {
+        interrupted: if quiet { 0 } else { gate.active() },
+        ..StopReport::default()
+    };
     refuse_waiting(&routes);
     crate::upgrade::open_gates(&gate, &targets);
     let lanes = lanes_to_save(&routes);
-    let saving = tokio::time::timeout(limit.max(Duration::from_secs(5)), saver::save_all(inner, lanes, SaveReason::Stop)).await;
+    let saving = tokio::time::timeout(
+        limit.max(Duration::from_secs(5)),
+        saver::save_all(inner, lanes, SaveReason::Stop),
+    )
+    .await;
     match saving {
         Ok((saved, not_saved)) => {
             report.saved = saved;
             report.not_saved = not_saved.into_iter().collect();
         }
         Err(_) => {
-            report.not_saved.insert("host".to_string(), "saving did not end before drain_timeout".to_string());
+            report.not_saved.insert(
+                "host".to_string(),
+                "saving did not end before drain_timeout".to_string(),
+            );
         }
     }
     inner.stopped.send_replace(true);
@@ -57,7 +75,8 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
 
 fn refuse_waiting(routes: &Routes) {
     for route in routes.modules.values() {
-        let refusal = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping").in_version(&route.template.version.id);
+        let refusal = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping")
+            .in_version(&route.template.version.id);
         match &route.target {
             Target::Pool(pool) => pool.replaced(),
             Target::Single(lane) => lane.refuse_waiting(&refusal),

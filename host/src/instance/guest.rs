@@ -12,7 +12,7 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 
 /// The data of a store.
-pub struct Guest {
+pub(crate) struct Guest {
     wasi: WasiCtx,
     table: ResourceTable,
     memory: MemoryCap,
@@ -44,15 +44,27 @@ impl Guest {
             wasi.env(name, value);
         }
         for grant in &grants.dirs {
-            let perms = if grant.write { FsPerms::ReadWrite } else { FsPerms::ReadOnly };
-            wasi.preopened_dir(&grant.host, &grant.guest, perms)
-                .map_err(|error| format!("the granted directory {:?} of {} cannot be opened: {error}", grant.host, id.name))?;
+            let perms = if grant.write {
+                FsPerms::ReadWrite
+            } else {
+                FsPerms::ReadOnly
+            };
+            wasi.preopened_dir(&grant.host, &grant.guest, perms).map_err(|error| {
+                format!(
+                    "the granted directory {:?} of {} cannot be opened: {error}",
+                    grant.host, id.name
+                )
+            })?;
         }
         // No network: `socket_addr_check` refuses every address unless one is granted, and names are not looked up.
         Ok(Self {
             wasi: wasi.build(),
             table: ResourceTable::new(),
-            memory: MemoryCap { bytes: 0, cap: usize::try_from(memory_max).unwrap_or(usize::MAX), elements: 0 },
+            memory: MemoryCap {
+                bytes: 0,
+                cap: usize::try_from(memory_max).unwrap_or(usize::MAX),
+                elements: 0,
+            },
             frame: None,
             effects_refused: None,
         })
@@ -77,7 +89,10 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 

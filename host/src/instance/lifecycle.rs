@@ -13,7 +13,7 @@ use wasmtime::component::{ComponentExportIndex, ComponentType, Lower};
 #[serde(rename_all = "kebab-case")]
 #[component(enum)]
 #[repr(u8)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// To a newer version, or to other bytes of the same.
     #[component(name = "upgrade")]
     Upgrade,
@@ -28,33 +28,47 @@ pub enum Direction {
 /// What is about to happen to a state, as `save` and `migrate` are told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ComponentType, Lower)]
 #[component(record)]
-pub struct Change {
+pub(crate) struct Change {
     /// The version that wrote the bytes; after a rename `shop@1.4.0`.
     #[component(name = "from")]
-    pub from: String,
+    pub(crate) from: String,
     /// The version that reads them.
     #[component(name = "to")]
-    pub to: String,
+    pub(crate) to: String,
     /// Which way.
     #[component(name = "direction")]
-    pub direction: Direction,
+    pub(crate) direction: Direction,
     /// JSON from the relup; `null` where there is none.
     #[component(name = "extra")]
-    pub extra: String,
+    pub(crate) extra: String,
 }
 
 impl Change {
     /// From one version to another, the direction told by their order.
     #[must_use]
-    pub fn between(from: &Semver, to: &Semver, extra: &serde_json::Value) -> Self {
-        let direction = if to < from { Direction::Downgrade } else { Direction::Upgrade };
-        Self { from: from.to_string(), to: to.to_string(), direction, extra: extra.to_string() }
+    pub(crate) fn between(from: &Semver, to: &Semver, extra: &serde_json::Value) -> Self {
+        let direction = if to < from {
+            Direction::Downgrade
+        } else {
+            Direction::Upgrade
+        };
+        Self {
+            from: from.to_string(),
+            to: to.to_string(),
+            direction,
+            extra: extra.to_string(),
+        }
     }
 
     /// Back from a state that the same version saved.
     #[must_use]
-    pub fn restore(version: &Semver) -> Self {
-        Self { from: version.to_string(), to: version.to_string(), direction: Direction::Restore, extra: "null".to_string() }
+    pub(crate) fn restore(version: &Semver) -> Self {
+        Self {
+            from: version.to_string(),
+            to: version.to_string(),
+            direction: Direction::Restore,
+            extra: "null".to_string(),
+        }
     }
 }
 
@@ -64,7 +78,9 @@ const SAVE_MEMORY_FACTOR: u64 = 2;
 impl Instance {
     /// Asks `health`, where the module has it.
     pub(crate) async fn health(&mut self, limit: Duration) -> Result<(), InstanceError> {
-        let Some(index) = self.template.version.health else { return Ok(()) };
+        let Some(index) = self.template.version.health else {
+            return Ok(());
+        };
         let (said,): (Result<(), String>,) = self.lifecycle_call("health", index, (), limit).await?;
         said.map_err(|said| InstanceError::Said { phase: "health", said })
     }
@@ -72,12 +88,18 @@ impl Instance {
     /// Takes the whole state out as bytes. When `limit` passes the instance is lost: callers that must not lose it give
     /// `stuck_timeout` and stop waiting earlier (R26).
     pub(crate) async fn save(&mut self, change: &Change, limit: Duration) -> Result<Saved, InstanceError> {
-        let Some(lifecycle) = &self.template.version.lifecycle else { return Err(InstanceError::Stateless) };
+        let Some(lifecycle) = &self.template.version.lifecycle else {
+            return Err(InstanceError::Stateless);
+        };
         let index = lifecycle.save;
         let limits = self.template.config.limits.clone();
-        let cap = self.store.data_mut().set_memory_cap(limits.memory_max.saturating_mul(SAVE_MEMORY_FACTOR));
+        let cap = self
+            .store
+            .data_mut()
+            .set_memory_cap(limits.memory_max.saturating_mul(SAVE_MEMORY_FACTOR));
         let fuel = self.store.hostcall_fuel();
-        self.store.set_hostcall_fuel(usize::try_from(limits.state_max).unwrap_or(usize::MAX));
+        self.store
+            .set_hostcall_fuel(usize::try_from(limits.state_max).unwrap_or(usize::MAX));
         let began = Instant::now();
         let answer = self.lifecycle_call("save", index, (change.clone(),), limit).await;
         self.store.set_hostcall_fuel(fuel);
@@ -85,17 +107,32 @@ impl Instance {
         let (said,): (Result<Vec<u8>, String>,) = answer?;
         let bytes = said.map_err(|said| InstanceError::Said { phase: "save", said })?;
         if bytes.len() as u64 > limits.state_max {
-            return Err(InstanceError::StateTooLarge { bytes: bytes.len() as u64, limit: limits.state_max });
+            return Err(InstanceError::StateTooLarge {
+                bytes: bytes.len() as u64,
+                limit: limits.state_max,
+            });
         }
-        Ok(Saved { bytes, took: began.elapsed() })
+        Ok(Saved {
+            bytes,
+            took: began.elapsed(),
+        })
     }
 
     /// Gives a state to a fresh instance.
-    pub(crate) async fn migrate(&mut self, change: &Change, state: &[u8], limit: Duration) -> Result<Duration, InstanceError> {
-        let Some(lifecycle) = &self.template.version.lifecycle else { return Err(InstanceError::Stateless) };
+    pub(crate) async fn migrate(
+        &mut self,
+        change: &Change,
+        state: &[u8],
+        limit: Duration,
+    ) -> Result<Duration, InstanceError> {
+        let Some(lifecycle) = &self.template.version.lifecycle else {
+            return Err(InstanceError::Stateless);
+        };
         let index = lifecycle.migrate;
         let began = Instant::now();
-        let (said,): (Result<(), String>,) = self.lifecycle_call("migrate", index, (change.clone(), state), limit).await?;
+        let (said,): (Result<(), String>,) = self
+            .lifecycle_call("migrate", index, (change.clone(), state), limit)
+            .await?;
         said.map_err(|said| InstanceError::Said { phase: "migrate", said })?;
         Ok(began.elapsed())
     }

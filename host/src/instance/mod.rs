@@ -14,11 +14,11 @@ use crate::call::frame::Frame;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
 use guest::Guest;
-pub use lifecycle::{Change, Direction};
+pub(crate) use lifecycle::{Change, Direction};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-pub use template::{ModuleConfig, Template};
+pub(crate) use template::{ModuleConfig, Template};
 use wasmhot_appup::interface::FunctionName;
 use wasmtime::Store;
 
@@ -30,8 +30,6 @@ pub(crate) struct Instance {
     pub(crate) template: Arc<Template>,
     /// The revision in which it was made (R20).
     pub(crate) revision: u64,
-    /// How long its start took.
-    pub(crate) start_took: Duration,
     store: Store<Guest>,
     instance: wasmtime::component::Instance,
     functions: HashMap<FunctionName, Function>,
@@ -45,9 +43,16 @@ impl Instance {
         revision: u64,
         store: Store<Guest>,
         instance: wasmtime::component::Instance,
-        start_took: Duration,
     ) -> Self {
-        Self { id, template, revision, start_took, store, instance, functions: HashMap::new(), usable: true }
+        Self {
+            id,
+            template,
+            revision,
+            store,
+            instance,
+            functions: HashMap::new(),
+            usable: true,
+        }
     }
 
     /// False once the store is poisoned.
@@ -61,12 +66,19 @@ impl Instance {
     }
 
     /// Runs one call. The future must be polled to its end unless the instance is given up.
-    pub(crate) async fn call(&mut self, name: &FunctionName, args: &[Value], frame: Arc<Frame>) -> Result<Option<Value>, CallError> {
+    pub(crate) async fn call(
+        &mut self,
+        name: &FunctionName,
+        args: &[Value],
+        frame: Arc<Frame>,
+    ) -> Result<Option<Value>, CallError> {
         let id = &self.template.version.id;
         if !self.functions.contains_key(name) {
             let function = PreparedFunction::new(&self.template.version.component, name)
                 .and_then(|prepared| prepared.bind(&mut self.store, &self.instance))
-                .map_err(|error| CallError::not_executed(CallErrorCode::NoSuchFunction, format!("{name}: {error}")).in_version(id))?;
+                .map_err(|error| {
+                    CallError::not_executed(CallErrorCode::NoSuchFunction, format!("{name}: {error}")).in_version(id)
+                })?;
             self.functions.insert(name.clone(), function);
         }
         let function = self.functions.get(name).expect("it was inserted above");
@@ -82,7 +94,8 @@ impl Instance {
             Err(error) => {
                 self.usable = !ends_the_store(&error);
                 let (message, backtrace) = describe(&error);
-                let mut failed = CallError::unknown(CallErrorCode::Trapped, format!("`{name}` {message}")).in_version(&self.template.version.id);
+                let mut failed = CallError::unknown(CallErrorCode::Trapped, format!("`{name}` {message}"))
+                    .in_version(&self.template.version.id);
                 failed.backtrace = backtrace;
                 Err(failed)
             }
@@ -97,7 +110,9 @@ pub(crate) fn ends_the_store(error: &wasmtime::Error) -> bool {
 
 /// The root cause in a few words, and the Wasm backtrace if there is one.
 pub(crate) fn describe(error: &wasmtime::Error) -> (String, Option<String>) {
-    let backtrace = error.downcast_ref::<wasmtime::WasmBacktrace>().map(|backtrace| format!("{backtrace}").trim_end().to_string());
+    let backtrace = error
+        .downcast_ref::<wasmtime::WasmBacktrace>()
+        .map(|backtrace| format!("{backtrace}").trim_end().to_string());
     let message = match error.downcast_ref::<wasmtime::Trap>() {
         Some(trap) => format!("trapped: {trap}"),
         None => format!("failed: {}", error.root_cause()),
@@ -107,7 +122,7 @@ pub(crate) fn describe(error: &wasmtime::Error) -> (String, Option<String>) {
 
 /// Why an instance did not start, or did not do what the contract asks.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum InstanceError {
+pub(crate) enum InstanceError {
     /// The guest trapped.
     #[error("{phase} {message}")]
     Trap {
@@ -159,15 +174,25 @@ pub enum InstanceError {
 impl InstanceError {
     pub(crate) fn trap(phase: &'static str, error: &wasmtime::Error) -> Self {
         let (message, backtrace) = describe(error);
-        InstanceError::Trap { phase, message, backtrace }
+        InstanceError::Trap {
+            phase,
+            message,
+            backtrace,
+        }
     }
 
     /// Whether the content is at fault, so that trying the same bytes again is of no use (R36).
     #[must_use]
-    pub fn is_fault_of_content(&self) -> bool {
+    pub(crate) fn is_fault_of_content(&self) -> bool {
         match self {
-            InstanceError::Trap { .. } | InstanceError::Said { .. } | InstanceError::Stateless | InstanceError::Contract(_) => true,
-            InstanceError::Timeout { .. } | InstanceError::StateTooLarge { .. } | InstanceError::Grant(_) | InstanceError::Unreadable(_) => false,
+            InstanceError::Trap { .. }
+            | InstanceError::Said { .. }
+            | InstanceError::Stateless
+            | InstanceError::Contract(_) => true,
+            InstanceError::Timeout { .. }
+            | InstanceError::StateTooLarge { .. }
+            | InstanceError::Grant(_)
+            | InstanceError::Unreadable(_) => false,
         }
     }
 }

@@ -5,36 +5,36 @@ use super::{Instance, InstanceError};
 use crate::version::Version;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use wasmhot_appup::{Grants, Kind, Limits, ModuleSpec};
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
 
 /// A module's part of the release, with every default filled in.
 #[derive(Clone, Debug)]
-pub struct ModuleConfig {
+pub(crate) struct ModuleConfig {
     /// As written in the release, for the catalog and for `undo`.
-    pub spec: ModuleSpec,
+    pub(crate) spec: ModuleSpec,
     /// `pool`, `single` or `keyed`.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// Limits and timeouts.
-    pub limits: Limits,
+    pub(crate) limits: Limits,
 }
 
 impl ModuleConfig {
     /// What the module is granted.
     #[must_use]
-    pub fn grants(&self) -> &Grants {
+    pub(crate) fn grants(&self) -> &Grants {
         &self.spec.grants
     }
 }
 
 /// A version of a module, configured and linked: making an instance of it is all that is left.
-pub struct Template {
+pub(crate) struct Template {
     /// The compiled version.
-    pub version: Arc<Version>,
+    pub(crate) version: Arc<Version>,
     /// Its configuration.
-    pub config: ModuleConfig,
+    pub(crate) config: ModuleConfig,
     pre: InstancePre<Guest>,
 }
 
@@ -59,17 +59,21 @@ impl Template {
     ///
     /// # Errors
     /// The guest trapped, took too long, asked for more memory than it may have, or a grant cannot be given.
-    pub(crate) async fn start_within(self: &Arc<Self>, revision: u64, limit: Duration) -> Result<Box<Instance>, InstanceError> {
+    pub(crate) async fn start_within(
+        self: &Arc<Self>,
+        revision: u64,
+        limit: Duration,
+    ) -> Result<Box<Instance>, InstanceError> {
         let id = NEXT_INSTANCE.fetch_add(1, Ordering::Relaxed);
         let limits = &self.config.limits;
-        let guest = Guest::new(&self.version.id, id, self.config.grants(), limits.memory_max).map_err(InstanceError::Grant)?;
+        let guest =
+            Guest::new(&self.version.id, id, self.config.grants(), limits.memory_max).map_err(InstanceError::Grant)?;
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| guest.memory());
         // Armed before instantiation: start code is guest code too, and a deadline of 0 traps at once.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         store.data_mut().effects_refused = Some("start");
-        let started = Instant::now();
         let made = tokio::time::timeout(limit, self.pre.instantiate_async(&mut store)).await;
         let instance = match made {
             Ok(Ok(instance)) => instance,
@@ -77,7 +81,7 @@ impl Template {
             Err(_) => return Err(InstanceError::Timeout { phase: "start", limit }),
         };
         store.data_mut().effects_refused = None;
-        Ok(Box::new(Instance::new(id, Arc::clone(self), revision, store, instance, started.elapsed())))
+        Ok(Box::new(Instance::new(id, Arc::clone(self), revision, store, instance)))
     }
 }
 

@@ -15,11 +15,11 @@ use tokio::sync::oneshot;
 const SWEPT_AT_ONCE: usize = 16;
 
 /// Interrupts the calls from outside that are still on `pool` when `drain_timeout` has passed. Calls of modules never are.
-pub(super) fn drain(core: &Arc<Core>, pool: Arc<Pool>, drain_timeout: Duration) {
+pub(super) fn drain(core: &Arc<Core>, pool: &Arc<Pool>, drain_timeout: Duration) {
     let events = Arc::clone(&core.events);
     let id = pool.template.version.id.clone();
     // Weak: waiting for the end of the old version must not be what keeps it alive.
-    let pool: Weak<Pool> = Arc::downgrade(&pool);
+    let pool: Weak<Pool> = Arc::downgrade(pool);
     core.services.guests.spawn(async move {
         tokio::time::sleep(drain_timeout).await;
         let Some(pool) = pool.upgrade() else { return };
@@ -37,7 +37,13 @@ pub(super) fn sweep(core: &Arc<Core>, keyed: Arc<Keyed>, revision: u64) {
     let guests = core.services.guests.clone();
     guests.spawn(async move {
         let lanes = keyed.lanes();
-        sweep_lanes(&keyed, lanes.into_iter().filter(|lane| lane.figures().is_live), revision, false).await;
+        sweep_lanes(
+            &keyed,
+            lanes.into_iter().filter(|lane| lane.figures().is_live),
+            revision,
+            false,
+        )
+        .await;
         if keyed.live.load().revision == revision {
             let sleeping = sleeping_elsewhere(&core, &keyed).await;
             sweep_lanes(&keyed, sleeping.into_iter(), revision, true).await;
@@ -67,21 +73,34 @@ async fn sweep_lanes(keyed: &Keyed, lanes: impl Iterator<Item = Arc<Lane>>, revi
 async fn sleeping_elsewhere(core: &Core, keyed: &Keyed) -> Vec<Arc<Lane>> {
     let catalog = Arc::clone(&core.catalog);
     let module = keyed.module.clone();
-    let Ok(Ok(tags)) = tokio::task::spawn_blocking(move || catalog.states_of(&module)).await else { return Vec::new() };
+    let Ok(Ok(tags)) = tokio::task::spawn_blocking(move || catalog.states_of(&module)).await else {
+        return Vec::new();
+    };
     let live = keyed.live.load_full();
     let elsewhere = tags.into_iter().filter(|tag| {
         let holder = tag.written_for.as_ref().map_or(&tag.version, |written| &written.to);
         holder.digest != live.template.version.id.digest
     });
-    elsewhere.filter_map(|tag| keyed.lane(tag.key.as_deref()?).ok()).filter(|lane| !lane.figures().is_live).collect()
+    elsewhere
+        .filter_map(|tag| keyed.lane(tag.key.as_deref()?).ok())
+        .filter(|lane| !lane.figures().is_live)
+        .collect()
 }
 
 async fn swept(core: &Arc<Core>, keyed: &Keyed, revision: u64) {
     let failed = core.services.failed_keys(&keyed.module);
     let live = keyed.live.load_full();
-    let message = format!("all keys of {} have been looked at: {failed} could not be handed over", live.template.version.id);
+    let message = format!(
+        "all keys of {} have been looked at: {failed} could not be handed over",
+        live.template.version.id
+    );
     let details = serde_json::json!({ "failed_keys": failed });
-    core.events.publish(Happening::new(EventKind::SweepDone, message).version(&live.template.version.id).revision(revision).details(details));
+    core.events.publish(
+        Happening::new(EventKind::SweepDone, message)
+            .version(&live.template.version.id)
+            .revision(revision)
+            .details(details),
+    );
     if failed > live.template.config.limits.max_failed_keys {
         // Nobody listens any more only when the host ends.
         let _ = core.too_many_failed_keys.send(revision);

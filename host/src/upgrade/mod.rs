@@ -25,8 +25,8 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use transfer::Transferred;
 pub(crate) use switch::{close_gates, open_gates};
+use transfer::Transferred;
 use wasmhot_appup::{CheckOptions, Checked, Digest, LimitsSpec, ModuleName, Refusal, Transition};
 
 /// What upgrades work on: the host without its doors.
@@ -62,7 +62,10 @@ fn failed(module: &ModuleName, phase: &str, exit: Exit, error: &InstanceError) -
         InstanceError::Unreadable(_) => "state-unreadable",
     };
     let backtrace = match error {
-        InstanceError::Trap { backtrace: Some(backtrace), .. } => format!("\n{backtrace}"),
+        InstanceError::Trap {
+            backtrace: Some(backtrace),
+            ..
+        } => format!("\n{backtrace}"),
         _ => String::new(),
     };
     let mut failure = Failure::new(code, exit, format!("{module}: {error}{backtrace}")).in_phase(phase);
@@ -73,7 +76,9 @@ fn failed(module: &ModuleName, phase: &str, exit: Exit, error: &InstanceError) -
 /// Validation refuses.
 pub(crate) fn refused(refusals: Vec<Refusal>) -> Failure {
     let message = refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let code = refusals.first().map_or("refused".to_string(), |refusal| refusal.code.to_string());
+    let code = refusals
+        .first()
+        .map_or("refused".to_string(), |refusal| refusal.code.to_string());
     let mut failure = Failure::new(code, Exit::Refused, message).in_phase("check");
     failure.refusals = refusals;
     failure
@@ -91,7 +96,8 @@ impl Core {
             let message = format!("{what}: called off in {phase}: {}", failure.message);
             *self.last_called_off.lock().expect("no panic under this lock") = Some(message.clone());
             let details = serde_json::json!({ "code": failure.code, "phase": phase, "exit": u8::from(failure.exit) });
-            self.events.publish(Happening::new(EventKind::CalledOff, message).details(details));
+            self.events
+                .publish(Happening::new(EventKind::CalledOff, message).details(details));
         }
         result
     }
@@ -99,7 +105,8 @@ impl Core {
     async fn run(self: &Arc<Self>, plan: Plan, what: &str) -> Result<UpgradeReport, Failure> {
         let old = self.router.routes();
         let revision = old.revision + 1;
-        self.events.publish(Happening::new(EventKind::UpgradeBegun, what).revision(revision));
+        self.events
+            .publish(Happening::new(EventKind::UpgradeBegun, what).revision(revision));
         let checked = self.check(&plan, &old)?;
         let mut prepared = prepare::prepare(self, &plan, &old, revision).await?;
         prepare::rehearse(self, &plan, &old, &mut prepared).await?;
@@ -111,7 +118,8 @@ impl Core {
             ..UpgradeReport::default()
         };
         if !plan.options.dry_run {
-            self.gated_part(&plan, &old, revision, checked, &mut prepared, &mut report).await?;
+            self.gated_part(&plan, &old, revision, checked, &mut prepared, &mut report)
+                .await?;
             report.revision = Some(revision);
         }
         report.modules = prepared.into_iter().map(|item| item.report).collect();
@@ -122,8 +130,14 @@ impl Core {
     }
 
     fn check(&self, plan: &Plan, old: &Routes) -> Result<Checked, Failure> {
-        let transition = Transition { old: old.graph(), new: plan.graph(), moves: plan.moves.clone() };
-        let options = CheckOptions { allow_lossy: plan.options.allow_lossy };
+        let transition = Transition {
+            old: old.graph(),
+            new: plan.graph(),
+            moves: plan.moves.clone(),
+        };
+        let options = CheckOptions {
+            allow_lossy: plan.options.allow_lossy,
+        };
         wasmhot_appup::check(&transition, &old.wiring, &options).map_err(refused)
     }
 
@@ -138,38 +152,59 @@ impl Core {
         report: &mut UpgradeReport,
     ) -> Result<(), Failure> {
         let gate = Gate::new(revision, checked.gated.clone(), next_interfaces(prepared));
-        let members: Vec<Target> = checked.gated.iter().filter_map(|name| Some(old.modules.get(name)?.target.clone())).collect();
+        let members: Vec<Target> = checked
+            .gated
+            .iter()
+            .filter_map(|name| Some(old.modules.get(name)?.target.clone()))
+            .collect();
         switch::close_gates(&gate, &members);
         report.on_old = gate.active();
         if !members.is_empty() {
             let gated: Vec<_> = checked.gated.iter().map(ToString::to_string).collect();
-            self.events.publish(Happening::new(EventKind::Gated, format!("new calls wait: {}", gated.join(", "))).revision(revision));
+            self.events.publish(
+                Happening::new(EventKind::Gated, format!("new calls wait: {}", gated.join(", "))).revision(revision),
+            );
         }
         let outcome = self.hand_over(plan, old, revision, &gate, prepared).await;
-        let outcome = outcome.map(|transferred| {
+        let outcome = outcome.inspect(|_| {
             let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared);
             report.on_old += switch::switch(self, old, next, prepared);
-            transferred
         });
         switch::open_gates(&gate, &members);
         let (waited, closed) = gate.figures();
         report.waited = waited;
-        report.gate_us = if members.is_empty() { 0 } else { transfer::micros(closed) };
+        report.gate_us = if members.is_empty() {
+            0
+        } else {
+            transfer::micros(closed)
+        };
         let transferred = outcome?;
         switch::retire_old(self, old, revision, prepared, transferred.old);
         Ok(())
     }
 
     /// Quiet, save, migrate, commit; called off when the calls that wait have waited long enough (R24).
-    async fn hand_over(&self, plan: &Plan, old: &Routes, revision: u64, gate: &Gate, prepared: &mut [Prepared]) -> Result<Transferred, Failure> {
+    async fn hand_over(
+        &self,
+        plan: &Plan,
+        old: &Routes,
+        revision: u64,
+        gate: &Gate,
+        prepared: &mut [Prepared],
+    ) -> Result<Transferred, Failure> {
         let quiesce_timeout = shortest(prepared, |item| item.limits.quiesce_timeout);
         let max_pause = shortest(prepared, |item| item.limits.max_pause);
         let lanes = transfer::lanes_to_take(old, prepared);
         let work = async {
-            let taken = tokio::time::timeout(quiesce_timeout, transfer::take_old(gate, &lanes)).await.map_err(|_| {
-                let message = format!("{} calls still ran when quiesce_timeout ({quiesce_timeout:?}) passed", gate.active());
-                Failure::new("not-quiet", Exit::CalledOff, message).in_phase("quiesce")
-            })?;
+            let taken = tokio::time::timeout(quiesce_timeout, transfer::take_old(gate, &lanes))
+                .await
+                .map_err(|_| {
+                    let message = format!(
+                        "{} calls still ran when quiesce_timeout ({quiesce_timeout:?}) passed",
+                        gate.active()
+                    );
+                    Failure::new("not-quiet", Exit::CalledOff, message).in_phase("quiesce")
+                })?;
             transfer::transfer(self, plan, prepared, taken).await
         };
         let mut transferred = tokio::select! {
@@ -191,12 +226,25 @@ impl Core {
     }
 
     fn tell_switched(&self, report: &UpgradeReport, revision: u64) {
-        let moves: Vec<String> = report.modules.iter().map(|module| {
-            format!("{} {} -> {}", module.module, module.from.as_deref().unwrap_or("(none)"), module.to.as_deref().unwrap_or("(gone)"))
-        }).collect();
+        let moves: Vec<String> = report
+            .modules
+            .iter()
+            .map(|module| {
+                format!(
+                    "{} {} -> {}",
+                    module.module,
+                    module.from.as_deref().unwrap_or("(none)"),
+                    module.to.as_deref().unwrap_or("(gone)")
+                )
+            })
+            .collect();
         let message = format!("revision {revision} ({}): {}", report.origin, moves.join(", "));
         let details = serde_json::to_value(report).unwrap_or_default();
-        self.events.publish(Happening::new(EventKind::Switched, message).revision(revision).details(details));
+        self.events.publish(
+            Happening::new(EventKind::Switched, message)
+                .revision(revision)
+                .details(details),
+        );
     }
 }
 
@@ -206,18 +254,37 @@ fn shortest(prepared: &[Prepared], of: fn(&Prepared) -> Duration) -> Duration {
 }
 
 fn origin(asked: Asked) -> String {
-    serde_json::to_value(asked).ok().and_then(|word| word.as_str().map(str::to_string)).unwrap_or_default()
+    serde_json::to_value(asked)
+        .ok()
+        .and_then(|word| word.as_str().map(str::to_string))
+        .unwrap_or_default()
 }
 
 fn describe(plan: &Plan) -> String {
-    let moves: Vec<String> = plan.moves.iter().map(|step| match plan.desired.get(&step.module) {
-        Some(desired) => format!("{} {}", step.action, desired.version.id),
-        None => format!("{} {}", step.action, step.module),
-    }).collect();
-    let what: &dyn Display = if moves.is_empty() { &"nothing" } else { &moves.join(", ") };
+    let moves: Vec<String> = plan
+        .moves
+        .iter()
+        .map(|step| match plan.desired.get(&step.module) {
+            Some(desired) => format!("{} {}", step.action, desired.version.id),
+            None => format!("{} {}", step.action, step.module),
+        })
+        .collect();
+    let what: &dyn Display = if moves.is_empty() {
+        &"nothing"
+    } else {
+        &moves.join(", ")
+    };
     format!("{}: {what}", origin(plan.asked))
 }
 
 fn next_interfaces(prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<wasmhot_appup::ModuleInterface>> {
-    prepared.iter().filter_map(|item| Some((item.step.module.clone(), Arc::clone(&item.template.as_ref()?.version.interface)))).collect()
+    prepared
+        .iter()
+        .filter_map(|item| {
+            Some((
+                item.step.module.clone(),
+                Arc::clone(&item.template.as_ref()?.version.interface),
+            ))
+        })
+        .collect()
 }

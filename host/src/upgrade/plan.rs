@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasmhot_appup::{
-    Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, StatePolicy, Version as Semver,
+    Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node,
+    StatePolicy, Version as Semver,
 };
 
 /// Who asked for an upgrade.

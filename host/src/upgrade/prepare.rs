@@ -61,8 +61,17 @@ async fn prepare_one(core: &Core, plan: &Plan, old: &Routes, revision: u64, step
         ..ModuleReport::default()
     };
     let Some(desired) = plan.desired.get(&step.module).filter(|_| step.action != Action::Delete) else {
-        let limits = before.map(|route| plan.limits(&route.template.config.limits)).unwrap_or_default();
-        return Ok(Prepared { step: step.clone(), template: None, instance: None, live: None, limits, report });
+        let limits = before
+            .map(|route| plan.limits(&route.template.config.limits))
+            .unwrap_or_default();
+        return Ok(Prepared {
+            step: step.clone(),
+            template: None,
+            instance: None,
+            live: None,
+            limits,
+            report,
+        });
     };
     report.to = Some(desired.version.id.version.to_string());
     let limits = plan.limits(&desired.config.limits);
@@ -71,11 +80,24 @@ async fn prepare_one(core: &Core, plan: &Plan, old: &Routes, revision: u64, step
         .template(Arc::clone(&desired.version), desired.config.clone())
         .map_err(|error| Failure::new("link-failed", Exit::Refused, error).in_phase("prepare"))?;
     let template = Arc::new(template);
-    let instance = started(&template, revision, &limits).await.map_err(|error| failed(&step.module, "prepare", Exit::Failed, &error))?;
+    let instance = started(&template, revision, &limits)
+        .await
+        .map_err(|error| failed(&step.module, "prepare", Exit::Failed, &error))?;
     let live = template.config.kind.keeps_state().then(|| {
-        Arc::new(Live { template: Arc::clone(&template), revision, extra: step.extra.clone() })
+        Arc::new(Live {
+            template: Arc::clone(&template),
+            revision,
+            extra: step.extra.clone(),
+        })
     });
-    Ok(Prepared { step: step.clone(), template: Some(template), instance: Some(instance), live, limits, report })
+    Ok(Prepared {
+        step: step.clone(),
+        template: Some(template),
+        instance: Some(instance),
+        live,
+        limits,
+        report,
+    })
 }
 
 async fn started(template: &Arc<Template>, revision: u64, limits: &Limits) -> Result<Box<Instance>, InstanceError> {
@@ -87,11 +109,19 @@ async fn started(template: &Arc<Template>, revision: u64, limits: &Limits) -> Re
 /// The real migration of a copy of the state, in throw-away instances. Says in each report what it came to, or why it was left out.
 pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &mut [Prepared]) -> Result<(), Failure> {
     for item in prepared {
-        let Some(live) = item.live.clone().filter(|_| item.step.action == Action::Update && item.step.state_from.is_empty()) else { continue };
+        let Some(live) = item
+            .live
+            .clone()
+            .filter(|_| item.step.action == Action::Update && item.step.state_from.is_empty())
+        else {
+            continue;
+        };
         if !matches!(plan.state_of(&item.step), From::Live) {
             continue;
         }
-        let Some(route) = old.modules.get(&item.step.module) else { continue };
+        let Some(route) = old.modules.get(&item.step.module) else {
+            continue;
+        };
         let said = match &route.target {
             Target::Single(lane) => rehearse_lane(core, lane, &live).await,
             Target::Keyed(keyed) => {
@@ -101,21 +131,33 @@ pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &
             }
             Target::Pool(_) => continue,
         };
-        item.report.rehearsal = Some(said.map_err(|error| failed(&item.step.module, "rehearse", Exit::Failed, &error))?);
+        item.report.rehearsal =
+            Some(said.map_err(|error| failed(&item.step.module, "rehearse", Exit::Failed, &error))?);
     }
     Ok(())
 }
 
 async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live) -> Result<String, InstanceError> {
     let saved = core.services.states.newest(&lane.module, lane.key.as_deref()).await;
-    let Ok(Some(saved)) = saved else { return Ok("not rehearsed: no state was saved yet".to_string()) };
+    let Ok(Some(saved)) = saved else {
+        return Ok("not rehearsed: no state was saved yet".to_string());
+    };
     let age = Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
     if age > REHEARSAL_AGE_MAX {
-        return Ok(format!("not rehearsed: the last saved state is {} s old; `wasmhot state export {}` saves one", age.as_secs(), lane.module));
+        return Ok(format!(
+            "not rehearsed: the last saved state is {} s old; `wasmhot state export {}` saves one",
+            age.as_secs(),
+            lane.module
+        ));
     }
     let began = std::time::Instant::now();
     core.services.states.rehearse(live, &saved).await?;
-    Ok(format!("passed in {:.1?} on the state of {:.1?} ago ({} bytes)", began.elapsed(), age, saved.tag.size))
+    Ok(format!(
+        "passed in {:.1?} on the state of {:.1?} ago ({} bytes)",
+        began.elapsed(),
+        age,
+        saved.tag.size
+    ))
 }
 
 /// R33: a sample of the keys that live is saved and migrated, and must pass.
@@ -127,13 +169,22 @@ async fn rehearse_keys(core: &Core, lanes: &[Arc<Lane>], live: &Live) -> Result<
             continue;
         }
         let (reply, answer) = oneshot::channel();
-        lane.send(Errand::Save { reason: SaveReason::Periodic, reply });
+        lane.send(Errand::Save {
+            reason: SaveReason::Periodic,
+            reply,
+        });
         // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.
-        let Ok(Ok(Ok(saved))) = tokio::time::timeout(live.template.config.limits.save_timeout, answer).await else { continue };
+        let Ok(Ok(Ok(saved))) = tokio::time::timeout(live.template.config.limits.save_timeout, answer).await else {
+            continue;
+        };
         if saved.tag.version.digest != live.template.version.id.digest {
             core.services.states.rehearse(live, &saved).await?;
             passed += 1;
         }
     }
-    Ok(format!("passed for {passed} of {} live keys in {:.1?}", lanes.len(), began.elapsed()))
+    Ok(format!(
+        "passed for {passed} of {} live keys in {:.1?}",
+        lanes.len(),
+        began.elapsed()
+    ))
 }

@@ -21,28 +21,62 @@ use std::sync::Arc;
 use wasmhot_appup::{Action, Kind, ModuleName, Wiring};
 
 /// Makes the new revision durable, with the states that were handed over (R28).
-pub(super) async fn commit(core: &Core, plan: &Plan, revision: u64, transferred: &mut Transferred) -> Result<(), Failure> {
+pub(super) async fn commit(
+    core: &Core,
+    plan: &Plan,
+    revision: u64,
+    transferred: &mut Transferred,
+) -> Result<(), Failure> {
     let record = RevisionRecord::of(plan, revision);
     let states = std::mem::take(&mut transferred.states);
-    let delete_states: Vec<_> = plan.moves.iter().filter(|step| step.purge).map(|step| step.module.clone()).collect();
-    let release_file = plan.release_file.or(*core.release_file.lock().expect("no panic under this lock"));
+    let delete_states: Vec<_> = plan
+        .moves
+        .iter()
+        .filter(|step| step.purge)
+        .map(|step| step.module.clone())
+        .collect();
+    let release_file = plan
+        .release_file
+        .or(*core.release_file.lock().expect("no panic under this lock"));
     let catalog = Arc::clone(&core.catalog);
     let written = tokio::task::spawn_blocking(move || {
-        let meta = Meta { current: Some(revision), permanent: Some(revision), release_file };
-        catalog.commit(&Commit { revision, record: &record, meta, states, delete_states })
+        let meta = Meta {
+            current: Some(revision),
+            permanent: Some(revision),
+            release_file,
+        };
+        catalog.commit(&Commit {
+            revision,
+            record: &record,
+            meta,
+            states,
+            delete_states,
+        })
     });
     match written.await {
         Ok(Ok(())) => {
             *core.release_file.lock().expect("no panic under this lock") = release_file;
             Ok(())
         }
-        Ok(Err(error)) => Err(Failure::new(error.code(), Exit::CalledOff, format!("the switch could not be written: {error}")).in_phase("commit")),
+        Ok(Err(error)) => Err(Failure::new(
+            error.code(),
+            Exit::CalledOff,
+            format!("the switch could not be written: {error}"),
+        )
+        .in_phase("commit")),
         Err(error) => Err(Failure::new("internal", Exit::Bug, error.to_string()).in_phase("commit")),
     }
 }
 
 /// The table of the new revision: what does not move stays as it is.
-pub(super) fn next_routes(core: &Core, plan: &Plan, old: &Routes, revision: u64, wiring: Wiring, prepared: &mut [Prepared]) -> Arc<Routes> {
+pub(super) fn next_routes(
+    core: &Core,
+    plan: &Plan,
+    old: &Routes,
+    revision: u64,
+    wiring: Wiring,
+    prepared: &mut [Prepared],
+) -> Arc<Routes> {
     let mut modules: BTreeMap<ModuleName, Route> = old.modules.clone();
     for item in prepared {
         let name = &item.step.module;
@@ -61,19 +95,37 @@ pub(super) fn next_routes(core: &Core, plan: &Plan, old: &Routes, revision: u64,
             }
             (Kind::Keyed, Some(Target::Keyed(keyed)), _) => Target::Keyed(Arc::clone(keyed)),
             (Kind::Keyed, _, Some(live)) => Target::Keyed(Keyed::new(name.clone(), Arc::clone(live), services)),
-            (Kind::Pool | Kind::Single | Kind::Keyed, ..) => {
-                Target::Pool(Pool::new(Arc::clone(&template), revision, services, item.instance.take()))
-            }
+            (Kind::Pool | Kind::Single | Kind::Keyed, ..) => Target::Pool(Pool::new(
+                Arc::clone(&template),
+                revision,
+                services,
+                item.instance.take(),
+            )),
         };
-        modules.insert(name.clone(), Route { template, live: item.live.clone(), target });
+        modules.insert(
+            name.clone(),
+            Route {
+                template,
+                live: item.live.clone(),
+                target,
+            },
+        );
     }
-    Routes::new(revision, plan.release.clone(), plan.release_version.clone(), modules, wiring)
+    Routes::new(
+        revision,
+        plan.release.clone(),
+        plan.release_version.clone(),
+        modules,
+        wiring,
+    )
 }
 
 /// Puts the new instances into their seats and stores the pointer. The gates are still closed.
 pub(super) fn switch(core: &Core, old: &Routes, next: Arc<Routes>, prepared: &mut [Prepared]) -> u64 {
     for item in prepared.iter_mut() {
-        let Some(Target::Single(lane)) = next.modules.get(&item.step.module).map(|route| &route.target) else { continue };
+        let Some(Target::Single(lane)) = next.modules.get(&item.step.module).map(|route| &route.target) else {
+            continue;
+        };
         if let (Some(live), Some(instance)) = (&item.live, item.instance.take()) {
             lane.live.store(Arc::clone(live));
             lane.set_seat(Seat::Here(instance));
@@ -82,7 +134,10 @@ pub(super) fn switch(core: &Core, old: &Routes, next: Arc<Routes>, prepared: &mu
     let on_old = running_without_gate(old, prepared);
     core.router.switch(next);
     for item in prepared.iter() {
-        if let (Some(Target::Keyed(keyed)), Some(live)) = (old.modules.get(&item.step.module).map(|route| &route.target), &item.live) {
+        if let (Some(Target::Keyed(keyed)), Some(live)) = (
+            old.modules.get(&item.step.module).map(|route| &route.target),
+            &item.live,
+        ) {
             core.services.reset_failed_keys(&item.step.module);
             keyed.live.store(Arc::clone(live));
         }
@@ -124,15 +179,28 @@ pub(crate) fn open_gates(gate: &Gate, members: &[Target]) {
 }
 
 /// After the gates are open: old pools drain, old instances are freed, keys are handed over in the background.
-pub(super) fn retire_old(core: &Arc<Core>, old: &Routes, revision: u64, prepared: &[Prepared], instances: BTreeMap<ModuleName, OldInstance>) {
+pub(super) fn retire_old(
+    core: &Arc<Core>,
+    old: &Routes,
+    revision: u64,
+    prepared: &[Prepared],
+    instances: BTreeMap<ModuleName, OldInstance>,
+) {
     for (name, old) in instances {
-        let Some(Seat::Here(instance)) = old.retire() else { continue };
+        let Some(Seat::Here(instance)) = old.retire() else {
+            continue;
+        };
         let id = instance.template.version.id.clone();
         let made_in = instance.revision;
         // Freeing a large memory takes milliseconds.
         tokio::task::spawn_blocking(move || drop(instance));
         let message = format!("{id} is retired: its instance is freed");
-        core.events.publish(Happening::new(EventKind::Retired, message).version(&id).revision(made_in).details(serde_json::json!({ "module": name })));
+        core.events.publish(
+            Happening::new(EventKind::Retired, message)
+                .version(&id)
+                .revision(made_in)
+                .details(serde_json::json!({ "module": name })),
+        );
     }
     for item in prepared {
         let name = &item.step.module;
@@ -142,7 +210,7 @@ pub(super) fn retire_old(core: &Arc<Core>, old: &Routes, revision: u64, prepared
             Some(Target::Pool(pool)) => {
                 pool.replaced();
                 core.services.note_draining(pool);
-                drain::drain(core, Arc::clone(pool), item.limits.drain_timeout);
+                drain::drain(core, pool, item.limits.drain_timeout);
             }
             Some(Target::Keyed(keyed)) if gone => {
                 let removed = removed(name);

@@ -47,7 +47,8 @@ impl Drop for OldInstance {
         match self.seat.take() {
             Some(Seat::Here(instance)) if !instance.is_usable() => {
                 let id = &instance.template.version.id;
-                let error = CallError::unknown(CallErrorCode::Trapped, "the instance was lost in `save`").in_version(id);
+                let error =
+                    CallError::unknown(CallErrorCode::Trapped, "the instance was lost in `save`").in_version(id);
                 self.lane.recover_first(error);
             }
             Some(seat) => self.lane.return_seat(seat),
@@ -66,13 +67,22 @@ pub(super) struct Transferred {
 }
 
 /// Waits until all gated modules are quiet at once, and takes the instances of those that give state or go.
-pub(super) async fn take_old(gate: &Gate, lanes: &BTreeMap<ModuleName, Arc<Lane>>) -> BTreeMap<ModuleName, OldInstance> {
+pub(super) async fn take_old(
+    gate: &Gate,
+    lanes: &BTreeMap<ModuleName, Arc<Lane>>,
+) -> BTreeMap<ModuleName, OldInstance> {
     loop {
         gate.quiet().await;
         let mut taken = BTreeMap::new();
         for (name, lane) in lanes {
             let Some(seat) = lane.take_seat() else { break };
-            taken.insert(name.clone(), OldInstance { lane: Arc::clone(lane), seat: Some(seat) });
+            taken.insert(
+                name.clone(),
+                OldInstance {
+                    lane: Arc::clone(lane),
+                    seat: Some(seat),
+                },
+            );
         }
         if taken.len() == lanes.len() {
             return taken;
@@ -103,7 +113,10 @@ pub(super) async fn transfer(
     prepared: &mut [Prepared],
     old: BTreeMap<ModuleName, OldInstance>,
 ) -> Result<Transferred, Failure> {
-    let mut done = Transferred { old, states: Vec::new() };
+    let mut done = Transferred {
+        old,
+        states: Vec::new(),
+    };
     for item in prepared {
         let name = item.step.module.clone();
         if item.step.action == Action::Delete || item.kind() == Some(Kind::Pool) {
@@ -123,16 +136,18 @@ pub(super) async fn transfer(
 /// A module that goes keeps its last state, for the day when the name comes back.
 async fn keep_last_state(item: &mut Prepared, done: &mut Transferred) -> Result<(), Failure> {
     let name = item.step.module.clone();
-    if item.step.purge || !done.old.get_mut(&name).is_some_and(|old| old.instance().is_some()) {
+    if item.step.purge || done.old.get_mut(&name).is_none_or(|old| old.instance().is_none()) {
         return Ok(());
     }
     let change = match done.old.get_mut(&name).and_then(OldInstance::instance) {
         Some(instance) => Change::restore(&instance.template.version.id.version),
         None => return Ok(()),
     };
-    let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| tagged(instance, None, SaveReason::Removed, bytes))
-        .await
-        .map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
+    let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| {
+        tagged(instance, None, SaveReason::Removed, bytes)
+    })
+    .await
+    .map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
     item.report.state_bytes = Some(state.tag.size);
     item.report.save_us = Some(micros(took));
     done.states.push(state);
@@ -155,11 +170,19 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
         From::Live if item.step.action == Action::Update => {
             let instance = done.old.get_mut(&name).and_then(OldInstance::instance);
             let Some(instance) = instance else {
-                let said = "there is no live state; say `--state last-saved`, `--state empty` or `--state FILE`".to_string();
+                let said =
+                    "there is no live state; say `--state last-saved`, `--state empty` or `--state FILE`".to_string();
                 return Err(("save", InstanceError::Unreadable(said)));
             };
-            let change = Change::between(&instance.template.version.id.version, &live.template.version.id.version, &item.step.extra);
-            let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| handed_over(instance, &live, None, bytes)).await?;
+            let change = Change::between(
+                &instance.template.version.id.version,
+                &live.template.version.id.version,
+                &item.step.extra,
+            );
+            let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| {
+                handed_over(instance, &live, None, bytes)
+            })
+            .await?;
             item.report.save_us = Some(micros(took));
             receive(item, &change, &state).await.inspect_err(|_| {
                 // P3: the bytes are at least as new as any that were saved before.
@@ -170,7 +193,10 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
         }
         // A module that comes (back) takes up what was kept of it, if it can read it.
         From::Live | From::LastSaved => {
-            let saved = states.newest(&name, None).await.map_err(|error| ("migrate", InstanceError::Unreadable(error.to_string())))?;
+            let saved = states
+                .newest(&name, None)
+                .await
+                .map_err(|error| ("migrate", InstanceError::Unreadable(error.to_string())))?;
             let Some(saved) = saved else { return Ok(()) };
             item.instance = Some(states.revive(&live, &saved).await.map_err(|error| ("migrate", error))?);
             item.report.state_bytes = Some(saved.tag.size);
@@ -183,14 +209,20 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
 async fn take_from_others(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
     for name in item.step.state_from.clone() {
         let Some(instance) = done.old.get_mut(&name).and_then(OldInstance::instance) else {
-            return Err(("save", InstanceError::Unreadable(format!("{name} has no live state to give"))));
+            return Err((
+                "save",
+                InstanceError::Unreadable(format!("{name} has no live state to give")),
+            ));
         };
         let id = instance.template.version.id.clone();
         let Some(live) = &item.live else { return Ok(()) };
         let mut change = Change::between(&id.version, &id.version, &item.step.extra);
         change.from = format!("{}@{}", id.name, id.version);
         change.to = live.template.version.id.version.to_string();
-        let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| tagged(instance, None, SaveReason::HandedOver, bytes)).await?;
+        let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| {
+            tagged(instance, None, SaveReason::HandedOver, bytes)
+        })
+        .await?;
         item.report.save_us = Some(item.report.save_us.unwrap_or(0) + micros(took));
         receive(item, &change, &state).await?;
     }
@@ -200,9 +232,16 @@ async fn take_from_others(item: &mut Prepared, done: &mut Transferred) -> Step<(
 /// `migrate` and `health` in the new instance.
 async fn receive(item: &mut Prepared, change: &Change, state: &SavedState) -> Step<()> {
     let limits = item.limits.clone();
-    let Some(new) = item.instance.as_mut() else { return Ok(()) };
-    let took = new.migrate(change, &state.bytes, limits.migrate_timeout).await.map_err(|error| ("migrate", error))?;
-    new.health(limits.health_timeout).await.map_err(|error| ("health", error))?;
+    let Some(new) = item.instance.as_mut() else {
+        return Ok(());
+    };
+    let took = new
+        .migrate(change, &state.bytes, limits.migrate_timeout)
+        .await
+        .map_err(|error| ("migrate", error))?;
+    new.health(limits.health_timeout)
+        .await
+        .map_err(|error| ("health", error))?;
     item.report.state_bytes = Some(item.report.state_bytes.unwrap_or(0) + state.tag.size);
     item.report.migrate_us = Some(item.report.migrate_us.unwrap_or(0) + micros(took));
     Ok(())
@@ -211,7 +250,9 @@ async fn receive(item: &mut Prepared, change: &Change, state: &SavedState) -> St
 /// The new instance's own first saved state, where what it was made from was not written for it.
 async fn keep_new(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
     let limit = item.limits.save_timeout;
-    let Some(new) = item.instance.as_mut() else { return Ok(()) };
+    let Some(new) = item.instance.as_mut() else {
+        return Ok(());
+    };
     let change = Change::restore(&new.template.version.id.version);
     let saved = new.save(&change, limit).await.map_err(|error| ("save", error))?;
     done.states.push(tagged(new, None, SaveReason::HandedOver, saved.bytes));

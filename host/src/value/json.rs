@@ -112,6 +112,10 @@ enum Part<'a> {
     Item(usize),
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "a part is a small name or number, made for this call"
+)]
 fn at<T>(read: Result<T, Mismatch>, part: Part<'_>) -> Result<T, Mismatch> {
     read.map_err(|mismatch| match part {
         Part::Field(name) => mismatch.within(format_args!(".{name}")),
