@@ -63,7 +63,7 @@ pub(super) async fn dispatch(args: &Args, verb: &Verb) -> Result<Exit, Failure> 
             show(args, &client.undo(&request).await?, report)
         }
         Verb::Versions { module } => show(args, &client.versions(module.as_deref()).await?, |versions| {
-            versions.iter().for_each(version)
+            versions.iter().for_each(version);
         }),
         Verb::Events { follow, since } => events(args, &client, *since, *follow).await,
         Verb::State { verb } => state(&client, verb).await,
@@ -80,7 +80,7 @@ pub(super) async fn dispatch(args: &Args, verb: &Verb) -> Result<Exit, Failure> 
                 talk(&format!("{name} was not saved: {why}"));
             }
             show(args, &stopped, |stopped| {
-                talk(&format!("stopped; {} states saved", stopped.saved))
+                talk(&format!("stopped; {} states saved", stopped.saved));
             })
         }
     }
@@ -88,9 +88,9 @@ pub(super) async fn dispatch(args: &Args, verb: &Verb) -> Result<Exit, Failure> 
 
 fn show<T: serde::Serialize>(args: &Args, value: &T, text: impl FnOnce(&T)) -> Result<Exit, Failure> {
     if args.json {
-        json(value)
+        json(value);
     } else {
-        text(value)
+        text(value);
     }
     Ok(Exit::Done)
 }
