@@ -187,7 +187,7 @@ fn load_list(cx: &mut LiftContext<'_>, of: InterfaceType, start: usize, len: usi
     if end.is_none_or(|end| end > cx.memory().len()) {
         bail!("list pointer/length out of bounds of memory");
     }
-    if start % abi.align32 as usize != 0 {
+    if !start.is_multiple_of(abi.align32 as usize) {
         bail!("list pointer is not aligned");
     }
     cx.consume_fuel_array(len, size_of::<Value>())?;

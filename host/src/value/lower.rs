@@ -237,7 +237,7 @@ fn load_all(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result
     if end.is_none_or(|end| end > cx.memory().len()) {
         bail!("pointer out of bounds of memory");
     }
-    if start % abi.align32 as usize != 0 {
+    if !start.is_multiple_of(abi.align32 as usize) {
         bail!("return pointer not aligned");
     }
     load_parts(cx, types.iter().copied(), start)
