@@ -207,3 +207,34 @@ async fn imports_suspend_and_answer() {
     }
     assert_eq!(*store.data(), 2);
 }
+
+#[test]
+fn rust_types_become_values_and_come_back() {
+    use crate::value::{IntoValue, IntoValues};
+    type Answer = Result<(Vec<u8>, Option<String>), String>;
+
+    assert_eq!(
+        (1i64, "x", vec![1u8], vec![2u16]).into_values(),
+        [
+            Value::S64(1),
+            "x".into(),
+            Value::Bytes(vec![1]),
+            Value::Numbers(FlatList::U16(vec![2]))
+        ]
+    );
+    let answer: Answer = Ok((vec![1, 2], Some("tea".to_owned())));
+    assert_eq!(Answer::from_answer(Some(answer.clone().into_value())), Ok(answer));
+    let refused: Result<(), String> = Err("no".to_owned());
+    assert_eq!(
+        Result::<(), String>::from_answer(Some(refused.clone().into_value())),
+        Ok(refused)
+    );
+    assert_eq!(Result::<(), String>::from_value(Value::Result(Ok(None))), Ok(Ok(())));
+    assert_eq!(<()>::from_answer(None), Ok(()));
+
+    let wrong = Answer::from_value(Value::ok(7u8.into())).expect_err("no tuple");
+    assert_eq!(wrong.to_string(), "ok: expected a tuple of 2, found u8 7");
+    let wrong = Vec::<String>::from_value(vec![Value::from("a"), Value::from(true)].into()).expect_err("no string");
+    assert_eq!(wrong.to_string(), "[1]: expected string, found bool true");
+    assert!(u64::from_answer(None).is_err());
+}

@@ -262,7 +262,7 @@ proptest! {
         // What Wasmtime says of the component is the type that it was made from.
         let export = component.get_export(None, "relay").expect("exported").0;
         let wasmtime::component::types::ComponentItem::ComponentFunc(found) = export else { panic!("{export:?}") };
-        prop_assert_eq!(types::function_type(&found), ty.clone());
+        prop_assert_eq!(&types::function_type(&found), &ty);
 
         let relay = Relay { component, ty, answer };
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");

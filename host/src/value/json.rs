@@ -107,6 +107,7 @@ pub fn from_json(json: &Json, ty: &Type) -> Result<Value, Mismatch> {
 }
 
 /// What does not fit is the part, not the whole.
+#[derive(Clone, Copy)]
 enum Part<'a> {
     Field(&'a str),
     Item(usize),

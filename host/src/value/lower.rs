@@ -136,7 +136,10 @@ unsafe impl<const N: usize> ComponentType for Answer<N> {
 // SAFETY: reads only what it is given; memory is read through checked slices only.
 unsafe impl<const N: usize> Lift for Answer<N> {
     fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &Self::Lower) -> Result<Self> {
-        Ok(Answer(lift_all(cx, ty, src)?.pop()))
+        // No list on the way: a function has one result at most.
+        let types = &cx.types[index(&ty)?].types;
+        let answer = types.first().map(|of| lift_flat(cx, *of, &mut Source::new(src)));
+        Ok(Answer(answer.transpose()?))
     }
 
     fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
@@ -237,7 +240,7 @@ fn load_all(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result
     if end.is_none_or(|end| end > cx.memory().len()) {
         bail!("pointer out of bounds of memory");
     }
-    if start % abi.align32 as usize != 0 {
+    if !start.is_multiple_of(abi.align32 as usize) {
         bail!("return pointer not aligned");
     }
     load_parts(cx, types.iter().copied(), start)

@@ -1,7 +1,7 @@
 //! Values of the component model, as the host carries them: from a command line, an HTTP body or one module's memory
 //! into another's.
 //!
-//! [`Value`] is positional: it holds no names, those stand in the [`Type`](wasmhot_appup::interface::Type) it goes with.
+//! [`Value`] is positional: it holds no names, those stand in the [`Type`] it goes with.
 //! Bytes and flat lists of numbers are one allocation each, never a `Value` per element, so that a call costs what
 //! copying its bytes costs.
 //!
