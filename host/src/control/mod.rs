@@ -1,6 +1,6 @@
 //! The control socket: how people and programs talk to a running host.
 //!
-//! A request becomes an [`operation`] (pure), the operation runs on the host, its answer or [`Failure`](protocol::Failure) goes
+//! A request becomes an operation (pure), the operation runs on the host, its answer or [`Failure`](protocol::Failure) goes
 //! back. [`server`] never runs guest code on its own threads (R17); [`client`] is what the command line uses.
 
 mod answer;

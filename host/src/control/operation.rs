@@ -213,15 +213,15 @@ fn parameter<T: std::str::FromStr>(text: Option<String>, name: &str, what: &str)
 mod tests {
     use super::*;
 
-    fn parse(method: Method, path: &str, query: &str, body: &str) -> Result<Operation, Failure> {
+    fn parse(method: &Method, path: &str, query: &str, body: &str) -> Result<Operation, Failure> {
         let target = Target::parse(path, Some(query)).expect("is a target");
-        Operation::parse(&method, target, body.as_bytes().to_vec())
+        Operation::parse(method, target, body.as_bytes().to_vec())
     }
 
     #[test]
     fn requests_are_read() {
-        assert_eq!(parse(Method::GET, "/v1/status", "", ""), Ok(Operation::Status));
-        let call = parse(Method::POST, "/v1/call", "", r#"{"module":"a","call":"f()"}"#);
+        assert_eq!(parse(&Method::GET, "/v1/status", "", ""), Ok(Operation::Status));
+        let call = parse(&Method::POST, "/v1/call", "", r#"{"module":"a","call":"f()"}"#);
         assert!(matches!(call, Ok(Operation::Call(request)) if request.module == "a"));
         let events = Operation::Events {
             since: u64::MAX,
@@ -229,7 +229,7 @@ mod tests {
         };
         assert_eq!(
             parse(
-                Method::GET,
+                &Method::GET,
                 "/v1/events",
                 &format!("since={}&follow=true", u64::MAX),
                 ""
@@ -242,16 +242,16 @@ mod tests {
             verb,
         };
         assert_eq!(
-            parse(Method::GET, "/v1/state/a", "key=k%201", ""),
+            parse(&Method::GET, "/v1/state/a", "key=k%201", ""),
             Ok(state(Some("k 1"), StateVerb::Show))
         );
         assert_eq!(
-            parse(Method::POST, "/v1/state/a/reset", "", ""),
+            parse(&Method::POST, "/v1/state/a/reset", "", ""),
             Ok(state(None, StateVerb::Reset))
         );
         let import = StateVerb::Import(b"xy".to_vec());
         assert_eq!(
-            parse(Method::POST, "/v1/state/a/import", "", "xy"),
+            parse(&Method::POST, "/v1/state/a/import", "", "xy"),
             Ok(state(None, import))
         );
     }
@@ -273,14 +273,14 @@ mod tests {
             (Method::POST, "/v1/apply", "", r#"{"path":"here.wasm"}"#, "bad-request"),
         ];
         for (method, path, query, body, code) in table {
-            let failure = parse(method, path, query, body).expect_err(path);
+            let failure = parse(&method, path, query, body).expect_err(path);
             assert_eq!(
                 (failure.code.as_str(), failure.exit),
                 (code, Exit::Usage),
                 "{path}?{query} {body}"
             );
         }
-        let failure = parse(Method::GET, "/v1/x", "", "").expect_err("there is none");
+        let failure = parse(&Method::GET, "/v1/x", "", "").expect_err("there is none");
         assert!(failure.message.contains("POST /v1/state/M/import"), "{failure}");
     }
 }
