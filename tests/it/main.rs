@@ -2,3 +2,4 @@
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
 mod smoke;
+mod support;

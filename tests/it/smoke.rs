@@ -1,35 +1,35 @@
-use std::path::PathBuf;
-use wasmhot::Host;
+//! The shortest way through the whole: a counter goes up and down, in this process and by the command line.
 
-fn guest(name: &str) -> PathBuf {
-    PathBuf::from(env!("WASMHOT_GUESTS")).join(name)
-}
+use crate::support::{Binary, World, guest};
+use wasmhot::control::protocol::UndoRequest;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn counter_goes_up_and_down() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::copy(guest("counter-1.0.0.wasm"), dir.path().join("counter-1.0.0.wasm")).unwrap();
-    let host = Host::builder().source(dir.path()).start().await.unwrap();
-    eprintln!("{:#?}", host.status());
-    let value: i64 = host.call("counter", "increment", (5i64,)).await.unwrap();
+async fn a_counter_goes_up_and_down() {
+    let world = World::of(&["counter-1.0.0"]).await;
+    let value: i64 = world.host.call("counter", "increment", (5_i64,)).await.unwrap();
     assert_eq!(value, 5);
-    let report = host
-        .apply(wasmhot::control::protocol::ApplyRequest {
-            path: guest("counter-2.0.0.wasm"),
-            ..Default::default()
-        })
-        .await
-        .unwrap();
-    eprintln!("{report:#?}");
-    let value: i64 = host.call("counter", "increment", (5i64,)).await.unwrap();
+    world.apply(&guest("counter-2.0.0")).await.unwrap();
+    let value: i64 = world.host.call("counter", "increment", (5_i64,)).await.unwrap();
     assert_eq!(value, 10);
-    let version: String = host.call("counter", "version", ()).await.unwrap();
+    let version: String = world.host.call("counter", "version", ()).await.unwrap();
     assert_eq!(version, "2.0.0");
-    let report = host.undo(Default::default()).await.unwrap();
-    eprintln!("{report:#?}");
-    let value: i64 = host.call("counter", "get", ()).await.unwrap();
+    world.host.undo(UndoRequest::default()).await.unwrap();
+    let value: i64 = world.host.call("counter", "get", ()).await.unwrap();
     assert_eq!(value, 10);
-    let version: String = host.call("counter", "version", ()).await.unwrap();
+    let version: String = world.host.call("counter", "version", ()).await.unwrap();
     assert_eq!(version, "1.0.0");
-    eprintln!("{:#?}", host.stop().await);
+    assert!(world.host.stop().await.not_saved.is_empty());
+}
+
+#[test]
+fn a_counter_survives_a_restart_of_the_process() {
+    let mut host = Binary::run(&["counter-1.0.0"], &[]);
+    assert_eq!(host.ok(&["call", "counter", "increment(5)"]).trim(), "5");
+    host.ok(&["apply", guest("counter-2.0.0").to_str().unwrap()]);
+    assert_eq!(host.ok(&["call", "counter", "increment(2)"]).trim(), "7");
+    host.ok(&["stop"]);
+    assert_eq!(host.ended(), Some(0));
+    let host = host.again(&[]);
+    assert_eq!(host.ok(&["call", "counter", "version()"]).trim(), "\"2.0.0\"");
+    assert_eq!(host.ok(&["call", "counter", "get()"]).trim(), "7");
 }
