@@ -90,6 +90,7 @@ pub(super) async fn take_at_start(inner: &Arc<Inner>, directory: &Path, settings
             continue;
         };
         if note(inner, &file, &version).await {
+            tell_taken(inner, &file, &version);
             fresh.insert(version.id.name.clone());
         }
     }
@@ -205,13 +206,18 @@ async fn taken(inner: &Arc<Inner>, file: Taken, expiry: Duration) {
     if at_start && !new {
         return;
     }
+    tell_taken(inner, &file, &version);
+    consider(inner, BTreeSet::from([version.id.name.clone()]), Asked::Drop, expiry).await;
+}
+
+fn tell_taken(inner: &Inner, file: &Taken, version: &Version) {
     let details = serde_json::json!({ "sha256": file.digest.to_string(), "bytes": version.size });
-    events.publish(
-        Happening::new(EventKind::Taken, format!("{shown} is {}", version.id))
+    let message = format!("{} is {}", printable(&file.path), version.id);
+    inner.core.events.publish(
+        Happening::new(EventKind::Taken, message)
             .version(&version.id)
             .details(details),
     );
-    consider(inner, BTreeSet::from([version.id.name.clone()]), Asked::Drop, expiry).await;
 }
 
 async fn barred(inner: &Inner, file: &Taken) -> Option<String> {
