@@ -7,6 +7,7 @@ use wasmhot_appup::{HostSettings, LimitsSpec, parse_duration};
 
 const AFTER: &str = "\
 Examples:
+  wasmhot demo                           see it work, in ten seconds
   wasmhot run app                        run the modules of a directory; drop new versions into it
   wasmhot call counter 'increment(5)'    call a function
   wasmhot apply counter-2.0.0.wasm       upgrade a module, with its state
@@ -114,6 +115,8 @@ pub(super) enum Verb {
     Remove(Remove),
     /// Stop the host: drain, save, exit.
     Stop,
+    /// Show the main job: a host under load, an upgrade and its undo with the state kept, a bad version refused.
+    Demo(Demo),
 }
 
 #[derive(Debug, clap::Args)]
@@ -196,6 +199,16 @@ pub(super) struct Undo {
     /// Allow a way back that loses state; asks, or needs --yes.
     #[arg(long)]
     pub(super) allow_lossy: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Demo {
+    /// Clients that call at the same time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) clients: u32,
+    /// Time between the steps.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(super) pace: Duration,
 }
 
 #[derive(Debug, clap::Args)]

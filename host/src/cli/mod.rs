@@ -3,6 +3,7 @@
 mod args;
 mod ask;
 mod call;
+mod demo;
 mod events;
 mod inspect;
 mod output;
@@ -47,7 +48,7 @@ fn parse() -> Result<Args, Exit> {
 fn run(args: &Args) -> Exit {
     let out = Output::new(&args.global);
     let threads = match args.verb {
-        Verb::Run(_) => 2,
+        Verb::Run(_) | Verb::Demo(_) => 2,
         _ => 1,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -81,5 +82,6 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
         Verb::Inspect { file } => inspect::inspect(out, file),
         Verb::State { verb } => state::state(out, &client, verb).await,
         Verb::Stop => run::stop(out, &client).await,
+        Verb::Demo(verb) => demo::demo(out, verb).await,
     }
 }

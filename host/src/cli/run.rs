@@ -48,7 +48,8 @@ pub(super) async fn run(out: &Output, socket: &Path, run: &Run) -> Result<Exit, 
 /// A host that serves its socket.
 pub(super) struct Running {
     pub(super) host: Host,
-    server: JoinHandle<()>,
+    /// Ends after the host.
+    pub(super) server: JoinHandle<()>,
 }
 
 /// Starts a host with a socket.
