@@ -177,7 +177,7 @@ impl Lane {
         let live = self.live.load();
         let limits = &live.template.config.limits;
         if let Some(gate) = &state.gate {
-            if gate.lets_pass(&job.origin, &self.module, &job.function, &job.ty) {
+            if self.passes(gate, &job) {
                 state.passing.push_back(Work::Call(job));
                 return Ok(());
             }
@@ -325,12 +325,22 @@ impl Lane {
         if state.busy {
             gate.enter();
         }
+        // What waits already and may pass, passes: its tree would never end otherwise (R21).
+        let (passing, waiting) = std::mem::take(&mut state.queue)
+            .into_iter()
+            .partition(|work| matches!(work, Work::Call(job) if self.passes(gate, job)));
+        state.passing = passing;
+        state.queue = waiting;
         for work in &state.queue {
             if matches!(work, Work::Call(_)) {
                 gate.note_waiting();
             }
         }
         state.gate = Some(Arc::clone(gate));
+    }
+
+    fn passes(&self, gate: &Gate, job: &Job) -> bool {
+        gate.lets_pass(&job.origin, &self.module, &job.function, &job.ty)
     }
 
     /// Takes the seat out of a closed, idle lane. `None` while a call runs.
@@ -391,9 +401,12 @@ impl Lane {
         }
     }
 
-    /// A call was answered.
+    /// A call has ended. From now on its tree no longer holds the lane: the next call of that tree may come before this one's
+    /// runner looks at the lane again.
     pub(super) fn note_answered(&self) {
-        self.lock().unsaved_calls += 1;
+        let mut state = self.lock();
+        state.unsaved_calls += 1;
+        state.holder = None;
     }
 
     /// The state was saved.

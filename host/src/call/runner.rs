@@ -109,7 +109,12 @@ impl Runner {
             ));
             return;
         }
-        let frame = Frame::new(origin, Arc::clone(&instance.template), instance.revision);
+        let frame = Frame::new(
+            origin,
+            Arc::clone(&instance.template),
+            self.lane.key.clone(),
+            instance.revision,
+        );
         self.lane.set_holder(&frame);
         self.frame = Some(Arc::clone(&frame));
         let stuck = instance.template.config.limits.stuck_timeout;

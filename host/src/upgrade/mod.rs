@@ -216,7 +216,10 @@ impl Core {
                     Pressed::Crowded => "a gated module's queue was at 90 % of gate_queue_max".to_string(),
                     Pressed::Waited(limit) => format!("a call had waited for max_pause ({limit:?})"),
                 };
-                let message = format!("{why}: {waited} calls waited, the gate was closed for {closed:.1?}");
+                let message = format!(
+                    "{why}: {waited} calls waited, {} still ran in gated modules, the gate was closed for {closed:.1?}",
+                    gate.active()
+                );
                 return Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"));
             }
         };
