@@ -38,7 +38,7 @@ pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Rou
         );
     }
     let graph = Graph::new(modules.values().map(|route| node(&route.template)));
-    let (wiring, refusals, _) = graph.resolve();
+    let (wiring, refusals, _) = graph.resolve_from(&record.wiring);
     if !refusals.is_empty() {
         return Err(refused(refusals));
     }

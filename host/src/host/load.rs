@@ -3,7 +3,7 @@
 use super::Inner;
 use crate::control::protocol::{Exit, Failure};
 use crate::instance::ModuleConfig;
-use crate::intake::take;
+use crate::intake::{printable, take};
 use crate::store::StoreError;
 use crate::upgrade::Core;
 use crate::upgrade::plan::Desired;
@@ -19,8 +19,10 @@ const FILE_MAX: u64 = 256 << 20;
 pub(super) async fn load_file(core: &Core, path: &Path) -> Result<Arc<Version>, Failure> {
     let path = path.to_path_buf();
     let taken = blocking(move || {
-        take(&path, FILE_MAX)
-            .map_err(|error| Failure::new(error.code(), Exit::Refused, error.to_string()).in_phase("take"))
+        take(&path, FILE_MAX).map_err(|error| {
+            let message = format!("{}: {error}", printable(&path));
+            Failure::new(error.code(), Exit::Refused, message).in_phase("take")
+        })
     })
     .await?;
     load_bytes(core, &taken.stem, taken.bytes, taken.digest).await

@@ -168,7 +168,7 @@ impl Host {
     ) -> Result<StateShown, Failure> {
         let lane = self.lane(name, key)?;
         let inner = &self.inner;
-        let _lock = apply::lock(inner)?;
+        let _lock = apply::lock(inner).await?;
         let live: Arc<Live> = lane.live.load_full();
         let made = match &state {
             Some(saved) => inner.core.services.states.revive(&live, saved).await,

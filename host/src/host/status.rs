@@ -24,7 +24,7 @@ impl Host {
             uptime_ms: millis(inner.started.elapsed()),
             directory: inner.directory.clone(),
             state: inner.state.clone(),
-            busy: core.busy.lock().expect("no panic under this lock").clone(),
+            busy: core.busy.borrow().clone(),
             modules: routes.modules.values().map(|route| self.module_status(route)).collect(),
             pending: inner.pending(),
             last_called_off: core.last_called_off.lock().expect("no panic under this lock").clone(),

@@ -25,9 +25,10 @@ pub(super) async fn commit(
     core: &Core,
     plan: &Plan,
     revision: u64,
+    wiring: &Wiring,
     transferred: &mut Transferred,
 ) -> Result<(), Failure> {
-    let record = RevisionRecord::of(plan, revision);
+    let record = RevisionRecord::of(plan, revision, wiring);
     let states = std::mem::take(&mut transferred.states);
     let delete_states: Vec<_> = plan
         .moves
