@@ -67,7 +67,7 @@ impl Host {
             Target::Keyed(keyed) => {
                 status.since_revision = keyed.live.load().revision;
                 let lanes = keyed.lanes();
-                status.keys = Some(lanes.len() as u64);
+                status.keys = Some(keyed.crowd.keys());
                 status.failed_keys = Some(self.inner.core.services.failed_keys(&id.name));
                 for figures in lanes.iter().map(|lane| lane.figures()) {
                     status.running += u64::from(figures.busy);

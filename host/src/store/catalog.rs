@@ -176,12 +176,15 @@ impl Catalog {
         self.write(true, |transaction| delete_states_in(transaction, module))
     }
 
-    /// Removes the saved state of one key (or of the module itself), durably.
-    pub fn delete_state(&self, module: &ModuleName, key: Option<&str>) -> Result<(), StoreError> {
+    /// Removes the saved state of one key (or of the module itself), durably. False if there was none.
+    pub fn delete_state(&self, module: &ModuleName, key: Option<&str>) -> Result<bool, StoreError> {
         self.write(true, |transaction| {
-            transaction.open_table(STATES)?.remove((module.as_str(), key))?;
+            let was_there = transaction
+                .open_table(STATES)?
+                .remove((module.as_str(), key))?
+                .is_some();
             transaction.open_table(STATE_BYTES)?.remove((module.as_str(), key))?;
-            Ok(())
+            Ok(was_there)
         })
     }
 
@@ -216,12 +219,12 @@ impl Catalog {
     }
 
     /// Runs `change` in one transaction. On an error nothing of it is kept.
-    fn write(
+    fn write<T>(
         &self,
         durable: bool,
-        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
-    ) -> Result<(), StoreError> {
-        let run = || -> Result<(), redb::Error> {
+        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let run = || -> Result<T, redb::Error> {
             let mut transaction = self.database.begin_write()?;
             if durable {
                 // A start after a crash is to be quick however large the states are; that costs a commit little.
@@ -229,8 +232,9 @@ impl Catalog {
             } else {
                 transaction.set_durability(Durability::None)?;
             }
-            change(&transaction)?;
-            Ok(transaction.commit()?)
+            let changed = change(&transaction)?;
+            transaction.commit()?;
+            Ok(changed)
         };
         run().map_err(|error| self.failed(error))
     }
@@ -291,6 +295,14 @@ fn insert_states(transaction: &WriteTransaction, states: &[SavedState], tags: &[
     let mut byte_table = transaction.open_table(STATE_BYTES)?;
     for (state, tag) in states.iter().zip(tags) {
         let place = (state.tag.module.as_str(), state.tag.key.as_deref());
+        let newer = tag_table
+            .get(place)?
+            .and_then(|there| open::<SavedStateTag>(Path::new("catalog"), there.value()).ok())
+            .is_some_and(|there| there.order.is_newer_than(state.tag.order));
+        // Saves are written by whoever gets to it first.
+        if newer {
+            continue;
+        }
         tag_table.insert(place, tag.as_slice())?;
         byte_table.insert(place, &*state.bytes)?;
     }
