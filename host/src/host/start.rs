@@ -239,7 +239,7 @@ async fn open(
         drops: Mutex::default(),
         save_skipped: Mutex::default(),
         guests: Some(runtime),
-        _lock: store.lock,
+        lock: Mutex::new(Some(store.lock)),
         _temporary: temporary,
     })
 }
