@@ -6,7 +6,7 @@
 
 use crate::call::lane::Live;
 use crate::instance::{Change, Direction, Instance, InstanceError, Template};
-use crate::store::{Catalog, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
+use crate::store::{Catalog, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
 use crate::versions::Versions;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,6 +43,7 @@ pub(crate) fn tagged(instance: &Instance, key: Option<&str>, reason: SaveReason,
             .unwrap_or_default(),
         size: bytes.len() as u64,
         reason,
+        order: SaveOrder::next(),
         written_for: None,
     };
     SavedState {
@@ -87,14 +88,20 @@ impl States {
         self.blocking(move || catalog.put_states(&states, durable)).await
     }
 
-    /// Keeps a state without anybody waiting for it: a key's hand-over, which the next periodic save repeats if it fails.
-    pub(crate) fn put_soon(&self, state: SavedState) {
+    /// Keeps states without anybody waiting for it.
+    pub(crate) fn put_soon(&self, kept: Vec<SavedState>) {
         let states = self.clone();
         self.guests.spawn(async move {
-            if let Err(error) = states.put(vec![state], false).await {
-                tracing::error!("a handed-over state could not be written: {error}");
+            if let Err(error) = states.put(kept, false).await {
+                tracing::error!("saved states could not be written: {error}");
             }
         });
+    }
+
+    /// Removes the saved state of a key. False if there was none.
+    pub(crate) async fn delete(&self, module: &ModuleName, key: &str) -> Result<bool, StoreError> {
+        let (catalog, module, key) = (Arc::clone(&self.catalog), module.clone(), key.to_string());
+        self.blocking(move || catalog.delete_state(&module, Some(&key))).await
     }
 
     async fn blocking<T: Send + 'static>(

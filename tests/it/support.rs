@@ -81,11 +81,24 @@ impl World {
 
     /// A host with the hostile guest only: this version, this plan.
     pub(crate) async fn hostile(version: &str, plan: &str, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
+        let file = (format!("hostile-{version}.wasm"), hostile(version, plan));
+        Self::of_files(&[file], settings).await
+    }
+
+    /// A directory with these files; if one is `release.toml`, that release.
+    pub(crate) async fn of_files(
+        files: &[(String, Vec<u8>)],
+        settings: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Self {
         let root = tempfile::tempdir().unwrap();
         let app = root.path().join("app");
         std::fs::create_dir(&app).unwrap();
-        std::fs::write(app.join(format!("hostile-{version}.wasm")), hostile(version, plan)).unwrap();
-        Self::start(root, &app, settings).await
+        for (name, bytes) in files {
+            std::fs::write(app.join(name), bytes).unwrap();
+        }
+        let release = app.join("release.toml");
+        let source = if release.is_file() { release } else { app };
+        Self::start(root, &source, settings).await
     }
 
     async fn start(root: tempfile::TempDir, source: &Path, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {

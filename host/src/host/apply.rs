@@ -18,13 +18,17 @@ use wasmhot_appup::{
     default_moves, plan_moves, undo_moves,
 };
 
-/// The upgrade lock, or what holds it (R37).
-pub(super) fn lock(inner: &Inner) -> Result<MutexGuard<'_, ()>, Failure> {
-    inner.core.upgrading.try_lock().map_err(|_| {
-        let what = inner.core.busy.lock().expect("no panic under this lock").clone();
-        let what = what.unwrap_or_else(|| "another change is being prepared".to_string());
-        Failure::new("busy", Exit::Busy, format!("an upgrade is running: {what}"))
-    })
+/// The upgrade lock, or what runs under it (R37). Whoever only looks whether there is something to do is waited for.
+pub(super) async fn lock(inner: &Inner) -> Result<MutexGuard<'_, ()>, Failure> {
+    let mut busy = inner.core.busy.subscribe();
+    tokio::select! {
+        biased;
+        lock = inner.core.upgrading.lock() => Ok(lock),
+        what = busy.wait_for(Option::is_some) => {
+            let what = what.ok().and_then(|what| what.clone()).unwrap_or_default();
+            Err(Failure::new("busy", Exit::Busy, format!("an upgrade is running: {what}")))
+        }
+    }
 }
 
 pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<UpgradeReport, Failure> {
@@ -60,7 +64,7 @@ async fn read_state(path: &Path) -> Result<crate::store::SavedState, Failure> {
 /// `wasmhot apply FILE.wasm`: this module, whatever bars it as a drop (R36).
 async fn apply_file(inner: &Arc<Inner>, path: &Path, options: Options) -> Result<UpgradeReport, Failure> {
     let version = load_file(&inner.core, path).await?;
-    let _lock = lock(inner)?;
+    let _lock = lock(inner).await?;
     lift_bar(inner, &version.id.digest).await?;
     let current = current_record(inner).await?;
     let limits = current.as_ref().map(|record| record.limits.clone()).unwrap_or_default();
@@ -133,7 +137,7 @@ pub(super) async fn run(inner: &Arc<Inner>, plan: Plan) -> Result<UpgradeReport,
 
 async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Result<UpgradeReport, Failure> {
     let relup = read_relup(path).await?;
-    let _lock = lock(inner)?;
+    let _lock = lock(inner).await?;
     let old = inner.core.router.routes();
     if let Some(from) = &relup.release.from
         && from.cmp_precedence(&old.release_version).is_ne()
@@ -285,7 +289,7 @@ pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options)
     if let StateSource::File(path) = &options.state {
         options.state_file = Some(read_state(path).await?);
     }
-    let _lock = lock(inner)?;
+    let _lock = lock(inner).await?;
     let nowhere = || Failure::new("nothing-to-undo", Exit::Refused, "there is no revision before this one");
     let current = current_record(inner).await?.ok_or_else(nowhere)?;
     let back_to = current.undo_to.ok_or_else(nowhere)?;
@@ -358,7 +362,7 @@ async fn lift_bar(inner: &Inner, digest: &wasmhot_appup::Digest) -> Result<(), F
 pub(super) async fn remove(inner: &Arc<Inner>, request: &RemoveRequest) -> Result<UpgradeReport, Failure> {
     let name = ModuleName::parse(&request.module)
         .map_err(|error| Failure::new("bad-name", Exit::Refused, error.to_string()))?;
-    let _lock = lock(inner)?;
+    let _lock = lock(inner).await?;
     let mut all = inner.running();
     if all.remove(&name).is_none() {
         let known: Vec<_> = all.keys().map(ToString::to_string).collect();

@@ -68,6 +68,17 @@ fn living(weak: &Weak<Inner>) -> Option<Arc<Inner>> {
 
 /// All files that lie in the directory when the host starts, as one switch. The catalog decides: what was seen before is not new.
 pub(super) async fn take_at_start(inner: &Arc<Inner>, directory: &Path, settings: &HostSettings) {
+    let fresh = note_at_start(inner, directory, settings).await;
+    consider(inner, fresh, Asked::Start, settings.pending_expiry()).await;
+}
+
+/// Notes the files that lie in the directory; gives the modules of those whose content this host has not seen before.
+pub(super) async fn note_at_start(
+    inner: &Arc<Inner>,
+    directory: &Path,
+    settings: &HostSettings,
+) -> BTreeSet<ModuleName> {
+    let mut fresh = BTreeSet::new();
     let (dir, max) = (directory.to_path_buf(), settings.file_max());
     let read = move || -> Vec<_> {
         let Ok(entries) = std::fs::read_dir(&dir) else {
@@ -81,9 +92,8 @@ pub(super) async fn take_at_start(inner: &Arc<Inner>, directory: &Path, settings
         paths.iter().filter_map(|path| take(path, max).ok()).collect()
     };
     let Ok(files) = tokio::task::spawn_blocking(read).await else {
-        return;
+        return fresh;
     };
-    let mut fresh = BTreeSet::new();
     for file in files {
         // A refusal is told when the watch finds the file at rest: it may still be written now.
         let Ok(version) = load_bytes(&inner.core, &file.stem, Arc::clone(&file.bytes), file.digest).await else {
@@ -94,7 +104,7 @@ pub(super) async fn take_at_start(inner: &Arc<Inner>, directory: &Path, settings
             fresh.insert(version.id.name.clone());
         }
     }
-    consider(inner, fresh, Asked::Start, settings.pending_expiry()).await;
+    fresh
 }
 
 /// Notes a file and says whether its content is new to this host.

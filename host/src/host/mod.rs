@@ -54,7 +54,8 @@ pub(crate) struct Inner {
     drops: Mutex<drops::Drops>,
     save_skipped: Mutex<std::collections::BTreeMap<ModuleName, String>>,
     guests: Option<tokio::runtime::Runtime>,
-    _lock: StateLock,
+    /// Given up when the host has stopped.
+    lock: Mutex<Option<StateLock>>,
     _temporary: Option<start::TemporaryState>,
 }
 

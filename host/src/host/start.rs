@@ -226,7 +226,7 @@ async fn open(
         flags,
         release_file: Mutex::new(store.release_file),
         upgrading: tokio::sync::Mutex::new(()),
-        busy: Mutex::new(None),
+        busy: watch::channel(None).0,
         last_called_off: Mutex::new(None),
         too_many_failed_keys,
     };
@@ -245,7 +245,7 @@ async fn open(
         drops: Mutex::default(),
         save_skipped: Mutex::default(),
         guests: Some(runtime),
-        _lock: store.lock,
+        lock: Mutex::new(Some(store.lock)),
         _temporary: temporary,
     })
 }
@@ -262,7 +262,12 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
             let folder = source.directory.clone().unwrap_or_default();
             let applied = apply_release(inner, release, *file, &folder).await;
             // What ran before goes on; the event tells. With nothing to run there is nothing to go on.
-            if booted { Ok(()) } else { applied }
+            if booted {
+                return Ok(());
+            }
+            // The release says what runs; what else lies beside it is nobody's wish until it changes.
+            drops::note_at_start(inner, &folder, settings).await;
+            applied
         }
         None => {
             if let Some(directory) = &source.directory {
@@ -274,7 +279,7 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
 }
 
 async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, folder: &Path) -> Result<(), Failure> {
-    let _lock = apply::lock(inner)?;
+    let _lock = apply::lock(inner).await?;
     let mut all = BTreeMap::new();
     for spec in &release.modules {
         let mut spec = spec.clone();

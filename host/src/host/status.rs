@@ -24,7 +24,7 @@ impl Host {
             uptime_ms: millis(inner.started.elapsed()),
             directory: inner.directory.clone(),
             state: inner.state.clone(),
-            busy: core.busy.lock().expect("no panic under this lock").clone(),
+            busy: core.busy.borrow().clone(),
             modules: routes.modules.values().map(|route| self.module_status(route)).collect(),
             pending: inner.pending(),
             last_called_off: core.last_called_off.lock().expect("no panic under this lock").clone(),
@@ -67,7 +67,7 @@ impl Host {
             Target::Keyed(keyed) => {
                 status.since_revision = keyed.live.load().revision;
                 let lanes = keyed.lanes();
-                status.keys = Some(lanes.len() as u64);
+                status.keys = Some(keyed.crowd.keys());
                 status.failed_keys = Some(self.inner.core.services.failed_keys(&id.name));
                 for figures in lanes.iter().map(|lane| lane.figures()) {
                     status.running += u64::from(figures.busy);

@@ -5,7 +5,10 @@ use super::StoreError;
 use redb::TableDefinition;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wasmhot_appup::{Digest, ModuleName, ModuleVersion};
 
 /// The format this wasmhot writes, and the newest it reads.
@@ -70,9 +73,36 @@ pub struct SavedStateTag {
     pub size: u64,
     /// Why it was saved.
     pub reason: SaveReason,
+    /// When, among the saves of one host: an older state never replaces a newer one, in whatever order they are written.
+    #[serde(default)]
+    pub order: SaveOrder,
     /// For which other version it was written, where it was handed over: on the way down the newer code writes the older format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_for: Option<WrittenFor>,
+}
+
+/// The place of a save among those of its process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SaveOrder {
+    process: u64,
+    number: u64,
+}
+
+impl SaveOrder {
+    /// After every earlier one. Taken when the bytes are, not when they are written.
+    pub fn next() -> Self {
+        static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        Self {
+            process: *PROCESS,
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// What another process left is older, whatever its number: one host at a time has the state directory.
+    pub(super) fn is_newer_than(self, other: Self) -> bool {
+        self.process == other.process && self.number > other.number
+    }
 }
 
 /// The version that a handed-over state was written for.

@@ -24,6 +24,7 @@ fn saved(module: &str, key: Option<&str>, bytes: &[u8]) -> SavedState {
         format: "application/cbor".to_owned(),
         size: bytes.len() as u64,
         reason: SaveReason::HandedOver,
+        order: SaveOrder::next(),
         written_for: None,
     };
     SavedState {

@@ -174,12 +174,16 @@ async fn rehearse_keys(core: &Core, lanes: &[Arc<Lane>], live: &Live) -> Result<
             reply,
         });
         // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.
-        let Ok(Ok(Ok(saved))) = tokio::time::timeout(live.template.config.limits.save_timeout, answer).await else {
+        let Ok(Ok(Ok(fresh))) = tokio::time::timeout(live.template.config.limits.save_timeout, answer).await else {
             continue;
         };
-        if saved.tag.version.digest != live.template.version.id.digest {
-            core.services.states.rehearse(live, &saved).await?;
+        if fresh.state.tag.version.digest != live.template.version.id.digest {
+            core.services.states.rehearse(live, &fresh.state).await?;
             passed += 1;
+        }
+        // It is as good as a periodic save.
+        if core.services.states.put(vec![fresh.state], false).await.is_ok() {
+            lane.note_stored(fresh.calls);
         }
     }
     Ok(format!(

@@ -14,7 +14,7 @@ use crate::call::routes::{Routes, Target};
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::{Change, Instance, InstanceError};
-use crate::restore::{handed_over, tagged};
+use crate::restore::{States, handed_over, tagged};
 use crate::store::{SaveReason, SavedState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,12 +58,36 @@ impl Drop for OldInstance {
 }
 
 /// What the transfer came to.
-#[derive(Default)]
 pub(super) struct Transferred {
     /// The instances of the modules as they were, for the way back and for retiring.
     pub(super) old: BTreeMap<ModuleName, OldInstance>,
     /// States to be committed with the switch.
-    pub(super) states: Vec<SavedState>,
+    pub(super) states: HandedOver,
+}
+
+/// States on their way to the commit. If the upgrade is called off before it, what the old instances saved is kept all the same: it
+/// is newer than any save before, and who knows whether they answer their next call (R26).
+pub(super) struct HandedOver {
+    saved: Vec<SavedState>,
+    states: States,
+}
+
+impl HandedOver {
+    /// For the commit.
+    pub(super) fn take(&mut self) -> Vec<SavedState> {
+        std::mem::take(&mut self.saved)
+    }
+}
+
+impl Drop for HandedOver {
+    fn drop(&mut self) {
+        // Only what the old instances wrote: what the new ones saved has not happened.
+        let mut kept = self.take();
+        kept.retain(|state| state.tag.written_for.is_some());
+        if !kept.is_empty() {
+            self.states.put_soon(kept);
+        }
+    }
 }
 
 /// Waits until all gated modules are quiet at once, and takes the instances of those that give state or go.
@@ -115,7 +139,10 @@ pub(super) async fn transfer(
 ) -> Result<Transferred, Failure> {
     let mut done = Transferred {
         old,
-        states: Vec::new(),
+        states: HandedOver {
+            saved: Vec::new(),
+            states: core.services.states.clone(),
+        },
     };
     for item in prepared {
         let name = item.step.module.clone();
@@ -150,7 +177,7 @@ async fn keep_last_state(item: &mut Prepared, done: &mut Transferred) -> Result<
     .map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
     item.report.state_bytes = Some(state.tag.size);
     item.report.save_us = Some(micros(took));
-    done.states.push(state);
+    done.states.saved.push(state);
     Ok(())
 }
 
@@ -184,12 +211,9 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             })
             .await?;
             item.report.save_us = Some(micros(took));
-            receive(item, &change, &state).await.inspect_err(|_| {
-                // P3: the bytes are at least as new as any that were saved before.
-                states.put_soon(state.clone());
-            })?;
-            done.states.push(state);
-            Ok(())
+            let received = receive(item, &change, &state).await;
+            done.states.saved.push(state);
+            received
         }
         // A module that comes (back) takes up what was kept of it, if it can read it.
         From::Live | From::LastSaved => {
@@ -255,7 +279,9 @@ async fn keep_new(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
     };
     let change = Change::restore(&new.template.version.id.version);
     let saved = new.save(&change, limit).await.map_err(|error| ("save", error))?;
-    done.states.push(tagged(new, None, SaveReason::HandedOver, saved.bytes));
+    done.states
+        .saved
+        .push(tagged(new, None, SaveReason::HandedOver, saved.bytes));
     Ok(())
 }
 
