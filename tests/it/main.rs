@@ -1,5 +1,7 @@
 //! Tests of the whole: the real library and the real binary, real Wasm, real signals.
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
+mod drops;
+mod made;
 mod smoke;
 mod support;

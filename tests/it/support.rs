@@ -55,6 +55,11 @@ impl World {
         Self::with(guests, |builder| builder).await
     }
 
+    /// A watched directory with nothing in it, and settings.
+    pub(crate) async fn empty(settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
+        Self::with(&[], settings).await
+    }
+
     /// As [`World::of`], with settings.
     pub(crate) async fn with(guests: &[&str], settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
         let root = tempfile::tempdir().unwrap();
