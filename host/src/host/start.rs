@@ -73,7 +73,7 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     if let Some(directory) = host.inner.directory.clone().filter(|_| settings.watch()) {
         let (watcher, files) = Watcher::start(&directory, settings.settle(), settings.file_max())
             .map_err(|error| Failure::new("watch", Exit::Failed, error.to_string()))?;
-        drops::watch(&host.inner, watcher, files, settings.pending_expiry());
+        drops::watch(&host.inner, watcher, files, &settings);
     }
     saver::start(&host.inner);
     apply::undo_on_failed_keys(&host.inner, failed_keys);
@@ -254,6 +254,9 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
                 return Ok(());
             }
             let folder = source.directory.clone().unwrap_or_default();
+            if !booted && settings.watch() {
+                drops::pass_over_at_start(inner, &folder, settings).await;
+            }
             let applied = apply_release(inner, release, *file, &folder).await;
             // What ran before goes on; the event tells. With nothing to run there is nothing to go on.
             if booted { Ok(()) } else { applied }

@@ -9,7 +9,7 @@
 //! - What did not change is not reported again: one report per change, however many events there were.
 //! - A file that is gone before its report is never reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -125,21 +125,15 @@ impl Settling {
                 self.restless.insert(path.clone(), restless);
             }
         }
-        self.restless.retain(|path, _| found.contains_key(path));
-        let gone: Vec<_> = self
-            .reported
-            .keys()
-            .filter(|path| !found.contains_key(*path))
-            .cloned()
-            .collect();
-        self.reported.retain(|path, _| found.contains_key(path));
-        gone
+        let known = self.restless.keys().chain(self.reported.keys());
+        let missing: BTreeSet<_> = known.filter(|path| !found.contains_key(*path)).cloned().collect();
+        missing.into_iter().filter(|path| self.removed(path)).collect()
     }
 
-    /// The file has gone. True if it had been reported.
+    /// The file has gone. True if somebody knows of it: it had been reported, or was there at the start.
     pub(super) fn removed(&mut self, path: &Path) -> bool {
-        self.restless.remove(path);
-        self.reported.remove(path).is_some()
+        let was_there = self.restless.remove(path).is_some_and(|restless| restless.at_start);
+        self.reported.remove(path).is_some() || was_there
     }
 
     /// The file has to be reported once more, though it did not change.

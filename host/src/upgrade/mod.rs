@@ -69,6 +69,7 @@ fn failed(module: &ModuleName, phase: &str, exit: Exit, error: &InstanceError) -
         _ => String::new(),
     };
     let mut failure = Failure::new(code, exit, format!("{module}: {error}{backtrace}")).in_phase(phase);
+    failure.module = Some(module.to_string());
     failure.content_at_fault = error.is_fault_of_content();
     failure
 }
