@@ -43,6 +43,13 @@ pub(crate) fn hostile(version: &str, plan: &str) -> Vec<u8> {
     bytes
 }
 
+/// Copies guests, such as `counter-1.0.0`, into a directory.
+pub(crate) fn put_guests(app: &Path, guests: &[&str]) {
+    for name in guests {
+        std::fs::copy(guest(name), app.join(format!("{name}.wasm"))).unwrap();
+    }
+}
+
 /// A host in this process, with directories that go when it does.
 pub(crate) struct World {
     pub(crate) host: Host,
@@ -62,35 +69,35 @@ impl World {
 
     /// As [`World::of`], with settings.
     pub(crate) async fn with(guests: &[&str], settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
+        Self::prepared(|app| put_guests(app, guests), settings).await
+    }
+
+    /// A directory that is prepared before the host starts: with a `release.toml` it is a release.
+    pub(crate) async fn prepared(
+        prepare: impl FnOnce(&Path),
+        settings: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Self {
         let root = tempfile::tempdir().unwrap();
         let app = root.path().join("app");
         std::fs::create_dir(&app).unwrap();
-        for name in guests {
-            std::fs::copy(guest(name), app.join(format!("{name}.wasm"))).unwrap();
-        }
+        prepare(&app);
         Self::start(root, &app, settings).await
     }
 
     /// A release: `toml` is its text, in which paths are relative to a folder that holds these guests.
     pub(crate) async fn release(toml: &str, guests: &[&str]) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let app = root.path().join("app");
-        std::fs::create_dir(&app).unwrap();
-        for name in guests {
-            std::fs::copy(guest(name), app.join(format!("{name}.wasm"))).unwrap();
-        }
-        let file = app.join("release.toml");
-        std::fs::write(&file, toml).unwrap();
-        Self::start(root, &file, |builder| builder).await
+        let prepare = |app: &Path| {
+            put_guests(app, guests);
+            std::fs::write(app.join("release.toml"), toml).unwrap();
+        };
+        Self::prepared(prepare, |builder| builder).await
     }
 
     /// A host with the hostile guest only: this version, this plan.
     pub(crate) async fn hostile(version: &str, plan: &str, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let app = root.path().join("app");
-        std::fs::create_dir(&app).unwrap();
-        std::fs::write(app.join(format!("hostile-{version}.wasm")), hostile(version, plan)).unwrap();
-        Self::start(root, &app, settings).await
+        let bytes = hostile(version, plan);
+        let prepare = |app: &Path| std::fs::write(app.join(format!("hostile-{version}.wasm")), bytes).unwrap();
+        Self::prepared(prepare, settings).await
     }
 
     async fn start(root: tempfile::TempDir, source: &Path, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
@@ -207,9 +214,7 @@ impl Binary {
         let root = tempfile::tempdir().unwrap();
         let app = root.path().join("app");
         std::fs::create_dir(&app).unwrap();
-        for name in guests {
-            std::fs::copy(guest(name), app.join(format!("{name}.wasm"))).unwrap();
-        }
+        put_guests(&app, guests);
         Self::start(root, flags)
     }
 

@@ -150,14 +150,16 @@ impl Settling {
     /// Files that have been quiet for long enough. `look` gives what they look like now, `None` where they have gone; what is not
     /// as it was at the last look has to be quiet once more.
     pub(super) fn settled(&mut self, now: Instant, mut look: impl FnMut(&Path) -> Option<Stat>) -> Vec<Settled> {
-        let due: Vec<_> = self
+        let mut due: Vec<_> = self
             .restless
             .iter()
-            .filter(|(_, restless)| restless.due(self.settle) <= now)
-            .map(|(path, _)| path.clone())
+            .map(|(path, restless)| (restless.due(self.settle), path.clone()))
+            .filter(|(due, _)| *due <= now)
             .collect();
+        // In the order in which they came to rest, also where this is asked late.
+        due.sort();
         let mut settled = Vec::new();
-        for path in due {
+        for (_, path) in due {
             let Some(stat) = look(&path) else {
                 self.restless.remove(&path);
                 continue;
@@ -255,6 +257,18 @@ mod tests {
             }
             assert_eq!(times, [*reported], "{name}");
         }
+    }
+
+    #[test]
+    fn files_are_reported_in_the_order_in_which_they_came_to_rest() {
+        let (mut settling, start) = (Settling::new(SETTLE), Instant::now());
+        for (ms, name) in [(0, "c"), (1, "a"), (2, "b")] {
+            settling.heard(Path::new(name), Heard::RenamedIn, start + Duration::from_millis(ms));
+        }
+        let late = start + Duration::from_secs(1);
+        let settled = settling.settled(late, |_| Some(stat(1)));
+        let order: Vec<_> = settled.iter().map(|settled| settled.path.to_str()).collect();
+        assert_eq!(order, [Some("c"), Some("a"), Some("b")]);
     }
 
     #[test]

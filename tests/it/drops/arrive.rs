@@ -1,17 +1,21 @@
 //! Every way in which a file arrives: one taking and one upgrade for each content.
 
-use super::{all_looked_at, quick, told, version, world};
+use super::{all_looked_at, quick, settling, told, version, world};
 use crate::made::with_note;
 use crate::support::{World, guest, until};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use wasmhot::event::EventKind;
 
 /// A counter 1.0.0 at 5 in `counter.wasm`; 1.1.0 arrives in some way; then 1.1.0 runs at 5, by one taking and one upgrade.
 async fn arrives(way: impl AsyncFnOnce(&World, &Path)) {
-    let world = World::empty(quick).await;
+    arrives_in(World::empty(quick).await, way).await;
+}
+
+async fn arrives_in(world: World, way: impl AsyncFnOnce(&World, &Path)) {
     let file = world.app().join("counter.wasm");
     world.drop_file("counter.wasm", &std::fs::read(guest("counter-1.0.0")).unwrap());
     world.event_of(0, EventKind::Switched).await;
@@ -97,7 +101,9 @@ async fn a_file_is_hard_linked() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_writer_is_waited_for() {
-    arrives(async |world, file| {
+    // A writer that has not closed its file is waited for 50 settle times: long enough for a machine that is busy.
+    let world = World::empty(settling(Duration::from_millis(400))).await;
+    arrives_in(world, async |world, file| {
         let since = world.now();
         let bytes = new_bytes();
         let mut slow = File::create(file).unwrap();

@@ -18,10 +18,16 @@ use wasmhot_appup::HostSettings;
 const SETTLE: Duration = Duration::from_millis(100);
 
 fn quick(builder: HostBuilder) -> HostBuilder {
-    builder.settings(HostSettings {
-        settle: Some(SETTLE),
-        ..HostSettings::default()
-    })
+    settling(SETTLE)(builder)
+}
+
+fn settling(settle: Duration) -> impl FnOnce(HostBuilder) -> HostBuilder {
+    move |builder| {
+        builder.settings(HostSettings {
+            settle: Some(settle),
+            ..HostSettings::default()
+        })
+    }
 }
 
 async fn world(guests: &[&str]) -> World {
