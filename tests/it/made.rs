@@ -28,7 +28,11 @@ pub(crate) fn constant(value: i32) -> Vec<u8> {
 pub(crate) fn front(interface: u32, extra: i32) -> Vec<u8> {
     let (params, core, args) = match interface {
         1 => (r#"(param "a" s32)"#, "i32", "(local.get 0)"),
-        _ => (r#"(param "a" s32) (param "b" s32)"#, "i32 i32", "(local.get 0) (i32.const 1000)"),
+        _ => (
+            r#"(param "a" s32) (param "b" s32)"#,
+            "i32 i32",
+            "(local.get 0) (i32.const 1000)",
+        ),
     };
     wasm(&format!(
         r#"(component
@@ -44,6 +48,15 @@ pub(crate) fn front(interface: u32, extra: i32) -> Vec<u8> {
 
 /// `calc`: `f(a)` gives `a + add`; in version 2 of the interface `f(a, b)` gives `a + b + add`.
 pub(crate) fn calc(interface: u32, add: i32) -> Vec<u8> {
+    calc_with(interface, add, "")
+}
+
+/// As [`calc`], but its start code traps.
+pub(crate) fn trapping_calc(interface: u32) -> Vec<u8> {
+    calc_with(interface, 0, "(func $trap unreachable) (start $trap)")
+}
+
+fn calc_with(interface: u32, add: i32, code: &str) -> Vec<u8> {
     let (params, core, sum) = match interface {
         1 => (r#"(param "a" s32)"#, "i32", "(local.get 0)"),
         _ => (
@@ -54,7 +67,7 @@ pub(crate) fn calc(interface: u32, add: i32) -> Vec<u8> {
     };
     wasm(&format!(
         r#"(component
-          (core module $m
+          (core module $m {code}
             (func (export "f") (param {core}) (result i32) (i32.add (i32.const {add}) {sum})))
           (core instance $i (instantiate $m))
           (func $f {params} (result s32) (canon lift (core func $i "f")))

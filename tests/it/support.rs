@@ -108,13 +108,17 @@ impl World {
 
     /// Stops the host, and starts it again on the same directories.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|builder| builder).await
+    }
+
+    /// As [`World::restart`], with settings.
+    pub(crate) async fn restart_with(self, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
         let app = self.app();
-        let release = app.join("release.toml");
-        let source = if release.is_file() { release } else { app };
-        self.host.stop().await;
+        let stopped = self.host.stop().await;
+        assert!(stopped.not_saved.is_empty(), "{stopped:?}");
         let Self { host, root } = self;
         drop(host);
-        Self::start(root, &source, |builder| builder).await
+        Self::start(root, &app, settings).await
     }
 
     /// The watched directory.
@@ -211,10 +215,15 @@ pub(crate) struct Binary {
 impl Binary {
     /// Runs a directory with these guests.
     pub(crate) fn run(guests: &[&str], flags: &[&str]) -> Self {
+        Self::prepared(|app| put_guests(app, guests), flags)
+    }
+
+    /// Runs a directory that is prepared before.
+    pub(crate) fn prepared(prepare: impl FnOnce(&Path), flags: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap();
         let app = root.path().join("app");
         std::fs::create_dir(&app).unwrap();
-        put_guests(&app, guests);
+        prepare(&app);
         Self::start(root, flags)
     }
 

@@ -11,6 +11,7 @@ use crate::upgrade::refused;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::MutexGuard;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::{
@@ -18,13 +19,25 @@ use wasmhot_appup::{
     default_moves, plan_moves, undo_moves,
 };
 
+/// How long a change waits for one that is about to begin or has just ended. A running upgrade is never waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+const LOCK_LOOK: Duration = Duration::from_millis(5);
+
 /// The upgrade lock, or what holds it (R37).
-pub(super) fn lock(inner: &Inner) -> Result<MutexGuard<'_, ()>, Failure> {
-    inner.core.upgrading.try_lock().map_err(|_| {
+pub(super) async fn lock(inner: &Inner) -> Result<MutexGuard<'_, ()>, Failure> {
+    let until = Instant::now() + LOCK_PATIENCE;
+    loop {
+        if let Ok(lock) = inner.core.upgrading.try_lock() {
+            return Ok(lock);
+        }
         let what = inner.core.busy.lock().expect("no panic under this lock").clone();
-        let what = what.unwrap_or_else(|| "another change is being prepared".to_string());
-        Failure::new("busy", Exit::Busy, format!("an upgrade is running: {what}"))
-    })
+        if what.is_some() || Instant::now() >= until {
+            let what = what.unwrap_or_else(|| "another change is being prepared".to_string());
+            let message = format!("an upgrade is running: {what}");
+            return Err(Failure::new("busy", Exit::Busy, message));
+        }
+        tokio::time::sleep(LOCK_LOOK).await;
+    }
 }
 
 pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<UpgradeReport, Failure> {
@@ -60,7 +73,7 @@ async fn read_state(path: &Path) -> Result<crate::store::SavedState, Failure> {
 /// `wasmhot apply FILE.wasm`: this module, whatever bars it as a drop (R36).
 async fn apply_file(inner: &Arc<Inner>, path: &Path, options: Options) -> Result<UpgradeReport, Failure> {
     let version = load_file(&inner.core, path).await?;
-    let _lock = lock(inner)?;
+    let _lock = lock(inner).await?;
     lift_bar(inner, &version.id.digest).await?;
     let current = current_record(inner).await?;
     let limits = current.as_ref().map(|record| record.limits.clone()).unwrap_or_default();
@@ -133,7 +146,7 @@ pub(super) async fn run(inner: &Arc<Inner>, plan: Plan) -> Result<UpgradeReport,
 
 async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Result<UpgradeReport, Failure> {
     let relup = read_relup(path).await?;
-    let _lock = lock(inner)?;
+    let _lock = lock(inner).await?;
     let old = inner.core.router.routes();
     if let Some(from) = &relup.release.from
         && from.cmp_precedence(&old.release_version).is_ne()
@@ -152,6 +165,7 @@ async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Resul
     let mut all = inner.running();
     for spec in &relup.modules {
         let module = load_spec(inner, &folder, merge(spec, &spec_for(&all, &spec.name)), &limits).await?;
+        lift_bar(inner, &module.version.id.digest).await?;
         all.insert(spec.name.clone(), module);
     }
     for instruction in &relup.up {
@@ -285,7 +299,7 @@ pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options)
     if let StateSource::File(path) = &options.state {
         options.state_file = Some(read_state(path).await?);
     }
-    let _lock = lock(inner)?;
+    let _lock = lock(inner).await?;
     let nowhere = || Failure::new("nothing-to-undo", Exit::Refused, "there is no revision before this one");
     let current = current_record(inner).await?.ok_or_else(nowhere)?;
     let back_to = current.undo_to.ok_or_else(nowhere)?;
@@ -358,7 +372,7 @@ async fn lift_bar(inner: &Inner, digest: &wasmhot_appup::Digest) -> Result<(), F
 pub(super) async fn remove(inner: &Arc<Inner>, request: &RemoveRequest) -> Result<UpgradeReport, Failure> {
     let name = ModuleName::parse(&request.module)
         .map_err(|error| Failure::new("bad-name", Exit::Refused, error.to_string()))?;
-    let _lock = lock(inner)?;
+    let _lock = lock(inner).await?;
     let mut all = inner.running();
     if all.remove(&name).is_none() {
         let known: Vec<_> = all.keys().map(ToString::to_string).collect();

@@ -237,6 +237,7 @@ async fn open(
         stopped: watch::channel(false).0,
         applied: Mutex::new(VecDeque::new()),
         drops: Mutex::default(),
+        changed: Arc::default(),
         save_skipped: Mutex::default(),
         guests: Some(runtime),
         _lock: store.lock,
@@ -271,7 +272,7 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
 }
 
 async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, folder: &Path) -> Result<(), Failure> {
-    let _lock = apply::lock(inner)?;
+    let _lock = apply::lock(inner).await?;
     let mut all = BTreeMap::new();
     for spec in &release.modules {
         let mut spec = spec.clone();

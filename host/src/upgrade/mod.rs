@@ -91,7 +91,13 @@ impl Core {
         let what = describe(&plan);
         *self.busy.lock().expect("no panic under this lock") = Some(what.clone());
         let result = self.run(plan, &what).await;
+        // Before it is told: whoever hears of it may ask for the next one.
         *self.busy.lock().expect("no panic under this lock") = None;
+        if let Ok(report) = &result
+            && let Some(revision) = report.revision
+        {
+            self.tell_switched(report, revision);
+        }
         if let Err(failure) = &result {
             let phase = failure.phase.as_deref().unwrap_or("check");
             let message = format!("{what}: called off in {phase}: {}", failure.message);
@@ -124,9 +130,6 @@ impl Core {
             report.revision = Some(revision);
         }
         report.modules = prepared.into_iter().map(|item| item.report).collect();
-        if let Some(revision) = report.revision {
-            self.tell_switched(&report, revision);
-        }
         Ok(report)
     }
 

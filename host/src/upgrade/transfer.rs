@@ -13,7 +13,7 @@ use crate::call::lane::{Lane, Seat};
 use crate::call::routes::{Routes, Target};
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
-use crate::instance::{Change, Instance, InstanceError};
+use crate::instance::{Change, Direction, Instance, InstanceError};
 use crate::restore::{handed_over, tagged};
 use crate::store::{SaveReason, SavedState};
 use std::collections::BTreeMap;
@@ -184,12 +184,16 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             })
             .await?;
             item.report.save_us = Some(micros(took));
-            receive(item, &change, &state).await.inspect_err(|_| {
-                // P3: the bytes are at least as new as any that were saved before.
-                states.put_soon(state.clone());
-            })?;
-            done.states.push(state);
-            Ok(())
+            match receive(item, &change, &state).await {
+                Ok(()) => {
+                    done.states.push(state);
+                    Ok(())
+                }
+                Err(error) => {
+                    keep_own(core, done, &name, &change, &state).await;
+                    Err(error)
+                }
+            }
         }
         // A module that comes (back) takes up what was kept of it, if it can read it.
         From::Live | From::LastSaved => {
@@ -202,6 +206,21 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             item.report.state_bytes = Some(saved.tag.size);
             keep_new(item, done).await
         }
+    }
+}
+
+/// R26: the new version could not read it, but it is the old one's newest state. On a way down it is not: it has the format of the
+/// version that could not read it.
+async fn keep_own(core: &Core, done: &mut Transferred, name: &ModuleName, change: &Change, state: &SavedState) {
+    let Some(instance) = done.old.get_mut(name).and_then(OldInstance::instance) else {
+        return;
+    };
+    if change.direction == Direction::Downgrade {
+        return;
+    }
+    let own = tagged(instance, None, SaveReason::Periodic, state.bytes.to_vec());
+    if let Err(error) = core.services.states.put(vec![own], false).await {
+        tracing::error!("{name}: a saved state could not be written: {error}");
     }
 }
 

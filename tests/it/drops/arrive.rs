@@ -135,12 +135,20 @@ async fn r36_same_bytes_are_nothing_new() {
     let touched = Command::new("touch").arg(&file).status();
     assert!(touched.unwrap().success());
     all_looked_at(&world).await;
-    for kind in [EventKind::Taken, EventKind::Switched, EventKind::Refused, EventKind::Pending] {
+    for kind in [
+        EventKind::Taken,
+        EventKind::Switched,
+        EventKind::Refused,
+        EventKind::Pending,
+    ] {
         let events = told(&world, since, kind);
         assert!(events.is_empty(), "{events:#?}");
     }
     let ignored = told(&world, since, EventKind::Ignored);
-    assert!(ignored.iter().all(|event| event.message.contains("counter@1.0.0")), "{ignored:#?}");
+    assert!(
+        ignored.iter().all(|event| event.message.contains("counter@1.0.0")),
+        "{ignored:#?}"
+    );
     assert!(!ignored.is_empty());
 }
 
@@ -178,13 +186,20 @@ async fn r34_at_a_start_the_highest_runs_and_the_rest_has_no_effect() {
     all_looked_at(&world).await;
     assert_eq!(version(&world, "counter").await, "2.0.0");
     let switched = told(&world, 0, EventKind::Switched);
-    assert_eq!(switched.len(), 1, "the directory as it was found is one switch: {switched:#?}");
+    assert_eq!(
+        switched.len(),
+        1,
+        "the directory as it was found is one switch: {switched:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_goes_down_when_its_file_is_replaced_by_a_lower_one() {
     let world = world(&[]).await;
-    for (step, name) in ["counter-1.0.0", "counter-2.0.0", "counter-1.0.0", "counter-1.1.0"].iter().enumerate() {
+    for (step, name) in ["counter-1.0.0", "counter-2.0.0", "counter-1.0.0", "counter-1.1.0"]
+        .iter()
+        .enumerate()
+    {
         let since = world.now();
         world.drop_file("counter.wasm", &std::fs::read(guest(name)).unwrap());
         world.event_of(since, EventKind::Switched).await;
@@ -229,9 +244,10 @@ async fn the_watched_directory_is_lost_and_comes_back() {
     assert_eq!(version(&world, "counter").await, "1.1.0");
     std::fs::rename(&away, world.app()).unwrap();
     world.event_of(since, EventKind::WatchBack).await;
-    until("the lower version that came back with the directory is the candidate", || {
-        told(&world, since, EventKind::Switched).len() == 1
-    })
+    until(
+        "the lower version that came back with the directory is the candidate",
+        || told(&world, since, EventKind::Switched).len() == 1,
+    )
     .await;
     assert_eq!(version(&world, "counter").await, "1.0.0");
     let count: i64 = world.host.call("counter", "get", ()).await.unwrap();

@@ -56,6 +56,15 @@ fn told(world: &World, since: u64, kind: EventKind) -> Vec<Event> {
     events.into_iter().filter(of).collect()
 }
 
+/// The version that runs, as `status` says it: copies of the hostile guest all say the same of themselves.
+fn runs(world: &World, module: &str) -> String {
+    let modules = world.host.status().modules.into_iter();
+    modules
+        .filter(|found| found.module == module)
+        .map(|found| found.version)
+        .collect()
+}
+
 async fn version(world: &World, module: &str) -> String {
     world.host.call(module, "version", ()).await.unwrap()
 }

@@ -75,7 +75,11 @@ async fn files_that_are_no_modules_are_refused_by_name() {
     std::fs::write(&text, b"(module)").unwrap();
     all_looked_at(&world).await;
     let refused = told(&world, since, EventKind::Refused);
-    assert!(refusal_of(&refused, "/text.wasm").message.contains("refused before"), "{refused:#?}");
+    assert!(
+        refusal_of(&refused, "/text.wasm").message.contains("refused before"),
+        "{refused:#?}"
+    );
+    let since = world.now();
     std::fs::write(&text, constant(7)).unwrap();
     world.event_of(since, EventKind::Switched).await;
     let value: i32 = world.host.call("text", "value", ()).await.unwrap();
@@ -111,7 +115,9 @@ async fn what_is_no_file_is_never_opened_or_followed() {
     for (name, code) in codes {
         let file = format!("/{name}.wasm");
         let event = world
-            .event(since, |event| event.kind == EventKind::Refused && event.message.contains(&file))
+            .event(since, |event| {
+                event.kind == EventKind::Refused && event.message.contains(&file)
+            })
             .await;
         assert_eq!(event.details["code"], code, "{event:#?}");
     }
@@ -135,8 +141,16 @@ async fn wild_names_are_told_without_moving_a_cursor() {
         world.event_of(since, EventKind::Switched).await;
     }
     let (events, _) = world.host.events().since(since);
-    assert!(events.iter().any(|event| event.message.contains(r"\u{1b}[31mred\n.wasm")), "{events:#?}");
-    assert!(events.iter().any(|event| event.message.contains("/GRÖSSE.wasm")), "{events:#?}");
+    assert!(
+        events
+            .iter()
+            .any(|event| event.message.contains(r"\u{1b}[31mred\n.wasm")),
+        "{events:#?}"
+    );
+    assert!(
+        events.iter().any(|event| event.message.contains("/GRÖSSE.wasm")),
+        "{events:#?}"
+    );
     for event in events {
         let strange = |character: char| character.is_control() || character == '\u{202e}';
         assert!(!event.message.contains(strange), "{event:?}");
@@ -158,7 +172,10 @@ async fn a_file_larger_than_the_limit_is_not_read() {
     std::fs::write(world.app().join("large.wasm"), vec![0_u8; 200_001]).unwrap();
     let event = world.event_of(since, EventKind::Refused).await;
     assert_eq!(event.details["code"], "too-large");
-    assert!(event.message.contains("200001") && event.message.contains("file_max"), "{event:#?}");
+    assert!(
+        event.message.contains("200001") && event.message.contains("file_max"),
+        "{event:#?}"
+    );
     serves(&world).await;
 }
 
@@ -181,7 +198,13 @@ async fn p5_bad_files_that_lie_there_at_a_start_keep_nobody_from_running() {
     let sum: i64 = world.host.call("tally", "add", (1_i64, 2_i64)).await.unwrap();
     assert_eq!(sum, 3);
     all_looked_at(&world).await;
-    let modules: Vec<_> = world.host.status().modules.into_iter().map(|module| module.module).collect();
+    let modules: Vec<_> = world
+        .host
+        .status()
+        .modules
+        .into_iter()
+        .map(|module| module.module)
+        .collect();
     assert_eq!(modules, ["counter", "marker", "tally"]);
     let refused = told(&world, 0, EventKind::Refused);
     for (file, reason) in [("text", "(text)"), ("hostile", "trapped"), ("link", "(symlink)")] {

@@ -45,17 +45,26 @@ pub(super) async fn consider(inner: &Arc<Inner>, fresh: &BTreeSet<Digest>, asked
 async fn look(inner: &Arc<Inner>, fresh: &BTreeSet<Digest>, tells: bool) -> Candidates {
     let barred = barred_of(inner).await;
     let routes = inner.core.router.routes();
+    let runs = |candidate: &Candidate| {
+        let id = candidate.id();
+        let route = routes.modules.get(&id.name);
+        route.is_some_and(|route| route.template.version.id.digest == id.digest)
+    };
     let mut said = Vec::new();
     let mut done = Vec::new();
     let mut candidates = {
         let mut drops = inner.drops.lock().expect("no panic under this lock");
         let mut candidates = drops.pending();
         candidates.retain(|name, pending| match drops.highest(name, &barred) {
-            Some(highest) if highest.id() == pending.id() => true,
+            Some(highest) if highest.id() == pending.id() && !runs(&highest) => true,
             instead => {
                 drops.wait_no_more(name);
-                let instead = instead.map_or("another".to_string(), |instead| instead.id().to_string());
-                let message = format!("{} is pending no more: {instead} takes its place", pending.id());
+                let why = match instead {
+                    Some(highest) if runs(&highest) => format!("{} is what runs", highest.id()),
+                    Some(highest) => format!("{} takes its place", highest.id()),
+                    None => "it is barred".to_string(),
+                };
+                let message = format!("{} is pending no more: {why}", pending.id());
                 said.push(Happening::new(EventKind::PendingEnded, message).version(pending.id()));
                 done.push(pending.clone());
                 false
@@ -66,7 +75,6 @@ async fn look(inner: &Arc<Inner>, fresh: &BTreeSet<Digest>, tells: bool) -> Cand
             let Some(highest) = drops.highest(name, &barred) else {
                 continue;
             };
-            let runs = routes.modules.get(name).map(|route| &route.template.version.id);
             let shown = format!("{} is {}", printable(&file.path), file.id());
             let no_effect = if highest.id() != file.id() {
                 Some(format!(
@@ -74,7 +82,7 @@ async fn look(inner: &Arc<Inner>, fresh: &BTreeSet<Digest>, tells: bool) -> Cand
                     printable(&highest.path),
                     highest.id()
                 ))
-            } else if runs.is_some_and(|runs| runs.digest == file.id().digest) {
+            } else if runs(&file) {
                 Some(format!("{shown}: that is what runs"))
             } else {
                 None
@@ -117,8 +125,10 @@ impl Moving<'_> {
         let mut as_one = self.asked == Asked::Start;
         while !candidates.is_empty() {
             let wanted = self.wanted(&candidates);
-            let nodes: BTreeMap<ModuleName, Node> =
-                wanted.iter().map(|(name, desired)| (name.clone(), node(desired))).collect();
+            let nodes: BTreeMap<ModuleName, Node> = wanted
+                .iter()
+                .map(|(name, desired)| (name.clone(), node(desired)))
+                .collect();
             let routes = self.inner.core.router.routes();
             let current: Graph = routes.graph();
             let outcome = settle_drops(&current, &routes.wiring, &nodes);

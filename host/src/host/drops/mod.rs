@@ -27,13 +27,8 @@ use tokio::sync::mpsc::Receiver;
 use wasmhot_appup::{Digest, HostSettings};
 
 /// Takes drops until the host ends.
-pub(super) fn watch(
-    inner: &Arc<Inner>,
-    watcher: Watcher,
-    mut files: Receiver<IntakeEvent>,
-    settings: &HostSettings,
-) {
-    let weak = Arc::downgrade(inner);
+pub(super) fn watch(inner: &Arc<Inner>, watcher: Watcher, mut files: Receiver<IntakeEvent>, settings: &HostSettings) {
+    let (weak, changed) = (Arc::downgrade(inner), Arc::clone(&inner.changed));
     let (expiry, file_max) = (settings.pending_expiry(), settings.file_max());
     inner.core.services.guests.spawn(async move {
         let _watcher = watcher;
@@ -43,6 +38,10 @@ pub(super) fn watch(
                 event = files.recv() => {
                     let (Some(event), Some(inner)) = (event, living(&weak)) else { return };
                     Taking { inner: &inner, expiry, file_max }.happened(event).await;
+                }
+                () = changed.notified() => {
+                    let Some(inner) = living(&weak) else { return };
+                    consider(&inner, &BTreeSet::new(), Asked::Drop, expiry).await;
                 }
                 _ = tick.tick() => {
                     let Some(inner) = living(&weak) else { return };
@@ -286,12 +285,7 @@ impl Taking<'_> {
 
     /// The file is not what it was: nothing waits because of it any more. Gives what it was, unless it was pending.
     fn not_any_more(&self, path: &Path) -> Option<Arc<Version>> {
-        let (version, pending) = self
-            .inner
-            .drops
-            .lock()
-            .expect("no panic under this lock")
-            .forget(path);
+        let (version, pending) = self.inner.drops.lock().expect("no panic under this lock").forget(path);
         let Some(pending) = pending else { return version };
         let message = format!("{} is pending no more: {} is gone", pending.id(), printable(path));
         self.tell(Happening::new(EventKind::PendingEnded, message).version(pending.id()));
