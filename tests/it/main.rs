@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
 mod calls;
+mod drops;
+mod made;
 mod nested;
 mod smoke;
 mod support;
