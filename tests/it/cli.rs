@@ -15,7 +15,8 @@ fn path(of: &Path) -> &str {
 
 /// A host with the hostile guest only.
 fn hostile_host(plan: &str, flags: &[&str]) -> Binary {
-    Binary::of_files(&[("hostile-1.0.0.wasm".to_string(), hostile("1.0.0", plan))], flags)
+    let file = |app: &Path| app.join("hostile-1.0.0.wasm");
+    Binary::prepared(|app| std::fs::write(file(app), hostile("1.0.0", plan)).unwrap(), flags)
 }
 
 /// Looks at the status until it is as wanted.

@@ -4,6 +4,8 @@
 mod calls;
 mod cli;
 mod demo;
+mod drops;
+mod made;
 mod nested;
 mod smoke;
 mod support;

@@ -54,6 +54,16 @@ async fn chain() -> World {
     chain_with(|builder| builder).await
 }
 
+/// Nothing gives way, however long this machine takes.
+async fn patient_chain() -> World {
+    let patient = LimitsSpec {
+        max_pause: Some(HANG),
+        quiesce_timeout: Some(HANG),
+        ..LimitsSpec::default()
+    };
+    chain_with(|builder| builder.limits(patient)).await
+}
+
 async fn chain_with(settings: impl FnOnce(HostBuilder) -> HostBuilder) -> World {
     let files = [
         ("front-1.0.0.wasm".into(), std::fs::read(guest("front-1.0.0")).unwrap()),
@@ -278,13 +288,7 @@ fn other_bytes(bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r21_a_tree_inside_the_gated_set_passes_the_gate() {
-    // Nothing gives way, however long this machine takes.
-    let patient = LimitsSpec {
-        max_pause: Some(HANG),
-        quiesce_timeout: Some(HANG),
-        ..LimitsSpec::default()
-    };
-    let world = chain_with(|builder| builder.limits(patient)).await;
+    let world = patient_chain().await;
     let host = world.host.clone();
     // It has not hit `back` yet when the gates close, and needs the old one.
     let tree = tokio::spawn(async move { run(&host, &["pause:1", "sleep:3000", "hit", "hit", "version"]).await });
@@ -346,9 +350,9 @@ async fn r22_half_of_a_joint_move_is_refused_with_names_and_types() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r25_a_waiting_call_that_no_longer_fits_is_told_so_and_not_executed() {
-    let world = chain().await;
+    let world = patient_chain().await;
     let host = world.host.clone();
-    let pause = tokio::spawn(async move { host.call::<_, u64>("back", "pause", (700_u64,)).await });
+    let pause = tokio::spawn(async move { host.call::<_, u64>("back", "pause", (3000_u64,)).await });
     until("the pause runs", || running(&world.host, "back")).await;
     let since = world.now();
     let (host, relup) = (world.host.clone(), joint(&world));
@@ -379,7 +383,7 @@ async fn r25_a_waiting_call_that_no_longer_fits_is_told_so_and_not_executed() {
             "{error}"
         );
     }
-    assert_eq!(pause.await.unwrap().unwrap(), 700);
+    assert_eq!(pause.await.unwrap().unwrap(), 3000);
     applying.await.unwrap().unwrap();
     let count: u64 = world.host.call("back", "count", ()).await.unwrap();
     assert_eq!(count, 0);

@@ -44,6 +44,13 @@ pub(crate) fn hostile(version: &str, plan: &str) -> Vec<u8> {
     bytes
 }
 
+/// Copies guests, such as `counter-1.0.0`, into a directory.
+pub(crate) fn put_guests(app: &Path, guests: &[&str]) {
+    for name in guests {
+        std::fs::copy(guest(name), app.join(format!("{name}.wasm"))).unwrap();
+    }
+}
+
 /// A host in this process, with directories that go when it does.
 pub(crate) struct World {
     pub(crate) host: Host,
@@ -56,28 +63,35 @@ impl World {
         Self::with(guests, |builder| builder).await
     }
 
+    /// A watched directory with nothing in it, and settings.
+    pub(crate) async fn empty(settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
+        Self::with(&[], settings).await
+    }
+
     /// As [`World::of`], with settings.
     pub(crate) async fn with(guests: &[&str], settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
+        Self::prepared(|app| put_guests(app, guests), settings).await
+    }
+
+    /// A directory that is prepared before the host starts: with a `release.toml` it is a release.
+    pub(crate) async fn prepared(
+        prepare: impl FnOnce(&Path),
+        settings: impl FnOnce(HostBuilder) -> HostBuilder,
+    ) -> Self {
         let root = tempfile::tempdir().unwrap();
         let app = root.path().join("app");
         std::fs::create_dir(&app).unwrap();
-        for name in guests {
-            std::fs::copy(guest(name), app.join(format!("{name}.wasm"))).unwrap();
-        }
+        prepare(&app);
         Self::start(root, &app, settings).await
     }
 
     /// A release: `toml` is its text, in which paths are relative to a folder that holds these guests.
     pub(crate) async fn release(toml: &str, guests: &[&str]) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let app = root.path().join("app");
-        std::fs::create_dir(&app).unwrap();
-        for name in guests {
-            std::fs::copy(guest(name), app.join(format!("{name}.wasm"))).unwrap();
-        }
-        let file = app.join("release.toml");
-        std::fs::write(&file, toml).unwrap();
-        Self::start(root, &file, |builder| builder).await
+        let prepare = |app: &Path| {
+            put_guests(app, guests);
+            std::fs::write(app.join("release.toml"), toml).unwrap();
+        };
+        Self::prepared(prepare, |builder| builder).await
     }
 
     /// A host with the hostile guest only: this version, this plan.
@@ -91,15 +105,12 @@ impl World {
         files: &[(String, Vec<u8>)],
         settings: impl FnOnce(HostBuilder) -> HostBuilder,
     ) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let app = root.path().join("app");
-        std::fs::create_dir(&app).unwrap();
-        for (name, bytes) in files {
-            std::fs::write(app.join(name), bytes).unwrap();
-        }
-        let release = app.join("release.toml");
-        let source = if release.is_file() { release } else { app };
-        Self::start(root, &source, settings).await
+        let prepare = |app: &Path| {
+            for (name, bytes) in files {
+                std::fs::write(app.join(name), bytes).unwrap();
+            }
+        };
+        Self::prepared(prepare, settings).await
     }
 
     async fn start(root: tempfile::TempDir, source: &Path, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
@@ -110,13 +121,17 @@ impl World {
 
     /// Stops the host, and starts it again on the same directories.
     pub(crate) async fn restart(self) -> Self {
+        self.restart_with(|builder| builder).await
+    }
+
+    /// As [`World::restart`], with settings.
+    pub(crate) async fn restart_with(self, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
         let app = self.app();
-        let release = app.join("release.toml");
-        let source = if release.is_file() { release } else { app };
-        self.host.stop().await;
+        let stopped = self.host.stop().await;
+        assert!(stopped.not_saved.is_empty(), "{stopped:?}");
         let Self { host, root } = self;
         drop(host);
-        Self::start(root, &source, |builder| builder).await
+        Self::start(root, &app, settings).await
     }
 
     /// The watched directory.

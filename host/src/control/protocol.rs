@@ -243,6 +243,9 @@ pub struct Failure {
     /// The phase in which an upgrade ended: `check`, `prepare`, `rehearse`, `quiesce`, `save`, `migrate`, `commit`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
+    /// The module in which it ended, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
     /// The failed call, if a call failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<CallError>,
@@ -265,6 +268,7 @@ impl Failure {
             message: message.into(),
             exit,
             phase: None,
+            module: None,
             call: None,
             refusals: Vec::new(),
             content_at_fault: false,
@@ -295,6 +299,7 @@ impl From<CallError> for Failure {
             message: error.to_string(),
             exit,
             phase: None,
+            module: error.module.clone(),
             call: Some(error),
             refusals: Vec::new(),
             content_at_fault: false,

@@ -156,6 +156,7 @@ async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Resul
     let mut all = inner.running();
     for spec in &relup.modules {
         let module = load_spec(inner, &folder, merge(spec, &spec_for(&all, &spec.name)), &limits).await?;
+        lift_bar(inner, &module.version.id.digest).await?;
         all.insert(spec.name.clone(), module);
     }
     for instruction in &relup.up {

@@ -17,15 +17,20 @@ const FILE_MAX: u64 = 256 << 20;
 
 /// Reads and compiles a file, and keeps its bytes.
 pub(super) async fn load_file(core: &Core, path: &Path) -> Result<Arc<Version>, Failure> {
-    let path = path.to_path_buf();
+    let shown = printable(path);
+    let owned = path.to_path_buf();
     let taken = blocking(move || {
-        take(&path, FILE_MAX).map_err(|error| {
-            let message = format!("{}: {error}", printable(&path));
-            Failure::new(error.code(), Exit::Refused, message).in_phase("take")
-        })
+        take(&owned, FILE_MAX)
+            .map_err(|error| Failure::new(error.code(), Exit::Refused, error.to_string()).in_phase("take"))
+    });
+    let loaded = async {
+        let taken = taken.await?;
+        load_bytes(core, &taken.stem, taken.bytes, taken.digest).await
+    };
+    loaded.await.map_err(|failure| Failure {
+        message: format!("{shown}: {}", failure.message),
+        ..failure
     })
-    .await?;
-    load_bytes(core, &taken.stem, taken.bytes, taken.digest).await
 }
 
 /// Compiles bytes unless that was done before, and keeps them.
@@ -42,7 +47,7 @@ pub(super) async fn load_bytes(
             let limit = core.flags.compile_timeout;
             let compiled =
                 version::compile_within(Arc::clone(&core.versions.engines), stem, Arc::clone(&bytes), limit).await;
-            Arc::new(compiled.map_err(|error| of_version(stem, &error))?)
+            Arc::new(compiled.map_err(|error| of_version(&error))?)
         }
     };
     let objects = Arc::clone(&core.objects);
@@ -51,13 +56,8 @@ pub(super) async fn load_bytes(
     Ok(version)
 }
 
-fn of_version(stem: &str, error: &VersionError) -> Failure {
-    let mut failure = Failure::new(
-        error.code(),
-        Exit::Refused,
-        format!("{}.wasm: {error}", stem.escape_debug()),
-    )
-    .in_phase("take");
+fn of_version(error: &VersionError) -> Failure {
+    let mut failure = Failure::new(error.code(), Exit::Refused, error.to_string()).in_phase("take");
     failure.content_at_fault = error.is_permanent();
     failure
 }

@@ -52,6 +52,8 @@ pub(crate) struct Inner {
     stopped: watch::Sender<bool>,
     attempts: attempts::Attempts,
     drops: Mutex<drops::Drops>,
+    /// Another release runs than before: what is pending may fit now.
+    changed: Arc<tokio::sync::Notify>,
     save_skipped: Mutex<std::collections::BTreeMap<ModuleName, String>>,
     guests: Option<tokio::runtime::Runtime>,
     /// Given up when the host has stopped.
@@ -268,7 +270,7 @@ impl Host {
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
         match self.guests().spawn(work).await {
-            Ok(result) => result,
+            Ok(result) => result.inspect(|_| self.inner.changed.notify_one()),
             Err(error) => Err(Failure::new(
                 "internal",
                 Exit::Bug,

@@ -74,7 +74,7 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     if let Some(directory) = host.inner.directory.clone().filter(|_| settings.watch()) {
         let (watcher, files) = Watcher::start(&directory, settings.settle(), settings.file_max())
             .map_err(|error| Failure::new("watch", Exit::Failed, error.to_string()))?;
-        drops::watch(&host.inner, watcher, files, settings.pending_expiry());
+        drops::watch(&host.inner, watcher, files, &settings);
     }
     saver::start(&host.inner);
     apply::undo_on_failed_keys(&host.inner, failed_keys);
@@ -243,6 +243,7 @@ async fn open(
         stopped: watch::channel(false).0,
         attempts: attempts::Attempts::default(),
         drops: Mutex::default(),
+        changed: Arc::default(),
         save_skipped: Mutex::default(),
         guests: Some(runtime),
         lock: Mutex::new(Some(store.lock)),
@@ -260,14 +261,19 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
                 return Ok(());
             }
             let folder = source.directory.clone().unwrap_or_default();
-            let applied = apply_release(inner, release, *file, &folder).await;
-            // What ran before goes on; the event tells. With nothing to run there is nothing to go on.
-            if booted {
-                return Ok(());
+            if !booted && settings.watch() {
+                drops::pass_over_at_start(inner, &folder, settings).await;
             }
-            // The release says what runs; what else lies beside it is nobody's wish until it changes.
-            drops::note_at_start(inner, &folder, settings).await;
-            applied
+            let applied = apply_release(inner, release, *file, &folder).await;
+            match applied {
+                // What ran before goes on. With nothing to run there is nothing to go on.
+                Err(failure) if booted => {
+                    let message = format!("release.toml has changed, but cannot be applied: {failure}");
+                    inner.core.events.publish(Happening::new(EventKind::Alarm, message));
+                    Ok(())
+                }
+                other => other,
+            }
         }
         None => {
             if let Some(directory) = &source.directory {

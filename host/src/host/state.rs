@@ -60,6 +60,7 @@ impl Host {
             return Err(Failure::new("wrong-module", Exit::Refused, message));
         }
         saved.tag.key = key.map(str::to_string);
+        let _lock = apply::lock(&self.inner).await?;
         self.replace(&name, key, Some(saved), "imported").await
     }
 
@@ -69,6 +70,7 @@ impl Host {
     /// No such module, or the empty instance does not start.
     pub async fn state_reset(&self, module: &str, key: Option<&str>) -> Result<StateShown, Failure> {
         let name = self.name(module)?;
+        let _lock = apply::lock(&self.inner).await?;
         self.replace(&name, key, None, "reset").await
     }
 
@@ -78,6 +80,7 @@ impl Host {
     /// No such module, nothing saved, or not readable.
     pub async fn state_restore(&self, module: &str, key: Option<&str>) -> Result<StateShown, Failure> {
         let name = self.name(module)?;
+        let _lock = apply::lock(&self.inner).await?;
         let saved = self.saved(&name, key).await?;
         let saved =
             saved.ok_or_else(|| Failure::new("no-state", Exit::Refused, format!("no state of {name} was saved")))?;
@@ -158,7 +161,7 @@ impl Host {
         })
     }
 
-    /// Behind a gate of its own: the seat of the lane gets an instance with this state, or an empty one.
+    /// Under the upgrade lock and behind a gate of its own: the seat of the lane gets an instance with this state, or an empty one.
     async fn replace(
         &self,
         name: &ModuleName,
@@ -168,7 +171,6 @@ impl Host {
     ) -> Result<StateShown, Failure> {
         let lane = self.lane(name, key)?;
         let inner = &self.inner;
-        let _lock = apply::lock(inner).await?;
         let live: Arc<Live> = lane.live.load_full();
         let made = match &state {
             Some(saved) => inner.core.services.states.revive(&live, saved).await,

@@ -26,7 +26,7 @@ impl Host {
             state: inner.state.clone(),
             busy: core.busy.borrow().clone(),
             modules: routes.modules.values().map(|route| self.module_status(route)).collect(),
-            pending: inner.pending(),
+            pending: inner.drops.lock().expect("no panic under this lock").pending_status(),
             last_called_off: core.last_called_off.lock().expect("no panic under this lock").clone(),
             calls: core.services.calls.load(Ordering::Relaxed),
         }

@@ -185,14 +185,13 @@ impl InstanceError {
         }
     }
 
-    /// Whether the content is at fault, so that trying the same bytes again is of no use (R36).
+    /// Whether the content of the new version is at fault, so that trying the same bytes again is of no use (R36). What `save` does
+    /// is the old version's affair.
     #[must_use]
     pub(crate) fn is_fault_of_content(&self) -> bool {
         match self {
-            InstanceError::Trap { .. }
-            | InstanceError::Said { .. }
-            | InstanceError::Stateless
-            | InstanceError::Contract(_) => true,
+            InstanceError::Trap { phase, .. } | InstanceError::Said { phase, .. } => *phase != "save",
+            InstanceError::Stateless | InstanceError::Contract(_) => true,
             InstanceError::Timeout { .. }
             | InstanceError::StateTooLarge { .. }
             | InstanceError::Grant(_)

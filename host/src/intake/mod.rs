@@ -10,6 +10,7 @@ mod take;
 mod watch;
 
 pub use take::{TakeError, Taken, printable, take};
+pub(crate) use watch::is_wasm;
 pub use watch::{IntakeEvent, WatchError, Watcher};
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 //! - What did not change is not reported again: one report per change, however many events there were.
 //! - A file that is gone before its report is never reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -125,21 +125,15 @@ impl Settling {
                 self.restless.insert(path.clone(), restless);
             }
         }
-        self.restless.retain(|path, _| found.contains_key(path));
-        let gone: Vec<_> = self
-            .reported
-            .keys()
-            .filter(|path| !found.contains_key(*path))
-            .cloned()
-            .collect();
-        self.reported.retain(|path, _| found.contains_key(path));
-        gone
+        let known = self.restless.keys().chain(self.reported.keys());
+        let missing: BTreeSet<_> = known.filter(|path| !found.contains_key(*path)).cloned().collect();
+        missing.into_iter().filter(|path| self.removed(path)).collect()
     }
 
-    /// The file has gone. True if it had been reported.
+    /// The file has gone. True if somebody knows of it: it had been reported, or was there at the start.
     pub(super) fn removed(&mut self, path: &Path) -> bool {
-        self.restless.remove(path);
-        self.reported.remove(path).is_some()
+        let was_there = self.restless.remove(path).is_some_and(|restless| restless.at_start);
+        self.reported.remove(path).is_some() || was_there
     }
 
     /// The file has to be reported once more, though it did not change.
@@ -156,14 +150,16 @@ impl Settling {
     /// Files that have been quiet for long enough. `look` gives what they look like now, `None` where they have gone; what is not
     /// as it was at the last look has to be quiet once more.
     pub(super) fn settled(&mut self, now: Instant, mut look: impl FnMut(&Path) -> Option<Stat>) -> Vec<Settled> {
-        let due: Vec<_> = self
+        let mut due: Vec<_> = self
             .restless
             .iter()
-            .filter(|(_, restless)| restless.due(self.settle) <= now)
-            .map(|(path, _)| path.clone())
+            .map(|(path, restless)| (restless.due(self.settle), path.clone()))
+            .filter(|(due, _)| *due <= now)
             .collect();
+        // In the order in which they came to rest, also where this is asked late.
+        due.sort();
         let mut settled = Vec::new();
-        for path in due {
+        for (_, path) in due {
             let Some(stat) = look(&path) else {
                 self.restless.remove(&path);
                 continue;
@@ -261,6 +257,18 @@ mod tests {
             }
             assert_eq!(times, [*reported], "{name}");
         }
+    }
+
+    #[test]
+    fn files_are_reported_in_the_order_in_which_they_came_to_rest() {
+        let (mut settling, start) = (Settling::new(SETTLE), Instant::now());
+        for (ms, name) in [(0, "c"), (1, "a"), (2, "b")] {
+            settling.heard(Path::new(name), Heard::RenamedIn, start + Duration::from_millis(ms));
+        }
+        let late = start + Duration::from_secs(1);
+        let settled = settling.settled(late, |_| Some(stat(1)));
+        let order: Vec<_> = settled.iter().map(|settled| settled.path.to_str()).collect();
+        assert_eq!(order, [Some("c"), Some("a"), Some("b")]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub enum IntakeEvent {
         /// Lay there when the watch began.
         at_start: bool,
     },
-    /// A file that had been told of has gone.
+    /// A file that had been told of, or that lay there at the start, has gone.
     Removed {
         /// Where it lay.
         path: PathBuf,
@@ -229,7 +229,7 @@ pub(super) fn identity(dir: &Path) -> io::Result<(u64, u64)> {
 }
 
 /// Names that are looked at.
-pub(super) fn is_wasm(path: &Path) -> bool {
+pub(crate) fn is_wasm(path: &Path) -> bool {
     let hidden = path.file_name().is_none_or(|name| name.as_bytes().starts_with(b"."));
     !hidden && path.extension().is_some_and(|extension| extension == "wasm")
 }

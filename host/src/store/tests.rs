@@ -24,7 +24,7 @@ fn saved(module: &str, key: Option<&str>, bytes: &[u8]) -> SavedState {
         format: "application/cbor".to_owned(),
         size: bytes.len() as u64,
         reason: SaveReason::HandedOver,
-        order: SaveOrder::next(),
+        order: SaveOrder::default(),
         written_for: None,
     };
     SavedState {
@@ -329,4 +329,23 @@ fn many_writers_and_readers_at_once() {
         }
     });
     assert_eq!(catalog.states_of(&name("room")).expect("reads").len(), 80);
+}
+
+#[test]
+fn r28_an_older_state_never_replaces_a_newer_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let catalog = Catalog::open(dir.path()).expect("opens");
+    let save = |size: u64| {
+        let mut saved = saved("a", None, b"state");
+        saved.tag.size = size;
+        saved.tag.order = SaveOrder::next();
+        saved
+    };
+    let (older, newer) = (save(1), save(2));
+    catalog.put_states(std::slice::from_ref(&newer), false).expect("writes");
+    catalog.put_states(&[older], true).expect("is no error");
+    let kept = catalog.state(&newer.tag.module, None).expect("reads");
+    assert_eq!(kept, Some(newer.clone()));
+    catalog.close();
+    assert!(catalog.put_states(&[newer], false).is_err(), "closed");
 }

@@ -70,6 +70,7 @@ fn failed(module: &ModuleName, phase: &str, exit: Exit, error: &InstanceError) -
         _ => String::new(),
     };
     let mut failure = Failure::new(code, exit, format!("{module}: {error}{backtrace}")).in_phase(phase);
+    failure.module = Some(module.to_string());
     failure.content_at_fault = error.is_fault_of_content();
     failure
 }
@@ -91,7 +92,13 @@ impl Core {
         let what = describe(&plan);
         self.busy.send_replace(Some(what.clone()));
         let result = self.run(plan, &what).await;
+        // Before it is told: whoever hears of it may ask for the next one.
         self.busy.send_replace(None);
+        if let Ok(report) = &result
+            && let Some(revision) = report.revision
+        {
+            self.tell_switched(report, revision);
+        }
         if let Err(failure) = &result {
             let phase = failure.phase.as_deref().unwrap_or("check");
             let message = format!("{what}: called off in {phase}: {}", failure.message);
@@ -124,9 +131,6 @@ impl Core {
             report.revision = Some(revision);
         }
         report.modules = prepared.into_iter().map(|item| item.report).collect();
-        if let Some(revision) = report.revision {
-            self.tell_switched(&report, revision);
-        }
         Ok(report)
     }
 

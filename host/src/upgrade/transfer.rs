@@ -13,7 +13,7 @@ use crate::call::lane::{Lane, Seat};
 use crate::call::routes::{Routes, Target};
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
-use crate::instance::{Change, Instance, InstanceError};
+use crate::instance::{Change, Direction, Instance, InstanceError};
 use crate::restore::{States, handed_over, tagged};
 use crate::store::{SaveReason, SavedState};
 use std::collections::BTreeMap;
@@ -65,27 +65,41 @@ pub(super) struct Transferred {
     pub(super) states: HandedOver,
 }
 
-/// States on their way to the commit. If the upgrade is called off before it, what the old instances saved is kept all the same: it
-/// is newer than any save before, and who knows whether they answer their next call (R26).
+/// States on their way to the commit.
 pub(super) struct HandedOver {
     saved: Vec<SavedState>,
+    /// The same as states of the versions that wrote them. If the upgrade is called off they are kept: they are newer than any save
+    /// before, and who knows whether the old instances answer their next call (R26).
+    own: Vec<SavedState>,
     states: States,
 }
 
 impl HandedOver {
     /// For the commit.
     pub(super) fn take(&mut self) -> Vec<SavedState> {
+        self.own.clear();
         std::mem::take(&mut self.saved)
     }
 }
 
 impl Drop for HandedOver {
     fn drop(&mut self) {
-        // Only what the old instances wrote: what the new ones saved has not happened.
-        let mut kept = self.take();
-        kept.retain(|state| state.tag.written_for.is_some());
-        if !kept.is_empty() {
-            self.states.put_soon(kept);
+        let own = std::mem::take(&mut self.own);
+        if !own.is_empty() {
+            self.states.put_soon(own);
+        }
+    }
+}
+
+impl Transferred {
+    /// Not on a way down: then the bytes have the format of the version that is to read them.
+    fn keep_own(&mut self, name: &ModuleName, change: &Change, state: &SavedState) {
+        let Some(instance) = self.old.get_mut(name).and_then(OldInstance::instance) else {
+            return;
+        };
+        if change.direction != Direction::Downgrade {
+            let own = tagged(instance, None, SaveReason::Periodic, state.bytes.to_vec());
+            self.states.own.push(own);
         }
     }
 }
@@ -141,6 +155,7 @@ pub(super) async fn transfer(
         old,
         states: HandedOver {
             saved: Vec::new(),
+            own: Vec::new(),
             states: core.services.states.clone(),
         },
     };
@@ -211,6 +226,7 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             })
             .await?;
             item.report.save_us = Some(micros(took));
+            done.keep_own(&name, &change, &state);
             let received = receive(item, &change, &state).await;
             done.states.saved.push(state);
             received

@@ -1,6 +1,6 @@
 //! The real binary: processes, their lines, their exit codes.
 
-use super::{HANG, guest};
+use super::{HANG, put_guests};
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -112,20 +112,15 @@ pub(crate) struct Binary {
 impl Binary {
     /// Runs a directory with these guests.
     pub(crate) fn run(guests: &[&str], flags: &[&str]) -> Self {
-        let files = guests
-            .iter()
-            .map(|name| (format!("{name}.wasm"), std::fs::read(guest(name)).unwrap()));
-        Self::of_files(&files.collect::<Vec<_>>(), flags)
+        Self::prepared(|app| put_guests(app, guests), flags)
     }
 
-    /// Runs a directory with these files.
-    pub(crate) fn of_files(files: &[(String, Vec<u8>)], flags: &[&str]) -> Self {
+    /// Runs a directory that is prepared before.
+    pub(crate) fn prepared(prepare: impl FnOnce(&Path), flags: &[&str]) -> Self {
         let root = tempfile::tempdir().unwrap();
         let app = root.path().join("app");
         std::fs::create_dir(&app).unwrap();
-        for (name, bytes) in files {
-            std::fs::write(app.join(name), bytes).unwrap();
-        }
+        prepare(&app);
         Self::start(root, flags)
     }
 

@@ -1,0 +1,77 @@
+//! Modules that a test makes itself, where it needs bytes that no guest in `modules/` has.
+
+/// A component or core module from its text.
+pub(crate) fn wasm(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The same module in other bytes: with a section that nobody reads.
+pub(crate) fn with_note(mut bytes: Vec<u8>, note: &str) -> Vec<u8> {
+    let mut section = vec![u8::try_from("note".len()).unwrap()];
+    section.extend_from_slice(b"note");
+    section.extend_from_slice(note.as_bytes());
+    assert!(section.len() < 128, "its length is one byte");
+    bytes.push(0);
+    bytes.push(u8::try_from(section.len()).unwrap());
+    bytes.extend(section);
+    bytes
+}
+
+/// A module without state; its name and version are those of its file. `value()` gives `value`.
+pub(crate) fn constant(value: i32) -> Vec<u8> {
+    wasm(&format!(
+        r#"(module (func (export "value") (result i32) (i32.const {value})))"#
+    ))
+}
+
+/// `front`: `run(a)` asks the calculator. In version 2 of the interface it says a second number, `b`, so that both must move together.
+pub(crate) fn front(interface: u32, extra: i32) -> Vec<u8> {
+    let (params, core, args) = match interface {
+        1 => (r#"(param "a" s32)"#, "i32", "(local.get 0)"),
+        _ => (
+            r#"(param "a" s32) (param "b" s32)"#,
+            "i32 i32",
+            "(local.get 0) (i32.const 1000)",
+        ),
+    };
+    wasm(&format!(
+        r#"(component
+          (import "demo:pair/calc" (instance $calc (export "f" (func {params} (result s32)))))
+          (core func $f (canon lower (func $calc "f")))
+          (core module $m
+            (import "calc" "f" (func $f (param {core}) (result i32)))
+            (func (export "run") (param i32) (result i32) (i32.add (i32.const {extra}) (call $f {args}))))
+          (core instance $i (instantiate $m (with "calc" (instance (export "f" (func $f))))))
+          (func (export "run") (param "a" s32) (result s32) (canon lift (core func $i "run"))))"#
+    ))
+}
+
+/// `calc`: `f(a)` gives `a + add`; in version 2 of the interface `f(a, b)` gives `a + b + add`.
+pub(crate) fn calc(interface: u32, add: i32) -> Vec<u8> {
+    calc_with(interface, add, "")
+}
+
+/// As [`calc`], but its start code traps.
+pub(crate) fn trapping_calc(interface: u32) -> Vec<u8> {
+    calc_with(interface, 0, "(func $trap unreachable) (start $trap)")
+}
+
+fn calc_with(interface: u32, add: i32, code: &str) -> Vec<u8> {
+    let (params, core, sum) = match interface {
+        1 => (r#"(param "a" s32)"#, "i32", "(local.get 0)"),
+        _ => (
+            r#"(param "a" s32) (param "b" s32)"#,
+            "i32 i32",
+            "(i32.add (local.get 0) (local.get 1))",
+        ),
+    };
+    wasm(&format!(
+        r#"(component
+          (core module $m {code}
+            (func (export "f") (param {core}) (result i32) (i32.add (i32.const {add}) {sum})))
+          (core instance $i (instantiate $m))
+          (func $f {params} (result s32) (canon lift (core func $i "f")))
+          (instance $calc (export "f" (func $f)))
+          (export "demo:pair/calc" (instance $calc)))"#
+    ))
+}
