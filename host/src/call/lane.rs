@@ -367,11 +367,15 @@ impl Lane {
         Some(std::mem::replace(&mut state.seat, Seat::Away))
     }
 
-    /// Puts a seat in, where an upgrade or a person decided so. Does not open the gate.
-    pub(crate) fn set_seat(&self, seat: Seat) {
+    /// Puts a seat in, where an upgrade or a person decided so. `saved`: its state is the last saved one too (R28). Does not open
+    /// the gate.
+    pub(crate) fn set_seat(&self, seat: Seat, saved: bool) {
         let mut state = self.lock();
         state.seat = seat;
         state.unsaved_calls = 0;
+        if saved {
+            state.saved_at = Some(Instant::now());
+        }
     }
 
     /// Gives back what [`Lane::take_seat`] took: the upgrade did not happen. What may start, starts.

@@ -2,7 +2,7 @@
 
 use super::boot::boot;
 use super::load::{blocking, desired, of_store};
-use super::{Host, HostBuilder, Inner, apply, drops, saver};
+use super::{Host, HostBuilder, Inner, apply, attempts, drops, saver};
 use crate::call::router::Router;
 use crate::call::routes::Routes;
 use crate::call::services::Services;
@@ -15,7 +15,7 @@ use crate::upgrade::Core;
 use crate::upgrade::plan::{Asked, Options, RevisionRecord};
 use crate::version::{EngineSettings, Engines, digest};
 use crate::versions::Versions;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -67,7 +67,8 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
         None => (temporary(), false),
     };
     let (too_many_failed_keys, failed_keys) = mpsc::unbounded_channel();
-    let inner = open(&source, state, kept, builder.limits, too_many_failed_keys).await?;
+    let events = builder.events.unwrap_or_default();
+    let inner = open(&source, state, kept, builder.limits, events, too_many_failed_keys).await?;
     let host = Host { inner: Arc::new(inner) };
     run_source(&host.inner, &source, &settings).await?;
     if let Some(directory) = host.inner.directory.clone().filter(|_| settings.watch()) {
@@ -79,17 +80,22 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     apply::undo_on_failed_keys(&host.inner, failed_keys);
     let routes = host.inner.core.router.routes();
     let message = format!(
-        "release {} {} (revision {}), {} modules",
+        "release {} {} (revision {}), {}",
         routes.release,
         routes.release_version,
         routes.revision,
-        routes.modules.len()
+        count(routes.modules.len(), "module")
     );
     host.inner
         .core
         .events
         .publish(Happening::new(EventKind::Ready, message).revision(routes.revision));
     Ok(host)
+}
+
+/// `1 module`, `2 modules`.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 fn read_source(path: Option<&Path>) -> Result<Source, Failure> {
@@ -176,6 +182,7 @@ async fn open(
     state: PathBuf,
     kept: bool,
     flags: LimitsSpec,
+    events: Arc<Events>,
     too_many_failed_keys: UnboundedSender<u64>,
 ) -> Result<Inner, Failure> {
     let temporary = (!kept).then(|| TemporaryState(state.clone()));
@@ -201,7 +208,6 @@ async fn open(
         .build()
         .map_err(|error| internal(&error))?;
     let guests = runtime.handle().clone();
-    let events = Arc::new(Events::default());
     let states = States::new(Arc::clone(&store.catalog), Arc::clone(&versions), guests.clone());
     let empty = Routes::new(
         0,
@@ -235,7 +241,7 @@ async fn open(
         started: Instant::now(),
         stopping: AtomicBool::new(false),
         stopped: watch::channel(false).0,
-        applied: Mutex::new(VecDeque::new()),
+        attempts: attempts::Attempts::default(),
         drops: Mutex::default(),
         changed: Arc::default(),
         save_skipped: Mutex::default(),
