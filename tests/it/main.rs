@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
 mod calls;
+mod cli;
+mod demo;
 mod drops;
 mod made;
 mod nested;

@@ -9,6 +9,7 @@ mod inspect;
 mod output;
 mod progress;
 mod run;
+mod signals;
 mod state;
 mod status;
 mod text;

@@ -3,6 +3,7 @@
 use super::args::Run;
 use super::output::Output;
 use super::progress::Progress;
+use super::signals::Signals;
 use super::text::count;
 use crate::control::client::Client;
 use crate::control::protocol::{Exit, Failure, Status, StopReport};
@@ -15,7 +16,6 @@ use serde::Serialize;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing_subscriber::EnvFilter;
 
@@ -93,30 +93,6 @@ impl Running {
         tokio::select! {
             _ = self.server => exit,
             second = signals.next() => second,
-        }
-    }
-}
-
-/// SIGTERM and SIGINT.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    pub(super) fn new() -> Result<Self, Failure> {
-        let failed = |error: std::io::Error| Failure::new("signals", Exit::Bug, error.to_string());
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        })
-    }
-
-    /// The exit code of whoever ends by the next one.
-    pub(super) async fn next(&mut self) -> Exit {
-        tokio::select! {
-            _ = self.terminate.recv() => Exit::Terminated,
-            _ = self.interrupt.recv() => Exit::Interrupted,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::args::{Apply, Remove, Undo};
 use super::ask::confirm;
 use super::output::{Output, Style};
 use super::progress::with_progress;
+use super::signals::Signals;
 use super::text::{clean, count, size, time};
 use crate::control::client::Client;
 use crate::control::protocol::{
@@ -30,6 +31,7 @@ pub(super) async fn apply(out: &Output, client: &Client, verb: &Apply) -> Result
             .timeout
             .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
     };
+    let mut signals = Signals::new()?;
     let shown = verb.path.display();
     let what = format!("reading and compiling {shown}");
     let again = format!("`wasmhot apply {shown} --id {id}` waits for its result");
@@ -43,9 +45,9 @@ pub(super) async fn apply(out: &Output, client: &Client, verb: &Apply) -> Result
                 Err(failure)
             }
         },
-        _ = tokio::signal::ctrl_c() => {
+        exit = signals.next() => {
             out.talk(&format!("interrupted; an upgrade that has begun goes on in the host: {again}"));
-            Ok(Exit::Interrupted)
+            Ok(exit)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `wasmhot status --watch`: stays; redraws on a terminal, prints anew at every change otherwise.
 
 use super::output::Output;
+use super::signals::Signals;
 use super::status::lines;
 use crate::control::client::{Client, EventStream};
 use crate::control::protocol::{EventLine, Exit, Failure, Status};
@@ -12,6 +13,7 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Ends when the host ends, or on ctrl-c.
 pub(super) async fn watch(out: &Output, client: &Client) -> Result<Exit, Failure> {
+    let mut signals = Signals::new()?;
     let mut events = client.events(u64::MAX, true).await?;
     let mut shown: Option<Status> = None;
     loop {
@@ -31,7 +33,7 @@ pub(super) async fn watch(out: &Output, client: &Client) -> Result<Exit, Failure
         tokio::select! {
             happened = happening(&mut events) => if !happened? { break },
             () = tokio::time::sleep(EVERY) => {}
-            _ = tokio::signal::ctrl_c() => return Ok(Exit::Interrupted),
+            exit = signals.next() => return Ok(exit),
         }
     }
     out.talk("the host has ended");

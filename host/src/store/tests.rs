@@ -342,7 +342,7 @@ fn r28_an_older_state_never_replaces_a_newer_one() {
         saved
     };
     let (older, newer) = (save(1), save(2));
-    catalog.put_states(&[newer.clone()], false).expect("writes");
+    catalog.put_states(std::slice::from_ref(&newer), false).expect("writes");
     catalog.put_states(&[older], true).expect("is no error");
     let kept = catalog.state(&newer.tag.module, None).expect("reads");
     assert_eq!(kept, Some(newer.clone()));
