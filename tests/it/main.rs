@@ -7,6 +7,8 @@ mod demo;
 mod drops;
 mod made;
 mod nested;
+mod process;
+mod readme;
 mod smoke;
 mod support;
 mod upgrades;
