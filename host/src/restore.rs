@@ -4,9 +4,9 @@
 //! - A state is only ever read by the version that wrote it, or through `migrate` with the true `from`.
 //! - Nothing here replaces a state by an empty one: what cannot be read is an error (R29).
 
-use crate::call::lane::Live;
+use crate::call::lane::{Lane, Live};
 use crate::instance::{Change, Direction, Instance, InstanceError, Template};
-use crate::store::{Catalog, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
+use crate::store::{Catalog, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
 use crate::versions::Versions;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,6 +44,7 @@ pub(crate) fn tagged(instance: &Instance, key: Option<&str>, reason: SaveReason,
         size: bytes.len() as u64,
         reason,
         written_for: None,
+        order: Some(SaveOrder::next()),
     };
     SavedState {
         tag,
@@ -81,17 +82,30 @@ impl States {
         self.blocking(move || catalog.state(&module, key.as_deref())).await
     }
 
-    /// Keeps these states; `durable` waits until they are on disk.
+    /// Keeps these states; `durable` waits until they are on disk. What is not durable is so about a second later.
     pub(crate) async fn put(&self, states: Vec<SavedState>, durable: bool) -> Result<(), StoreError> {
         let catalog = Arc::clone(&self.catalog);
         self.blocking(move || catalog.put_states(&states, durable)).await
     }
 
+    /// Keeps what lanes have saved, and tells them what came of it.
+    pub(crate) async fn keep(&self, saved: Vec<(Arc<Lane>, SavedState)>, durable: bool) -> Result<(), StoreError> {
+        let (lanes, states): (Vec<_>, Vec<_>) = saved
+            .into_iter()
+            .map(|(lane, state)| ((lane, state.tag.order), state))
+            .unzip();
+        let kept = self.put(states, durable).await;
+        for (lane, order) in lanes {
+            lane.note_kept(order, kept.is_ok());
+        }
+        kept
+    }
+
     /// Keeps a state without anybody waiting for it: a key's hand-over, which the next periodic save repeats if it fails.
-    pub(crate) fn put_soon(&self, state: SavedState) {
+    pub(crate) fn keep_soon(&self, lane: Arc<Lane>, state: SavedState) {
         let states = self.clone();
         self.guests.spawn(async move {
-            if let Err(error) = states.put(vec![state], false).await {
+            if let Err(error) = states.keep(vec![(lane, state)], false).await {
                 tracing::error!("a handed-over state could not be written: {error}");
             }
         });

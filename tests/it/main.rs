@@ -3,5 +3,6 @@
 
 mod drops;
 mod made;
+mod restart;
 mod smoke;
 mod support;

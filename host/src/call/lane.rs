@@ -12,7 +12,7 @@ use super::services::Services;
 use super::ticket::Ticket;
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::{Change, Instance, InstanceError, Template};
-use crate::store::{SaveReason, SavedState};
+use crate::store::{SaveOrder, SaveReason, SavedState};
 use crate::value::Value;
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
@@ -108,6 +108,8 @@ struct LaneState {
     gate: Option<Arc<Gate>>,
     /// Calls answered since the last save; 0 = nothing to save.
     unsaved_calls: u64,
+    /// Saves that are not written yet, and the calls that each brings to safety.
+    being_written: Vec<(SaveOrder, u64)>,
     last_save_took: Duration,
     saved_at: Option<Instant>,
 }
@@ -129,6 +131,7 @@ impl Lane {
             holder: None,
             gate,
             unsaved_calls: 0,
+            being_written: Vec::new(),
             last_save_took: Duration::ZERO,
             saved_at: None,
         };
@@ -347,6 +350,7 @@ impl Lane {
         let mut state = self.lock();
         state.seat = seat;
         state.unsaved_calls = 0;
+        state.being_written.clear();
     }
 
     /// Gives back what [`Lane::take_seat`] took: the upgrade did not happen. What may start, starts.
@@ -396,12 +400,24 @@ impl Lane {
         self.lock().unsaved_calls += 1;
     }
 
-    /// The state was saved.
-    pub(crate) fn note_saved(&self, took: Duration) {
+    /// The guest has saved its state. Whoever has the bytes writes them, and says so to [`Lane::note_kept`].
+    pub(crate) fn note_saved(&self, took: Duration, order: Option<SaveOrder>) {
         let mut state = self.lock();
-        state.unsaved_calls = 0;
+        let calls = std::mem::take(&mut state.unsaved_calls);
+        state.being_written.extend(order.map(|order| (order, calls)));
         state.last_save_took = took;
         state.saved_at = Some(Instant::now());
+    }
+
+    /// What was saved has been written, or it could not be: then its calls are not saved yet.
+    pub(crate) fn note_kept(&self, order: Option<SaveOrder>, kept: bool) {
+        let Some(order) = order else { return };
+        let mut state = self.lock();
+        let is_it = |other: &SaveOrder| *other == order || (kept && other.is_before(&order));
+        let done: Vec<_> = state.being_written.extract_if(.., |(other, _)| is_it(other)).collect();
+        if !kept {
+            state.unsaved_calls += done.iter().map(|(_, calls)| calls).sum::<u64>();
+        }
     }
 
     /// For `status`, periodic saves and hibernation.
@@ -419,7 +435,7 @@ impl Lane {
                 Seat::Failed(error) => Some(error.clone()),
                 Seat::Here(_) | Seat::Away | Seat::Asleep => None,
             },
-            unsaved_calls: state.unsaved_calls,
+            unsaved_calls: state.unsaved_calls + state.being_written.iter().map(|(_, calls)| calls).sum::<u64>(),
             last_save_took: state.last_save_took,
             saved_at: state.saved_at,
         }
@@ -449,6 +465,7 @@ pub(crate) struct LaneFigures {
     /// Id, revision and memory of the idle instance.
     pub(crate) instance: Option<(u64, u64, u64)>,
     pub(crate) failed: Option<CallError>,
+    /// Calls whose effect is not in the catalog yet.
     pub(crate) unsaved_calls: u64,
     pub(crate) last_save_took: Duration,
     pub(crate) saved_at: Option<Instant>,

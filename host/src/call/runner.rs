@@ -216,8 +216,8 @@ impl Runner {
         match moved {
             Ok((new, saved)) => {
                 self.instance = Some(new);
-                self.lane.note_saved(saved.took);
-                self.lane.services.states.put_soon(saved.state);
+                self.lane.note_saved(saved.took, saved.state.tag.order);
+                self.lane.services.states.keep_soon(Arc::clone(&self.lane), saved.state);
                 Ok(())
             }
             Err(error) => {
@@ -250,7 +250,8 @@ impl Runner {
             Errand::Hibernate => {
                 if let Ok(saved) = self.save(SaveReason::Hibernated).await {
                     // The instance goes only when its state is in the store.
-                    if self.lane.services.states.put(vec![saved], false).await.is_ok() {
+                    let saved = vec![(Arc::clone(&self.lane), saved)];
+                    if self.lane.services.states.keep(saved, false).await.is_ok() {
                         self.instance = None;
                     }
                 }
@@ -269,8 +270,9 @@ impl Runner {
         let stuck = instance.template.config.limits.stuck_timeout;
         match instance.save(&change, stuck).await {
             Ok(saved) => {
-                self.lane.note_saved(saved.took);
-                Ok(tagged(instance, self.lane.key.as_deref(), reason, saved.bytes))
+                let state = tagged(instance, self.lane.key.as_deref(), reason, saved.bytes);
+                self.lane.note_saved(saved.took, state.tag.order);
+                Ok(state)
             }
             Err(error) => {
                 if !instance.is_usable() {

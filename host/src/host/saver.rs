@@ -7,12 +7,14 @@ use crate::event::{EventKind, Happening};
 use crate::store::{SaveReason, SavedState};
 use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use wasmhot_appup::{Limits, ModuleName};
 
 /// How often it is looked whether something is due.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often what was written without waiting is brought to the disk.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Keys that are saved at the same time.
 const KEYS_AT_ONCE: usize = 16;
 /// States written in one transaction.
@@ -24,6 +26,7 @@ pub(super) fn start(inner: &Arc<Inner>) {
     inner.core.services.guests.spawn(async move {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut flushed = Instant::now();
         loop {
             look.tick().await;
             let Some(inner) = weak.upgrade() else { return };
@@ -31,8 +34,21 @@ pub(super) fn start(inner: &Arc<Inner>) {
                 return;
             }
             save_due(&inner).await;
+            if flushed.elapsed() >= FLUSH_EVERY {
+                flush(&inner).await;
+                flushed = Instant::now();
+            }
         }
     });
+}
+
+/// Makes durable what was written without waiting for the disk: keys that were put to sleep or handed over.
+pub(super) async fn flush(inner: &Inner) {
+    let catalog = Arc::clone(&inner.core.catalog);
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || catalog.flush()).await {
+        let alarm = Happening::new(EventKind::Alarm, format!("saved states could not be written: {error}"));
+        inner.core.events.publish(alarm);
+    }
 }
 
 async fn save_due(inner: &Arc<Inner>) {
@@ -85,7 +101,6 @@ fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> boo
 
 /// Saves these lanes, each in its turn, and writes the states. Returns how many were saved, and which were not and why.
 pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveReason) -> (u64, Vec<(String, String)>) {
-    let durable = reason != SaveReason::Periodic || lanes.len() == 1;
     let saves = stream::iter(lanes)
         .map(|lane| save_one(lane, reason))
         .buffer_unordered(KEYS_AT_ONCE)
@@ -96,12 +111,12 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
         let mut states = Vec::new();
         for (name, result) in batch {
             match result {
-                Ok(state) => states.push(state),
+                Ok(saved) => states.push(saved),
                 Err(why) => not_saved.push((name, why)),
             }
         }
         let count = states.len() as u64;
-        match inner.core.services.states.put(states, durable).await {
+        match inner.core.services.states.keep(states, true).await {
             Ok(()) => saved += count,
             Err(error) => {
                 inner.core.events.publish(Happening::new(
@@ -123,11 +138,11 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
     (saved, not_saved)
 }
 
-async fn save_one(lane: Arc<Lane>, reason: SaveReason) -> (String, Result<SavedState, String>) {
+async fn save_one(lane: Arc<Lane>, reason: SaveReason) -> (String, Result<(Arc<Lane>, SavedState), String>) {
     let (reply, answer) = oneshot::channel();
     lane.send(Errand::Save { reason, reply });
     let result = match answer.await {
-        Ok(Ok(state)) => Ok(state),
+        Ok(Ok(state)) => Ok((Arc::clone(&lane), state)),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the module was removed or has failed".to_string()),
     };

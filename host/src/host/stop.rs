@@ -69,6 +69,7 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
             );
         }
     }
+    saver::flush(inner).await;
     inner.stopped.send_replace(true);
     report
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wasmhot_appup::{Digest, ModuleName};
 
 /// The database keeps pages in memory up to this size: it would take 1 GiB unasked.
@@ -21,6 +22,8 @@ const CACHE_BYTES: usize = 16 << 20;
 pub struct Catalog {
     database: Database,
     path: PathBuf,
+    /// Something was written that is not on the disk yet.
+    unflushed: AtomicBool,
 }
 
 /// One switch, as it becomes durable.
@@ -48,7 +51,11 @@ impl Catalog {
         let database = builder()
             .open(&path)
             .map_err(|error| StoreError::database(&path, error.into()))?;
-        let catalog = Catalog { database, path };
+        let catalog = Catalog {
+            database,
+            path,
+            unflushed: AtomicBool::new(false),
+        };
         catalog.meta()?;
         Ok(catalog)
     }
@@ -125,11 +132,19 @@ impl Catalog {
         })
     }
 
-    /// Writes saved states. Not durable means: a crash of the host process loses nothing that a later durable write
-    /// followed, a power cut may lose it; for periodic saves, which come again.
+    /// Writes saved states, except where a later one of the same process is there already. What is not durable a crash loses,
+    /// until a durable write or [`Catalog::flush`] follows.
     pub fn put_states(&self, states: &[SavedState], durable: bool) -> Result<(), StoreError> {
         let tags = tags_of(states)?;
         self.write(durable, |transaction| insert_states(transaction, states, &tags))
+    }
+
+    /// Makes durable what is not.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        match self.unflushed.load(Ordering::Acquire) {
+            true => self.write(true, |_| Ok(())),
+            false => Ok(()),
+        }
     }
 
     /// The last saved state of a module, or of one key of it.
@@ -223,14 +238,19 @@ impl Catalog {
     ) -> Result<(), StoreError> {
         let run = || -> Result<(), redb::Error> {
             let mut transaction = self.database.begin_write()?;
+            // Writers come one after another: the one before has ended.
+            let unflushed = self.unflushed.swap(!durable, Ordering::AcqRel);
             if durable {
                 // A start after a crash is to be quick however large the states are; that costs a commit little.
                 transaction.set_quick_repair(true);
             } else {
                 transaction.set_durability(Durability::None)?;
             }
-            change(&transaction)?;
-            Ok(transaction.commit()?)
+            let written = change(&transaction).and_then(|()| Ok(transaction.commit()?));
+            if written.is_err() {
+                self.unflushed.fetch_or(unflushed, Ordering::AcqRel);
+            }
+            written
         };
         run().map_err(|error| self.failed(error))
     }
@@ -291,6 +311,16 @@ fn insert_states(transaction: &WriteTransaction, states: &[SavedState], tags: &[
     let mut byte_table = transaction.open_table(STATE_BYTES)?;
     for (state, tag) in states.iter().zip(tags) {
         let place = (state.tag.module.as_str(), state.tag.key.as_deref());
+        // What cannot be read is no reason to keep it.
+        let there = tag_table
+            .get(place)?
+            .and_then(|tag| open::<SavedStateTag>(Path::new(""), tag.value()).ok());
+        let orders = (state.tag.order, there.and_then(|there| there.order));
+        if let (Some(order), Some(there)) = orders
+            && order.is_before(&there)
+        {
+            continue;
+        }
         tag_table.insert(place, tag.as_slice())?;
         byte_table.insert(place, &*state.bytes)?;
     }

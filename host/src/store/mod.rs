@@ -19,7 +19,7 @@ pub use catalog::{Catalog, Commit};
 pub use error::StoreError;
 pub use lock::StateLock;
 pub use objects::Objects;
-pub use tables::{FileRecord, Meta, SaveReason, SavedState, SavedStateTag, WrittenFor};
+pub use tables::{FileRecord, Meta, SaveOrder, SaveReason, SavedState, SavedStateTag, WrittenFor};
 
 use std::path::Path;
 

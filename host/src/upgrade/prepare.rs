@@ -177,6 +177,13 @@ async fn rehearse_keys(core: &Core, lanes: &[Arc<Lane>], live: &Live) -> Result<
         let Ok(Ok(Ok(saved))) = tokio::time::timeout(live.template.config.limits.save_timeout, answer).await else {
             continue;
         };
+        // As good as a periodic save, and counted as one.
+        let kept = core
+            .services
+            .states
+            .keep(vec![(Arc::clone(lane), saved.clone())], false);
+        kept.await
+            .map_err(|error| InstanceError::Unreadable(error.to_string()))?;
         if saved.tag.version.digest != live.template.version.id.digest {
             core.services.states.rehearse(live, &saved).await?;
             passed += 1;
