@@ -82,7 +82,7 @@ impl States {
         self.blocking(move || catalog.state(&module, key.as_deref())).await
     }
 
-    /// Keeps these states; `durable` waits until they are on disk.
+    /// Keeps these states; `durable` waits until they are on disk. What is not durable is so about a second later.
     pub(crate) async fn put(&self, states: Vec<SavedState>, durable: bool) -> Result<(), StoreError> {
         let catalog = Arc::clone(&self.catalog);
         self.blocking(move || catalog.put_states(&states, durable)).await

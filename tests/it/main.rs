@@ -7,6 +7,7 @@ mod demo;
 mod drops;
 mod made;
 mod nested;
+mod restart;
 mod smoke;
 mod support;
 mod upgrades;
