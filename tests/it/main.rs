@@ -8,6 +8,8 @@ mod drops;
 mod made;
 mod nested;
 mod restart;
+mod process;
+mod readme;
 mod smoke;
 mod support;
 mod upgrades;
