@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
 mod drops;
+mod limits;
 mod made;
 mod restart;
 mod smoke;

@@ -185,10 +185,8 @@ impl Lane {
                 return Ok(());
             }
             gate.note_waiting();
-            let bound = limits.gate_queue_max as usize;
-            if (state.queue.len() + 1) * 10 >= bound * 9 {
-                gate.note_crowded();
-            }
+            let bound = gate.bound(limits);
+            gate.note_queue(state.queue.len() + 1, bound);
             if state.queue.len() >= bound && !job.origin.is_nested() {
                 return Err(self.overloaded(bound));
             }
@@ -328,11 +326,9 @@ impl Lane {
         if state.busy {
             gate.enter();
         }
-        for work in &state.queue {
-            if matches!(work, Work::Call(_)) {
-                gate.note_waiting();
-            }
-        }
+        let waiting = state.queue.iter().filter(|work| matches!(work, Work::Call(_))).count();
+        (0..waiting).for_each(|_| gate.note_waiting());
+        gate.note_queue(waiting, gate.bound(&self.live.load().template.config.limits));
         state.gate = Some(Arc::clone(gate));
     }
 

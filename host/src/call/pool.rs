@@ -130,6 +130,13 @@ impl Pool {
         let closed = self.closed_gate(origin, function);
         if let Some(gate) = closed {
             gate.note_waiting();
+            let _waits = Waits::new(&self.waiting);
+            let waiting = self.waiting.load(Ordering::Relaxed);
+            let bound = gate.bound(&self.template.config.limits);
+            gate.note_queue(waiting as usize, bound);
+            if waiting as usize > bound && !origin.is_nested() {
+                return Err(self.overloaded(bound));
+            }
             tokio::time::timeout_at(by, gate.opened())
                 .await
                 .map_err(|_| timed_out())?;
@@ -147,14 +154,18 @@ impl Pool {
         let bound = self.template.config.limits.queue_max;
         let _waits = Waits::new(&self.waiting);
         if !nested && self.waiting.load(Ordering::Relaxed) > bound {
-            let message = format!("the queue of {} is full ({bound} calls wait)", self.id().name);
-            return Err(CallError::not_executed(CallErrorCode::Overloaded, message).in_version(self.id()));
+            return Err(self.overloaded(bound as usize));
         }
         match tokio::time::timeout_at(by, Arc::clone(places).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(Some(Place::new(self, permit, nested))),
             Ok(Err(_closed)) => Ok(None),
             Err(_) => Err(timed_out()),
         }
+    }
+
+    fn overloaded(&self, bound: usize) -> CallError {
+        let message = format!("the queue of {} is full ({bound} calls wait)", self.id().name);
+        CallError::not_executed(CallErrorCode::Overloaded, message).in_version(self.id())
     }
 
     fn closed_gate(&self, origin: &Origin, function: &FunctionName) -> Option<Arc<Gate>> {

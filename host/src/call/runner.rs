@@ -163,7 +163,7 @@ impl Runner {
             .in_version(id)
         })?;
         let made = match saved {
-            Some(saved) => states.revive(live, &saved).await,
+            Some(saved) => states.revive(live, &saved, &live.template.config.limits).await,
             None if key.is_some() && live.template.config.limits.create == Create::Explicit => {
                 let message = format!(
                     "there is no key {:?}, and `create = \"explicit\"` makes none by a call",
@@ -375,7 +375,7 @@ async fn restore(lane: &Lane, live: &Arc<Live>) -> (Option<Result<Box<Instance>,
         );
     }
     (
-        Some(services.states.revive(live, &saved).await),
+        Some(services.states.revive(live, &saved, limits).await),
         format!("the state of {age:?} ago is restored"),
     )
 }

@@ -311,7 +311,7 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
             dir.host = folder.join(&dir.host).display().to_string();
         }
         let name = spec.name.clone();
-        let module = apply::load_spec(inner, folder, spec, &release.limits).await?;
+        let module = apply::load_spec(inner, folder, spec, &release.limits, None).await?;
         all.insert(
             name,
             desired(&inner.core, module.version, module.config.spec, &release.limits),
