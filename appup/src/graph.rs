@@ -3,7 +3,7 @@
 //! Resolving says, for every imported function, which module serves it and by which exported function; or why it cannot.
 //!
 //! Invariants:
-//! - A module is never linked to itself.
+//! - A module is linked to itself only where its configuration says so.
 //! - In a [`Wiring`] of a graph that resolved without refusal, caller and callee agree exactly on the type of each function.
 
 mod circle;

@@ -4,7 +4,7 @@
 //! - A state is only ever read by the version that wrote it, or through `migrate` with the true `from`.
 //! - Nothing here replaces a state by an empty one: what cannot be read is an error (R29).
 
-use crate::call::lane::{Lane, Live};
+use crate::call::lane::Live;
 use crate::instance::{Change, Direction, Instance, InstanceError, Template};
 use crate::store::{Catalog, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
 use crate::versions::Versions;
@@ -43,8 +43,8 @@ pub(crate) fn tagged(instance: &Instance, key: Option<&str>, reason: SaveReason,
             .unwrap_or_default(),
         size: bytes.len() as u64,
         reason,
+        order: SaveOrder::next(),
         written_for: None,
-        order: Some(SaveOrder::next()),
     };
     SavedState {
         tag,
@@ -88,27 +88,20 @@ impl States {
         self.blocking(move || catalog.put_states(&states, durable)).await
     }
 
-    /// Keeps what lanes have saved, and tells them what came of it.
-    pub(crate) async fn keep(&self, saved: Vec<(Arc<Lane>, SavedState)>, durable: bool) -> Result<(), StoreError> {
-        let (lanes, states): (Vec<_>, Vec<_>) = saved
-            .into_iter()
-            .map(|(lane, state)| ((lane, state.tag.order), state))
-            .unzip();
-        let kept = self.put(states, durable).await;
-        for (lane, order) in lanes {
-            lane.note_kept(order, kept.is_ok());
-        }
-        kept
-    }
-
-    /// Keeps a state without anybody waiting for it: a key's hand-over, which the next periodic save repeats if it fails.
-    pub(crate) fn keep_soon(&self, lane: Arc<Lane>, state: SavedState) {
+    /// Keeps states without anybody waiting for it.
+    pub(crate) fn put_soon(&self, kept: Vec<SavedState>) {
         let states = self.clone();
         self.guests.spawn(async move {
-            if let Err(error) = states.keep(vec![(lane, state)], false).await {
-                tracing::error!("a handed-over state could not be written: {error}");
+            if let Err(error) = states.put(kept, false).await {
+                tracing::error!("saved states could not be written: {error}");
             }
         });
+    }
+
+    /// Removes the saved state of a key. False if there was none.
+    pub(crate) async fn delete(&self, module: &ModuleName, key: &str) -> Result<bool, StoreError> {
+        let (catalog, module, key) = (Arc::clone(&self.catalog), module.clone(), key.to_string());
+        self.blocking(move || catalog.delete_state(&module, Some(&key))).await
     }
 
     async fn blocking<T: Send + 'static>(

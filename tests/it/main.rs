@@ -1,9 +1,14 @@
 //! Tests of the whole: the real library and the real binary, real Wasm, real signals.
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
+mod calls;
+mod cli;
+mod demo;
 mod drops;
 mod limits;
 mod made;
+mod nested;
 mod restart;
 mod smoke;
 mod support;
+mod upgrades;

@@ -102,20 +102,11 @@ fn follow<'g>(
     target: &'g ModuleName,
 ) -> Result<&'g ModuleName, Refusal> {
     let name = import.name;
-    let (why, remedy) = if target == caller {
-        (
-            "and a module cannot serve itself",
-            "link it to another module, or take the link out",
-        )
-    } else if graph.nodes.contains_key(target) {
+    if graph.nodes.contains_key(target) {
         return Ok(target);
-    } else {
-        (
-            "which is not part of the release",
-            "add that module, or correct the link",
-        )
-    };
-    let message = format!("`{caller}` links `{name}` to `{target}`, {why}.");
+    }
+    let message = format!("`{caller}` links `{name}` to `{target}`, which is not part of the release.");
+    let remedy = "add that module, or correct the link";
     Err(Refusal::new(
         RefusalCode::BadLink,
         &[caller, target],
@@ -179,7 +170,9 @@ pub(super) fn missing(
     for (other, node) in &graph.nodes {
         if other == caller {
             if names::export_for(&node.interface, name).is_some() {
-                near.push("it exports it itself, but a module is never linked to itself".to_owned());
+                near.push(
+                    "it exports it itself, but a module is linked to itself only where its `links` say so".to_owned(),
+                );
             }
             continue;
         }

@@ -51,6 +51,8 @@ pub(crate) struct Frame {
     pub(crate) stamp: Arc<Routes>,
     /// What it runs.
     pub(crate) template: Arc<Template>,
+    /// For which key, in a keyed module.
+    pub(crate) key: Option<Arc<str>>,
     /// Who called, if a module did.
     pub(crate) parent: Option<Arc<Frame>>,
     depth: u32,
@@ -58,7 +60,7 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// A frame of an instance that was made in `made_in`: the greater of the caller's stamp and that revision (R20).
-    pub(crate) fn new(origin: Origin, template: Arc<Template>, made_in: u64) -> Arc<Self> {
+    pub(crate) fn new(origin: Origin, template: Arc<Template>, key: Option<Arc<str>>, made_in: u64) -> Arc<Self> {
         let depth = origin.depth();
         let Origin { tree, stamp, parent } = origin;
         let stamp = if made_in > stamp.revision {
@@ -70,9 +72,19 @@ impl Frame {
             tree,
             stamp,
             template,
+            key,
             parent,
             depth,
         })
+    }
+
+    /// `counter`, or `rooms "kitchen"`.
+    pub(crate) fn name(&self) -> String {
+        let module = &self.template.version.id.name;
+        match &self.key {
+            Some(key) => format!("{module} {key:?}"),
+            None => module.to_string(),
+        }
     }
 
     /// This frame and its callers, innermost first.

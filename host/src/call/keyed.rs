@@ -1,11 +1,12 @@
-//! A keyed module: one lane per key, made by its first call, put to sleep when too many are live.
+//! A keyed module: one lane per key, made by its first call, forgotten when the key sleeps.
 //!
 //! Invariants:
 //! - All keys share one [`Live`]: after a switch no call of any key is run by the old version (R33).
-//! - At most about `instances_max` instances live at once; what has gone to sleep is in the store.
+//! - A key without a lane is in the store, or is none.
 
+use super::crowd::Crowd;
 use super::gate::Gate;
-use super::lane::{Errand, Lane, Live, Seat};
+use super::lane::{Lane, Live, Seat};
 use super::services::Services;
 use crate::error::{CallError, CallErrorCode};
 use arc_swap::ArcSwap;
@@ -13,13 +14,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use wasmhot_appup::ModuleName;
 
-/// How many idle keys are looked at for the one that has slept longest.
-const SAMPLE: usize = 32;
+/// Lanes of sleeping keys are forgotten when there are twice as many as were left the last time, but not below this.
+const LANES_MIN: usize = 1024;
 
 /// The keys of a module.
 pub(crate) struct Keyed {
     pub(crate) module: ModuleName,
     pub(crate) live: Arc<ArcSwap<Live>>,
+    pub(crate) crowd: Arc<Crowd>,
     services: Arc<Services>,
     lanes: Mutex<Lanes>,
 }
@@ -28,15 +30,17 @@ pub(crate) struct Keyed {
 struct Lanes {
     by_key: HashMap<Arc<str>, Arc<Lane>>,
     gate: Option<Arc<Gate>>,
-    /// Where the search for somebody to put to sleep goes on.
-    clock_hand: usize,
+    /// At so many lanes those of sleeping keys are forgotten.
+    forget_at: usize,
     removed: bool,
 }
 
 impl Keyed {
-    pub(crate) fn new(module: ModuleName, live: Arc<Live>, services: Arc<Services>) -> Arc<Self> {
+    /// A module of which `keys` keys have a saved state.
+    pub(crate) fn new(module: ModuleName, live: Arc<Live>, services: Arc<Services>, keys: u64) -> Arc<Self> {
         Arc::new(Self {
             module,
+            crowd: Crowd::new(keys, live.template.config.limits.instances_max),
             live: Arc::new(ArcSwap::new(live)),
             services,
             lanes: Mutex::default(),
@@ -54,17 +58,13 @@ impl Keyed {
             return Ok(Arc::clone(lane));
         }
         let live = self.live.load();
-        let limits = &live.template.config.limits;
         let id = &live.template.version.id;
         if lanes.removed {
             return Err(CallError::not_executed(CallErrorCode::Stopping, "the module was removed").in_version(id));
         }
-        if lanes.by_key.len() as u64 >= limits.max_keys {
-            let message = format!(
-                "{} has {} keys and may have no more (max_keys)",
-                self.module, limits.max_keys
-            );
-            return Err(CallError::not_executed(CallErrorCode::NoSuchKey, message).in_version(id));
+        if lanes.by_key.len() >= lanes.forget_at.max(LANES_MIN) {
+            lanes.forget_sleeping();
+            lanes.forget_at = lanes.by_key.len() * 2;
         }
         let key: Arc<str> = key.into();
         let lane = Lane::new(
@@ -72,17 +72,11 @@ impl Keyed {
             Some(Arc::clone(&key)),
             Arc::clone(&self.live),
             Arc::clone(&self.services),
+            Some(Arc::clone(&self.crowd)),
             Seat::Asleep,
             lanes.gate.clone(),
         );
         lanes.by_key.insert(key, Arc::clone(&lane));
-        let sleeper = (lanes.by_key.len() > limits.instances_max as usize)
-            .then(|| lanes.sleeper())
-            .flatten();
-        drop(lanes);
-        if let Some(sleeper) = sleeper {
-            sleeper.send(Errand::Hibernate);
-        }
         Ok(lane)
     }
 
@@ -126,29 +120,23 @@ impl Keyed {
 
     /// Forgets the lanes of keys that sleep and have nothing to do: a sleeping key costs nothing but its saved state.
     pub(crate) fn forget_sleeping(&self) {
-        self.lock().by_key.retain(|_, lane| {
-            let figures = lane.figures();
-            // Somebody who has just looked the lane up holds it too.
-            figures.is_live || figures.waiting > 0 || figures.failed.is_some() || Arc::strong_count(lane) > 1
-        });
+        self.lock().forget_sleeping();
+    }
+
+    /// From now on calls are run by this version: each key is handed over at its next call, or by the sweep (R33).
+    pub(crate) fn move_to(&self, live: Arc<Live>) {
+        self.crowd.resize(live.template.config.limits.instances_max);
+        self.live.store(live);
     }
 }
 
 impl Lanes {
-    /// Of a few idle keys the one that nobody has called for the longest time.
-    fn sleeper(&mut self) -> Option<Arc<Lane>> {
-        let count = self.by_key.len();
-        self.clock_hand = (self.clock_hand + SAMPLE) % count.max(1);
-        let candidates = self
-            .by_key
-            .values()
-            .skip(self.clock_hand.min(count.saturating_sub(SAMPLE)))
-            .take(SAMPLE);
-        let idle = candidates.filter(|lane| {
+    fn forget_sleeping(&mut self) {
+        self.by_key.retain(|_, lane| {
             let figures = lane.figures();
-            figures.instance.is_some() && figures.waiting == 0
+            // Somebody who has just looked the lane up holds it too.
+            figures.is_live || figures.waiting > 0 || figures.failed.is_some() || Arc::strong_count(lane) > 1
         });
-        idle.min_by_key(|lane| lane.last_used_ms()).cloned()
     }
 }
 

@@ -5,6 +5,7 @@
 //! - While a gate is closed only calls that it lets pass start (R21); all others keep their place.
 //! - A lane is *busy* from the moment a runner has taken the instance until it has put it back.
 
+use super::crowd::Crowd;
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
 use super::runner::{Runner, run_here_or_spill};
@@ -55,7 +56,7 @@ pub(crate) enum Errand {
     /// Save the state (periodic, `state export`, stop).
     Save {
         reason: SaveReason,
-        reply: oneshot::Sender<Result<SavedState, InstanceError>>,
+        reply: oneshot::Sender<Result<Fresh, InstanceError>>,
     },
     /// Bring a key to the live version.
     HandOver {
@@ -63,8 +64,18 @@ pub(crate) enum Errand {
     },
     /// Save a key and free its instance.
     Hibernate,
+    /// Forget a key that nobody has called for so many milliseconds, with its saved state (R9).
+    Expire(u64),
     /// An upgrade has found the instance dead: do what `on_trap` says (R14, R26).
     Recover(CallError),
+}
+
+/// A state that a lane has just saved. Whoever writes it says so by [`Lane::note_stored`]: until then its calls count as unsaved.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) state: SavedState,
+    /// Calls that are unsaved until it is written.
+    pub(crate) calls: u64,
 }
 
 #[derive(Debug)]
@@ -94,6 +105,8 @@ pub(crate) struct Lane {
     /// What it should run now.
     pub(crate) live: Arc<ArcSwap<Live>>,
     pub(crate) services: Arc<Services>,
+    /// What all keys of the module share.
+    pub(crate) crowd: Option<Arc<Crowd>>,
     /// Milliseconds of the host's clock at the last call, for choosing whom to put to sleep.
     last_used_ms: AtomicU64,
     state: Mutex<LaneState>,
@@ -120,6 +133,7 @@ impl Lane {
         key: Option<Arc<str>>,
         live: Arc<ArcSwap<Live>>,
         services: Arc<Services>,
+        crowd: Option<Arc<Crowd>>,
         seat: Seat,
         gate: Option<Arc<Gate>>,
     ) -> Arc<Self> {
@@ -140,6 +154,7 @@ impl Lane {
             key,
             live,
             services,
+            crowd,
             last_used_ms: AtomicU64::new(0),
             state: Mutex::new(state),
         };
@@ -180,7 +195,7 @@ impl Lane {
         let live = self.live.load();
         let limits = &live.template.config.limits;
         if let Some(gate) = &state.gate {
-            if gate.lets_pass(&job.origin, &self.module, &job.function, &job.ty) {
+            if self.passes(gate, &job) {
                 state.passing.push_back(Work::Call(job));
                 return Ok(());
             }
@@ -326,10 +341,22 @@ impl Lane {
         if state.busy {
             gate.enter();
         }
-        let waiting = state.queue.iter().filter(|work| matches!(work, Work::Call(_))).count();
-        (0..waiting).for_each(|_| gate.note_waiting());
-        gate.note_queue(waiting, gate.bound(&self.live.load().template.config.limits));
+        // What waits already and may pass, passes: its tree would never end otherwise (R21).
+        let (passing, waiting) = std::mem::take(&mut state.queue)
+            .into_iter()
+            .partition(|work| matches!(work, Work::Call(job) if self.passes(gate, job)));
+        state.passing = passing;
+        state.queue = waiting;
+        for work in &state.queue {
+            if matches!(work, Work::Call(_)) {
+                gate.note_waiting();
+            }
+        }
         state.gate = Some(Arc::clone(gate));
+    }
+
+    fn passes(&self, gate: &Gate, job: &Job) -> bool {
+        gate.lets_pass(&job.origin, &self.module, &job.function, &job.ty)
     }
 
     /// Takes the seat out of a closed, idle lane. `None` while a call runs.
@@ -341,12 +368,15 @@ impl Lane {
         Some(std::mem::replace(&mut state.seat, Seat::Away))
     }
 
-    /// Puts a seat in, where an upgrade or a person decided so. Does not open the gate.
-    pub(crate) fn set_seat(&self, seat: Seat) {
+    /// Puts a seat in, where an upgrade or a person decided so. `saved`: its state is the last saved one too (R28). Does not open
+    /// the gate.
+    pub(crate) fn set_seat(&self, seat: Seat, saved: bool) {
         let mut state = self.lock();
         state.seat = seat;
         state.unsaved_calls = 0;
-        state.being_written.clear();
+        if saved {
+            state.saved_at = Some(Instant::now());
+        }
     }
 
     /// Gives back what [`Lane::take_seat`] took: the upgrade did not happen. What may start, starts.
@@ -391,29 +421,32 @@ impl Lane {
         }
     }
 
-    /// A call was answered.
+    /// A call has ended. From now on its tree no longer holds the lane: the next call of that tree may come before this one's
+    /// runner looks at the lane again.
     pub(super) fn note_answered(&self) {
-        self.lock().unsaved_calls += 1;
+        let mut state = self.lock();
+        state.unsaved_calls += 1;
+        state.holder = None;
     }
 
-    /// The guest has saved its state. Whoever has the bytes writes them, and says so to [`Lane::note_kept`].
-    pub(crate) fn note_saved(&self, took: Duration, order: Option<SaveOrder>) {
+    /// The state was saved, which took so long. Gives how many calls are unsaved until it is written.
+    pub(super) fn note_save(&self, took: Duration) -> u64 {
         let mut state = self.lock();
-        let calls = std::mem::take(&mut state.unsaved_calls);
-        state.being_written.extend(order.map(|order| (order, calls)));
         state.last_save_took = took;
+        state.unsaved_calls
+    }
+
+    /// A saved state was written: the calls that it has are unsaved no more.
+    pub(crate) fn note_stored(&self, calls: u64) {
+        let mut state = self.lock();
+        state.unsaved_calls = state.unsaved_calls.saturating_sub(calls);
         state.saved_at = Some(Instant::now());
     }
 
-    /// What was saved has been written, or it could not be: then its calls are not saved yet.
-    pub(crate) fn note_kept(&self, order: Option<SaveOrder>, kept: bool) {
-        let Some(order) = order else { return };
-        let mut state = self.lock();
-        let is_it = |other: &SaveOrder| *other == order || (kept && other.is_before(&order));
-        let done: Vec<_> = state.being_written.extract_if(.., |(other, _)| is_it(other)).collect();
-        if !kept {
-            state.unsaved_calls += done.iter().map(|(_, calls)| calls).sum::<u64>();
-        }
+    /// True if nothing waits here.
+    pub(super) fn is_done(&self) -> bool {
+        let state = self.lock();
+        state.queue.is_empty() && state.passing.is_empty()
     }
 
     /// For `status`, periodic saves and hibernation.

@@ -2,6 +2,7 @@
 //!
 //! Calls do not know that upgrades exist: an upgrade closes gates, puts instances into seats and tables into place.
 
+pub(crate) mod crowd;
 pub(crate) mod frame;
 pub(crate) mod gate;
 pub(crate) mod import;

@@ -127,51 +127,42 @@ impl Pool {
             let message = format!("`{function}` waited for a place until its deadline");
             CallError::not_executed(CallErrorCode::TimedOut, message).in_version(self.id())
         };
-        let closed = self.closed_gate(origin, function);
-        if let Some(gate) = closed {
-            gate.note_waiting();
-            let _waits = Waits::new(&self.waiting);
-            let waiting = self.waiting.load(Ordering::Relaxed);
-            let bound = gate.bound(&self.template.config.limits);
-            gate.note_queue(waiting as usize, bound);
-            if waiting as usize > bound && !origin.is_nested() {
-                return Err(self.overloaded(bound));
-            }
-            tokio::time::timeout_at(by, gate.opened())
-                .await
-                .map_err(|_| timed_out())?;
-            // The release may have changed meanwhile: the caller looks again.
-            return Ok(None);
-        }
         let nested = origin.is_nested();
         let places = if nested { &self.nested_places } else { &self.places };
-        if let Ok(permit) = Arc::clone(places).try_acquire_owned() {
-            return Ok(Some(Place::new(self, permit, nested)));
-        }
-        if places.is_closed() {
-            return Ok(None);
-        }
-        let bound = self.template.config.limits.queue_max;
-        let _waits = Waits::new(&self.waiting);
-        if !nested && self.waiting.load(Ordering::Relaxed) > bound {
-            return Err(self.overloaded(bound as usize));
-        }
-        match tokio::time::timeout_at(by, Arc::clone(places).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Some(Place::new(self, permit, nested))),
-            Ok(Err(_closed)) => Ok(None),
-            Err(_) => Err(timed_out()),
+        let permit = match Arc::clone(places).try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) if places.is_closed() => return Ok(None),
+            Err(_) => {
+                let bound = self.template.config.limits.queue_max;
+                let _waits = Waits::new(&self.waiting);
+                if !nested && self.waiting.load(Ordering::Relaxed) > bound {
+                    let message = format!("the queue of {} is full ({bound} calls wait)", self.id().name);
+                    return Err(CallError::not_executed(CallErrorCode::Overloaded, message).in_version(self.id()));
+                }
+                match tokio::time::timeout_at(by, Arc::clone(places).acquire_owned()).await {
+                    Ok(Ok(permit)) => permit,
+                    Ok(Err(_closed)) => return Ok(None),
+                    Err(_) => return Err(timed_out()),
+                }
+            }
+        };
+        match Place::take(self, permit, origin, function) {
+            Ok(place) => Ok(Some(place)),
+            Err(gate) => {
+                gate.note_waiting();
+                tokio::time::timeout_at(by, gate.opened())
+                    .await
+                    .map_err(|_| timed_out())?;
+                // The release may have changed meanwhile: the caller looks again.
+                Ok(None)
+            }
         }
     }
 
-    fn overloaded(&self, bound: usize) -> CallError {
-        let message = format!("the queue of {} is full ({bound} calls wait)", self.id().name);
-        CallError::not_executed(CallErrorCode::Overloaded, message).in_version(self.id())
-    }
-
-    fn closed_gate(&self, origin: &Origin, function: &FunctionName) -> Option<Arc<Gate>> {
-        let gate = self.gate.lock().expect("no panic under this lock").clone()?;
-        let export = self.template.version.exports.get(function)?;
-        (!gate.lets_pass(origin, &self.id().name, function, &export.ty)).then_some(gate)
+    /// Whether a call may start while this gate is closed.
+    fn passes(&self, gate: &Gate, origin: &Origin, function: &FunctionName) -> bool {
+        let export = self.template.version.exports.get(function);
+        export.is_none_or(|export| gate.lets_pass(origin, &self.id().name, function, &export.ty))
     }
 
     fn take_idle(&self) -> Option<Box<Instance>> {
@@ -254,7 +245,7 @@ impl PoolCall {
         };
         let from_outside = !origin.is_nested();
         let left = origin.tree.deadline.saturating_duration_since(Instant::now());
-        let frame = Frame::new(origin, Arc::clone(&pool.template), pool.revision);
+        let frame = Frame::new(origin, Arc::clone(&pool.template), None, pool.revision);
         let mut retired = pool.retired.subscribe();
         let call = within(left, instance.call(&function, &args, frame));
         let answer = if from_outside {
@@ -303,24 +294,34 @@ struct Place {
 }
 
 impl Place {
-    fn new(pool: &Arc<Pool>, permit: OwnedSemaphorePermit, nested: bool) -> Self {
+    /// The gate, if a closed one does not let the call pass. It is asked and told under one lock: a gate that has been found quiet
+    /// stays so, and one that closes now counts the call either itself or through us, never both.
+    fn take(
+        pool: &Arc<Pool>,
+        permit: OwnedSemaphorePermit,
+        origin: &Origin,
+        function: &FunctionName,
+    ) -> Result<Self, Arc<Gate>> {
+        let nested = origin.is_nested();
         let running = if nested {
             &pool.nested_running
         } else {
             &pool.outside_running
         };
-        // Under the lock of the gate, so that a gate that closes now counts the call either itself or through us, never both.
         let slot = pool.gate.lock().expect("no panic under this lock");
-        running.fetch_add(1, Ordering::AcqRel);
         if let Some(gate) = slot.as_ref() {
+            if !pool.passes(gate, origin, function) {
+                return Err(Arc::clone(gate));
+            }
             gate.enter();
         }
+        running.fetch_add(1, Ordering::AcqRel);
         drop(slot);
-        Self {
+        Ok(Self {
             pool: Arc::clone(pool),
             nested,
             _permit: permit,
-        }
+        })
     }
 }
 

@@ -130,8 +130,8 @@ async fn call_lane(lane: &Arc<Lane>, request: Request) -> CallResult {
         origin,
     } = request;
     let deadline = origin.tree.deadline;
-    if origin.is_nested() {
-        lane.services.wait_for(&origin.tree, lane)?;
+    if let Some(caller) = &origin.parent {
+        lane.services.wait_for(caller, lane)?;
     }
     let tree = Arc::clone(&origin.tree);
     let ticket = Ticket::new();

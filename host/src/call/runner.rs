@@ -5,13 +5,14 @@
 //!   the guest runtime if it has to wait.
 //! - Every call it has taken is answered exactly once.
 
+use super::crowd::Place;
 use super::frame::Frame;
-use super::lane::{CallResult, Errand, Job, Lane, Live, Work};
+use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Work};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Change, Instance, InstanceError};
 use crate::restore::tagged;
-use crate::store::{SaveReason, SavedState};
+use crate::store::SaveReason;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -26,6 +27,8 @@ pub(crate) struct Runner {
     lane: Arc<Lane>,
     instance: Option<Box<Instance>>,
     frame: Option<Arc<Frame>>,
+    /// The place of an instance that has died, for the one that comes after it.
+    place: Option<Place>,
     finished: bool,
 }
 
@@ -54,6 +57,7 @@ impl Runner {
             lane,
             instance,
             frame: None,
+            place: None,
             finished: false,
         }
     }
@@ -72,6 +76,13 @@ impl Runner {
             }
         }
         self.finished = true;
+        // Somebody waits for a place: a key that has nothing to do gives up its own.
+        if let Some(crowd) = &self.lane.crowd
+            && crowd.is_full()
+            && self.lane.figures().instance.is_some()
+        {
+            self.lane.send(Errand::Hibernate);
+        }
     }
 
     async fn call(&mut self, job: Job) {
@@ -109,7 +120,12 @@ impl Runner {
             ));
             return;
         }
-        let frame = Frame::new(origin, Arc::clone(&instance.template), instance.revision);
+        let frame = Frame::new(
+            origin,
+            Arc::clone(&instance.template),
+            self.lane.key.clone(),
+            instance.revision,
+        );
         self.lane.set_holder(&frame);
         self.frame = Some(Arc::clone(&frame));
         let stuck = instance.template.config.limits.stuck_timeout;
@@ -162,6 +178,7 @@ impl Runner {
             )
             .in_version(id)
         })?;
+        let place = place_for(&self.lane, live, saved.is_none()).await?;
         let made = match saved {
             Some(saved) => states.revive(live, &saved, &live.template.config.limits).await,
             None if key.is_some() && live.template.config.limits.create == Create::Explicit => {
@@ -174,7 +191,8 @@ impl Runner {
             None => live.template.start(live.revision).await,
         };
         match made {
-            Ok(instance) => {
+            Ok(mut instance) => {
+                instance.place = place;
                 self.instance = Some(instance);
                 Ok(())
             }
@@ -214,10 +232,15 @@ impl Runner {
             .move_over(&mut old, live, &change, self.lane.key.as_deref())
             .await;
         match moved {
-            Ok((new, saved)) => {
+            Ok((mut new, saved)) => {
+                new.place = old.place.take();
                 self.instance = Some(new);
-                self.lane.note_saved(saved.took, saved.state.tag.order);
-                self.lane.services.states.keep_soon(Arc::clone(&self.lane), saved.state);
+                let calls = self.lane.note_save(saved.took);
+                // At once the last saved state (R28). Where that cannot be written, the next periodic save tries again.
+                match self.lane.services.states.put(vec![saved.state], false).await {
+                    Ok(()) => self.lane.note_stored(calls),
+                    Err(error) => tracing::error!("a handed-over state could not be written: {error}"),
+                }
                 Ok(())
             }
             Err(error) => {
@@ -247,20 +270,53 @@ impl Runner {
                 let _ = reply.send(answer);
             }
             Errand::Recover(error) => self.recover(error).await,
-            Errand::Hibernate => {
-                if let Ok(saved) = self.save(SaveReason::Hibernated).await {
-                    // The instance goes only when its state is in the store.
-                    let saved = vec![(Arc::clone(&self.lane), saved)];
-                    if self.lane.services.states.keep(saved, false).await.is_ok() {
-                        self.instance = None;
-                    }
+            Errand::Hibernate => self.hibernate().await,
+            Errand::Expire(after_ms) => self.expire(after_ms).await,
+        }
+    }
+
+    /// The instance goes only when its state is in the store, and only if nobody waits for it.
+    async fn hibernate(&mut self) {
+        if self.instance.is_none() || !self.lane.is_done() {
+            return;
+        }
+        if let Ok(fresh) = self.save(SaveReason::Hibernated).await {
+            let put = self.lane.services.states.put(vec![fresh.state], false).await;
+            if put.is_ok() && self.lane.is_done() {
+                self.lane.note_stored(fresh.calls);
+                self.instance = None;
+                return;
+            }
+        }
+        if let Some(crowd) = self.lane.crowd.as_ref().filter(|_| self.instance.is_some()) {
+            crowd.stays(&self.lane);
+        }
+    }
+
+    /// R9: nobody has called for so long. The key is gone with its state.
+    async fn expire(&mut self, after_ms: u64) {
+        let idle_ms = self.lane.services.clock_ms().saturating_sub(self.lane.last_used_ms());
+        let Some(key) = self
+            .lane
+            .key
+            .clone()
+            .filter(|_| idle_ms >= after_ms && self.lane.is_done())
+        else {
+            return;
+        };
+        match self.lane.services.states.delete(&self.lane.module, &key).await {
+            Ok(was_there) => {
+                let was_here = self.instance.take().is_some();
+                if let Some(crowd) = self.lane.crowd.as_ref().filter(|_| was_here || was_there) {
+                    crowd.remove_key();
                 }
             }
+            Err(error) => tracing::error!("the state of {} could not be deleted: {error}", self.lane.name()),
         }
     }
 
     /// Saves for the version's own later use.
-    async fn save(&mut self, reason: SaveReason) -> Result<SavedState, InstanceError> {
+    async fn save(&mut self, reason: SaveReason) -> Result<Fresh, InstanceError> {
         let Some(instance) = self.instance.as_mut() else {
             return Err(InstanceError::Unreadable(
                 "no instance is live; the newest state is already saved".to_string(),
@@ -269,11 +325,10 @@ impl Runner {
         let change = Lane::change_for_self(&instance.template);
         let stuck = instance.template.config.limits.stuck_timeout;
         match instance.save(&change, stuck).await {
-            Ok(saved) => {
-                let state = tagged(instance, self.lane.key.as_deref(), reason, saved.bytes);
-                self.lane.note_saved(saved.took, state.tag.order);
-                Ok(state)
-            }
+            Ok(saved) => Ok(Fresh {
+                calls: self.lane.note_save(saved.took),
+                state: tagged(instance, self.lane.key.as_deref(), reason, saved.bytes),
+            }),
             Err(error) => {
                 if !instance.is_usable() {
                     let id = instance.template.version.id.clone();
@@ -287,8 +342,11 @@ impl Runner {
 
     /// R14: the memory of the instance is gone. What comes next is decided by `on_trap`; the error tells what it was.
     async fn lost(&mut self, mut error: CallError) -> CallError {
-        let Some(dead) = self.instance.take() else { return error };
+        let Some(mut dead) = self.instance.take() else {
+            return error;
+        };
         let id = dead.template.version.id.clone();
+        self.place = dead.place.take();
         drop(dead);
         let details = serde_json::json!({ "backtrace": error.backtrace, "lane": self.lane.name() });
         let services = &self.lane.services;
@@ -327,7 +385,8 @@ impl Runner {
             OnTrap::Restore => restore(&self.lane, &live).await,
         };
         match outcome {
-            Some(Ok(instance)) => {
+            Some(Ok(mut instance)) => {
+                instance.place = self.place.take();
                 self.instance = Some(instance);
                 services
                     .events
@@ -336,6 +395,7 @@ impl Runner {
             Some(Err(failure)) => self.give_up(&id, &format!("{message}, which failed: {failure}")),
             None => self.give_up(&id, &message),
         }
+        self.place = None;
         message
     }
 
@@ -350,6 +410,33 @@ impl Runner {
             .publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
         self.lane
             .fail(&CallError::not_executed(CallErrorCode::StateLost, message).in_version(id));
+    }
+}
+
+/// Where a key's instance may live (R9). A key that is new counts from now on.
+async fn place_for(lane: &Arc<Lane>, live: &Live, is_new: bool) -> Result<Option<Place>, CallError> {
+    let Some(crowd) = &lane.crowd else { return Ok(None) };
+    let limits = &live.template.config.limits;
+    let id = &live.template.version.id;
+    if is_new && limits.create == Create::Call && !crowd.add_key(limits.max_keys) {
+        let message = format!(
+            "{} has {} keys and may have no more (max_keys)",
+            id.name, limits.max_keys
+        );
+        return Err(CallError::not_executed(CallErrorCode::NoSuchKey, message).in_version(id));
+    }
+    match tokio::time::timeout(limits.start_timeout, crowd.enter(lane)).await {
+        Ok(place) => Ok(place),
+        Err(_) => {
+            if is_new {
+                crowd.remove_key();
+            }
+            let message = format!(
+                "{} instances of {} are busy (instances_max), and none became free within start_timeout ({:?})",
+                limits.instances_max, id.name, limits.start_timeout
+            );
+            Err(CallError::not_executed(CallErrorCode::NoCapacity, message).in_version(id))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What lanes and pools need of the host around them: the guest runtime, saved states, events.
 
-use super::frame::Tree;
+use super::frame::Frame;
 use super::lane::Lane;
 use super::pool::Pool;
 use crate::error::{CallError, CallErrorCode};
@@ -91,18 +91,27 @@ impl Services {
             .remove(module);
     }
 
-    /// Notes that `tree` is about to wait for `lane`, unless that would close a circle of trees that wait for each other (R15).
+    /// Notes that the caller's tree is about to wait for `lane`, unless that would close a circle of trees that wait for each other
+    /// (R15).
     ///
     /// Edges of the wait-for graph: a tree waits for a lane, a lane is held by the tree whose call runs in it. The last edge of a
     /// circle is always a wait (a tree that has just got a lane does not wait), and waits are noted one at a time, so none is missed.
-    pub(crate) fn wait_for(&self, tree: &Arc<Tree>, lane: &Arc<Lane>) -> Result<(), CallError> {
+    pub(crate) fn wait_for(&self, caller: &Frame, lane: &Arc<Lane>) -> Result<(), CallError> {
+        let tree = &caller.tree;
         let _one_at_a_time = self.circles.lock().expect("no panic under this lock");
         let mut circle = vec![lane.name()];
         let mut at = Arc::clone(lane);
         while let Some(holder) = at.holder() {
             if holder.tree.id == tree.id {
+                // The way back to the caller, inside its own tree.
+                let inside = caller
+                    .with_callers()
+                    .take_while(|frame| !std::ptr::eq(*frame, &*holder));
+                let mut inside: Vec<String> = inside.map(Frame::name).collect();
+                inside.reverse();
+                circle.append(&mut inside);
                 circle.push(lane.name());
-                let message = format!("the call would wait for itself: {}", circle.join(" -> "));
+                let message = format!("the call would wait for itself: {}", circle.join(" → "));
                 return Err(CallError::not_executed(CallErrorCode::Deadlock, message).in_module(&lane.module));
             }
             let Some(next) = holder.tree.waits_for() else { break };

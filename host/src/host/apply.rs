@@ -11,7 +11,7 @@ use crate::upgrade::refused;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::MutexGuard;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::{
@@ -19,24 +19,16 @@ use wasmhot_appup::{
     Version as Semver, default_moves, plan_moves, undo_moves,
 };
 
-/// How long a change waits for one that is about to begin or has just ended. A running upgrade is never waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-const LOCK_LOOK: Duration = Duration::from_millis(5);
-
-/// The upgrade lock, or what holds it (R37).
+/// The upgrade lock, or what runs under it (R37). Whoever only looks whether there is something to do is waited for.
 pub(super) async fn lock(inner: &Inner) -> Result<MutexGuard<'_, ()>, Failure> {
-    let until = Instant::now() + LOCK_PATIENCE;
-    loop {
-        if let Ok(lock) = inner.core.upgrading.try_lock() {
-            return Ok(lock);
+    let mut busy = inner.core.busy.subscribe();
+    tokio::select! {
+        biased;
+        lock = inner.core.upgrading.lock() => Ok(lock),
+        what = busy.wait_for(Option::is_some) => {
+            let what = what.ok().and_then(|what| what.clone()).unwrap_or_default();
+            Err(Failure::new("busy", Exit::Busy, format!("an upgrade is running: {what}")))
         }
-        let what = inner.core.busy.lock().expect("no panic under this lock").clone();
-        if what.is_some() || Instant::now() >= until {
-            let what = what.unwrap_or_else(|| "another change is being prepared".to_string());
-            let message = format!("an upgrade is running: {what}");
-            return Err(Failure::new("busy", Exit::Busy, message));
-        }
-        tokio::time::sleep(LOCK_LOOK).await;
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Rou
         );
     }
     let graph = Graph::new(modules.values().map(|route| node(&route.template)));
-    let (wiring, refusals, _) = graph.resolve();
+    let (wiring, refusals, _) = graph.resolve_from(&record.wiring);
     if !refusals.is_empty() {
         return Err(refused(refusals));
     }
@@ -69,17 +69,37 @@ async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {
                 None,
                 Arc::new(ArcSwap::new(Arc::clone(live))),
                 services,
+                None,
                 seat,
                 None,
             ))
         }
-        (Kind::Keyed, Some(live)) => Target::Keyed(Keyed::new(name, Arc::clone(live), services)),
+        (Kind::Keyed, Some(live)) => {
+            let keys = count_keys(core, &name).await;
+            Target::Keyed(Keyed::new(name, Arc::clone(live), services, keys))
+        }
         (Kind::Pool | Kind::Single | Kind::Keyed, _) => {
             let first = first_of_pool(core, &template, revision).await;
             Target::Pool(Pool::new(Arc::clone(&template), revision, services, first))
         }
     };
     Route { template, live, target }
+}
+
+/// How many keys have a saved state.
+async fn count_keys(core: &Core, name: &ModuleName) -> u64 {
+    let (catalog, module) = (Arc::clone(&core.catalog), name.clone());
+    let tags = tokio::task::spawn_blocking(move || catalog.states_of(&module)).await;
+    match tags {
+        Ok(Ok(tags)) => tags.iter().filter(|tag| tag.key.is_some()).count() as u64,
+        Ok(Err(error)) => {
+            let message = format!("the keys of {name} cannot be counted: {error}");
+            core.events
+                .publish(Happening::new(EventKind::Alarm, message).module(name));
+            0
+        }
+        Err(_) => 0,
+    }
 }
 
 /// A pool without its first instance makes one at its first call: a passing failure at the start is no reason to leave it out.

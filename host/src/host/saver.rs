@@ -1,10 +1,11 @@
 //! Periodic saves (R14): a stateful module that was called is saved every `save_interval`, so that a trap or a crash costs little.
 
 use super::Inner;
-use crate::call::lane::{Errand, Lane};
+use crate::call::keyed::Keyed;
+use crate::call::lane::{Errand, Fresh, Lane};
 use crate::call::routes::Target;
 use crate::event::{EventKind, Happening};
-use crate::store::{SaveReason, SavedState};
+use crate::store::SaveReason;
 use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -58,7 +59,10 @@ async fn save_due(inner: &Arc<Inner>) {
         let lanes = match &route.target {
             Target::Pool(_) => continue,
             Target::Single(lane) => vec![Arc::clone(lane)],
-            Target::Keyed(keyed) => keyed.lanes(),
+            Target::Keyed(keyed) => {
+                expire(inner, keyed, limits);
+                keyed.lanes()
+            }
         };
         let due: Vec<_> = lanes
             .into_iter()
@@ -99,6 +103,35 @@ fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> boo
     !skip
 }
 
+/// R9: keys that nobody has called for `expire` go. Those without a lane go by the time of their last save.
+fn expire(inner: &Arc<Inner>, keyed: &Arc<Keyed>, limits: &Limits) {
+    let Some(after) = limits.expire else { return };
+    let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+    let now_ms = inner.core.services.clock_ms();
+    let is_old = |lane: &Arc<Lane>| now_ms.saturating_sub(lane.last_used_ms()) >= after_ms;
+    for lane in keyed.lanes().into_iter().filter(is_old) {
+        lane.send(Errand::Expire(after_ms));
+    }
+    if !keyed.crowd.is_time_to_look(now_ms, after_ms) {
+        return;
+    }
+    let (catalog, keyed) = (Arc::clone(&inner.core.catalog), Arc::clone(keyed));
+    tokio::task::spawn_blocking(move || {
+        let oldest = crate::event::now_ms().saturating_sub(after_ms);
+        let tags = catalog.states_of(&keyed.module).unwrap_or_default();
+        for key in tags
+            .into_iter()
+            .filter(|tag| tag.time_ms < oldest)
+            .filter_map(|tag| tag.key)
+        {
+            // A key that lives has a lane, and goes by that.
+            if keyed.existing(&key).is_none() && catalog.delete_state(&keyed.module, Some(&key)).unwrap_or(false) {
+                keyed.crowd.remove_key();
+            }
+        }
+    });
+}
+
 /// Saves these lanes, each in its turn, and writes the states. Returns how many were saved, and which were not and why.
 pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveReason) -> (u64, Vec<(String, String)>) {
     let saves = stream::iter(lanes)
@@ -108,16 +141,22 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
     let mut saves = std::pin::pin!(saves);
     let (mut saved, mut not_saved) = (0, Vec::new());
     while let Some(batch) = saves.next().await {
-        let mut states = Vec::new();
-        for (name, result) in batch {
+        let (mut states, mut stored) = (Vec::new(), Vec::new());
+        for (lane, result) in batch {
             match result {
-                Ok(saved) => states.push(saved),
-                Err(why) => not_saved.push((name, why)),
+                Ok(fresh) => {
+                    states.push(fresh.state);
+                    stored.push((lane, fresh.calls));
+                }
+                Err(why) => not_saved.push((lane.name(), why)),
             }
         }
         let count = states.len() as u64;
-        match inner.core.services.states.keep(states, true).await {
-            Ok(()) => saved += count,
+        match inner.core.services.states.put(states, true).await {
+            Ok(()) => {
+                saved += count;
+                stored.iter().for_each(|(lane, calls)| lane.note_stored(*calls));
+            }
             Err(error) => {
                 inner.core.events.publish(Happening::new(
                     EventKind::Alarm,
@@ -138,13 +177,13 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
     (saved, not_saved)
 }
 
-async fn save_one(lane: Arc<Lane>, reason: SaveReason) -> (String, Result<(Arc<Lane>, SavedState), String>) {
+async fn save_one(lane: Arc<Lane>, reason: SaveReason) -> (Arc<Lane>, Result<Fresh, String>) {
     let (reply, answer) = oneshot::channel();
     lane.send(Errand::Save { reason, reply });
     let result = match answer.await {
-        Ok(Ok(state)) => Ok((Arc::clone(&lane), state)),
+        Ok(Ok(fresh)) => Ok(fresh),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the module was removed or has failed".to_string()),
     };
-    (lane.name(), result)
+    (lane, result)
 }

@@ -9,7 +9,7 @@ use crate::control::protocol::{Exit, Failure, StateShown};
 use crate::event::{EventKind, Happening};
 use crate::instance::InstanceError;
 use crate::restore::{read_state_file, write_state_file};
-use crate::store::{SaveReason, SavedState, SavedStateTag};
+use crate::store::{SaveOrder, SaveReason, SavedState, SavedStateTag};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use wasmhot_appup::ModuleName;
@@ -193,7 +193,7 @@ impl Host {
             .save(&Lane::change_for_self(&live.template), limits.save_timeout)
             .await
             .map_err(failed)?;
-        let saved = crate::restore::tagged(&new, key, SaveReason::Export, saved.bytes);
+        let mut saved = crate::restore::tagged(&new, key, SaveReason::Export, saved.bytes);
         lane.close(&gate);
         let taken = tokio::time::timeout(limits.quiesce_timeout, async {
             loop {
@@ -205,10 +205,12 @@ impl Host {
             }
         })
         .await;
+        // The old instance may have been saved since: what is seated counts as saved after that.
+        saved.tag.order = SaveOrder::next();
         let put = match taken {
             Ok(old) => match inner.core.services.states.put(vec![saved.clone()], true).await {
                 Ok(()) => {
-                    lane.set_seat(Seat::Here(new));
+                    lane.set_seat(Seat::Here(new), true);
                     Ok(())
                 }
                 Err(error) => {

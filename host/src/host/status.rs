@@ -24,7 +24,7 @@ impl Host {
             uptime_ms: millis(inner.started.elapsed()),
             directory: inner.directory.clone(),
             state: inner.state.clone(),
-            busy: core.busy.lock().expect("no panic under this lock").clone(),
+            busy: core.busy.borrow().clone(),
             modules: routes.modules.values().map(|route| self.module_status(route)).collect(),
             pending: inner.drops.lock().expect("no panic under this lock").pending_status(),
             last_called_off: core.last_called_off.lock().expect("no panic under this lock").clone(),
@@ -68,7 +68,7 @@ impl Host {
                 status.since_revision = keyed.live.load().revision;
                 let lanes = keyed.lanes();
                 status.unsaved_calls = Some(0);
-                status.keys = Some(lanes.len() as u64);
+                status.keys = Some(keyed.crowd.keys());
                 status.failed_keys = Some(self.inner.core.services.failed_keys(&id.name));
                 for figures in lanes.iter().map(|lane| lane.figures()) {
                     status.running += u64::from(figures.busy);

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 impl Host {
     /// Refuses new calls, waits for the started ones up to `drain_timeout`, saves every state, ends. A second call waits for the
-    /// first.
+    /// first. Afterwards the state directory is free for another host.
     pub async fn stop(&self) -> StopReport {
         if self.inner.stopping.swap(true, Ordering::AcqRel) {
             self.stopped().await;
@@ -75,6 +75,10 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
         }
     }
     saver::flush(inner).await;
+    // Whoever waits for the end may start the next host on the same directory at once.
+    let catalog = Arc::clone(&inner.core.catalog);
+    let _ = tokio::task::spawn_blocking(move || catalog.close()).await;
+    inner.lock.lock().expect("no panic under this lock").take();
     inner.stopped.send_replace(true);
     report
 }

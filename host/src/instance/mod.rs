@@ -10,6 +10,7 @@ pub(crate) mod lifecycle;
 mod output;
 pub(crate) mod template;
 
+use crate::call::crowd::Place;
 use crate::call::frame::Frame;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
@@ -34,6 +35,8 @@ pub(crate) struct Instance {
     instance: wasmtime::component::Instance,
     functions: HashMap<FunctionName, Function>,
     usable: bool,
+    /// Its place among the live instances of its module, where those are counted.
+    pub(crate) place: Option<Place>,
 }
 
 impl Instance {
@@ -52,6 +55,7 @@ impl Instance {
             instance,
             functions: HashMap::new(),
             usable: true,
+            place: None,
         }
     }
 

@@ -59,7 +59,7 @@ pub enum TakeError {
     #[error("the file is still being written")]
     Changing,
     /// Not there any more.
-    #[error("the file has vanished")]
+    #[error("there is no such file")]
     Vanished,
     /// Anything else the system refuses.
     #[error("cannot be read: {0}")]

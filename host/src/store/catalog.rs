@@ -11,8 +11,8 @@ use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Write
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, RwLock};
 use wasmhot_appup::{Digest, ModuleName};
 
 /// The database keeps pages in memory up to this size: it would take 1 GiB unasked.
@@ -20,7 +20,8 @@ const CACHE_BYTES: usize = 16 << 20;
 
 /// The open catalog. All methods block; a reader never waits for a writer, writers wait for each other.
 pub struct Catalog {
-    database: Database,
+    /// None once it is closed.
+    database: RwLock<Option<Database>>,
     path: PathBuf,
     /// Something was written that is not on the disk yet.
     unflushed: AtomicBool,
@@ -52,7 +53,7 @@ impl Catalog {
             .open(&path)
             .map_err(|error| StoreError::database(&path, error.into()))?;
         let catalog = Catalog {
-            database,
+            database: RwLock::new(Some(database)),
             path,
             unflushed: AtomicBool::new(false),
         };
@@ -60,13 +61,25 @@ impl Catalog {
         Ok(catalog)
     }
 
+    /// Lets go of the file, when what is being read and written has ended. What comes later is an error.
+    pub fn close(&self) {
+        self.database.write().expect("no panic under this lock").take();
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+        match self.database.read().expect("no panic under this lock").as_ref() {
+            Some(database) => work(database),
+            None => Err(redb::Error::Io(std::io::Error::other("the host has stopped"))),
+        }
+    }
+
     /// The meta record.
     pub fn meta(&self) -> Result<Meta, StoreError> {
-        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(META)?;
+        let read = |database: &Database| -> Result<Option<Vec<u8>>, redb::Error> {
+            let table = database.begin_read()?.open_table(META)?;
             Ok(table.get("meta")?.map(|found| found.value().to_vec()))
         };
-        match read().map_err(|error| self.failed(error))? {
+        match self.with(read).map_err(|error| self.failed(error))? {
             Some(sealed) => open(&self.path, &sealed),
             None => Err(StoreError::Corrupt {
                 path: self.path.clone(),
@@ -105,20 +118,20 @@ impl Catalog {
 
     /// The record of a revision, as the engine's own type.
     pub fn revision<R: DeserializeOwned>(&self, revision: u64) -> Result<Option<R>, StoreError> {
-        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(REVISIONS)?;
+        let read = |database: &Database| -> Result<Option<Vec<u8>>, redb::Error> {
+            let table = database.begin_read()?.open_table(REVISIONS)?;
             Ok(table.get(revision)?.map(|found| found.value().to_vec()))
         };
-        self.opened(read())
+        self.opened(self.with(read))
     }
 
     /// The numbers of all revisions kept, ascending.
     pub fn revisions(&self) -> Result<Vec<u64>, StoreError> {
-        let read = || -> Result<Vec<u64>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(REVISIONS)?;
+        let read = |database: &Database| -> Result<Vec<u64>, redb::Error> {
+            let table = database.begin_read()?.open_table(REVISIONS)?;
             table.iter()?.map(|entry| Ok(entry?.0.value())).collect()
         };
-        read().map_err(|error| self.failed(error))
+        self.with(read).map_err(|error| self.failed(error))
     }
 
     /// Forgets revisions. Numbers that are not there are no error.
@@ -150,16 +163,16 @@ impl Catalog {
     /// The last saved state of a module, or of one key of it.
     pub fn state(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
         let place = (module.as_str(), key);
-        let read = || -> Result<Option<TagAndBytes>, redb::Error> {
+        let read = |database: &Database| -> Result<Option<TagAndBytes>, redb::Error> {
             // One transaction, so that tag and bytes belong together.
-            let transaction = self.database.begin_read()?;
+            let transaction = database.begin_read()?;
             let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
             match (tags.get(place)?, bytes.get(place)?) {
                 (Some(tag), Some(bytes)) => Ok(Some((tag.value().to_vec(), bytes.value().into()))),
                 _ => Ok(None),
             }
         };
-        match read().map_err(|error| self.failed(error))? {
+        match self.with(read).map_err(|error| self.failed(error))? {
             Some((tag, bytes)) => Ok(Some(SavedState {
                 tag: open(&self.path, &tag)?,
                 bytes,
@@ -170,8 +183,8 @@ impl Catalog {
 
     /// The tags of all saved states of a module: one for itself, or one for each key.
     pub fn states_of(&self, module: &ModuleName) -> Result<Vec<SavedStateTag>, StoreError> {
-        let read = || -> Result<Vec<Vec<u8>>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(STATES)?;
+        let read = |database: &Database| -> Result<Vec<Vec<u8>>, redb::Error> {
+            let table = database.begin_read()?.open_table(STATES)?;
             let mut tags = Vec::new();
             for entry in table.range((module.as_str(), None)..)? {
                 let (place, tag) = entry?;
@@ -182,7 +195,7 @@ impl Catalog {
             }
             Ok(tags)
         };
-        let tags = read().map_err(|error| self.failed(error))?;
+        let tags = self.with(read).map_err(|error| self.failed(error))?;
         tags.iter().map(|tag| open(&self.path, tag)).collect()
     }
 
@@ -191,24 +204,27 @@ impl Catalog {
         self.write(true, |transaction| delete_states_in(transaction, module))
     }
 
-    /// Removes the saved state of one key (or of the module itself), durably.
-    pub fn delete_state(&self, module: &ModuleName, key: Option<&str>) -> Result<(), StoreError> {
+    /// Removes the saved state of one key (or of the module itself), durably. False if there was none.
+    pub fn delete_state(&self, module: &ModuleName, key: Option<&str>) -> Result<bool, StoreError> {
         self.write(true, |transaction| {
-            transaction.open_table(STATES)?.remove((module.as_str(), key))?;
+            let was_there = transaction
+                .open_table(STATES)?
+                .remove((module.as_str(), key))?
+                .is_some();
             transaction.open_table(STATE_BYTES)?.remove((module.as_str(), key))?;
-            Ok(())
+            Ok(was_there)
         })
     }
 
     /// What is known of a file with this content.
     pub fn file(&self, digest: &Digest) -> Result<Option<FileRecord>, StoreError> {
-        let read = || -> Result<Option<Vec<u8>>, redb::Error> {
-            let table = self.database.begin_read()?.open_table(FILES)?;
+        let read = |database: &Database| -> Result<Option<Vec<u8>>, redb::Error> {
+            let table = database.begin_read()?.open_table(FILES)?;
             Ok(table
                 .get(digest.to_string().as_str())?
                 .map(|found| found.value().to_vec()))
         };
-        self.opened(read())
+        self.opened(self.with(read))
     }
 
     /// Writes down what became of a file, durably.
@@ -231,13 +247,13 @@ impl Catalog {
     }
 
     /// Runs `change` in one transaction. On an error nothing of it is kept.
-    fn write(
+    fn write<T>(
         &self,
         durable: bool,
-        change: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
-    ) -> Result<(), StoreError> {
-        let run = || -> Result<(), redb::Error> {
-            let mut transaction = self.database.begin_write()?;
+        change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let run = |database: &Database| -> Result<T, redb::Error> {
+            let mut transaction = database.begin_write()?;
             // Writers come one after another: the one before has ended.
             let unflushed = self.unflushed.swap(!durable, Ordering::AcqRel);
             if durable {
@@ -246,13 +262,16 @@ impl Catalog {
             } else {
                 transaction.set_durability(Durability::None)?;
             }
-            let written = change(&transaction).and_then(|()| Ok(transaction.commit()?));
-            if written.is_err() {
+            let changed = change(&transaction).and_then(|changed| {
+                transaction.commit()?;
+                Ok(changed)
+            });
+            if changed.is_err() {
                 self.unflushed.fetch_or(unflushed, Ordering::AcqRel);
             }
-            written
+            changed
         };
-        run().map_err(|error| self.failed(error))
+        self.with(run).map_err(|error| self.failed(error))
     }
 
     fn opened<T: DeserializeOwned>(&self, read: Result<Option<Vec<u8>>, redb::Error>) -> Result<Option<T>, StoreError> {
@@ -311,14 +330,12 @@ fn insert_states(transaction: &WriteTransaction, states: &[SavedState], tags: &[
     let mut byte_table = transaction.open_table(STATE_BYTES)?;
     for (state, tag) in states.iter().zip(tags) {
         let place = (state.tag.module.as_str(), state.tag.key.as_deref());
-        // What cannot be read is no reason to keep it.
-        let there = tag_table
+        let newer = tag_table
             .get(place)?
-            .and_then(|tag| open::<SavedStateTag>(Path::new(""), tag.value()).ok());
-        let orders = (state.tag.order, there.and_then(|there| there.order));
-        if let (Some(order), Some(there)) = orders
-            && order.is_before(&there)
-        {
+            .and_then(|there| open::<SavedStateTag>(Path::new("catalog"), there.value()).ok())
+            .is_some_and(|there| there.order.is_newer_than(state.tag.order));
+        // Saves are written by whoever gets to it first.
+        if newer {
             continue;
         }
         tag_table.insert(place, tag.as_slice())?;

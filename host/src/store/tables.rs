@@ -5,9 +5,9 @@ use super::StoreError;
 use redb::TableDefinition;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmhot_appup::{Digest, ModuleName, ModuleVersion};
 
@@ -73,42 +73,35 @@ pub struct SavedStateTag {
     pub size: u64,
     /// Why it was saved.
     pub reason: SaveReason,
+    /// When, among the saves of one host: an older state never replaces a newer one, in whatever order they are written.
+    #[serde(default)]
+    pub order: SaveOrder,
     /// For which other version it was written, where it was handed over: on the way down the newer code writes the older format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_for: Option<WrittenFor>,
-    /// Its place among the saves of the process that made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub order: Option<SaveOrder>,
 }
 
-/// When a state was saved, beside the other saves of the same process: states are written in batches and by several tasks, and an
-/// older one that comes late must not take the place of a newer one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The place of a save among those of its process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SaveOrder {
-    /// Which process. Numbers of different ones cannot be compared.
-    pub process: u64,
-    /// Rises with every save.
-    pub number: u64,
+    process: u64,
+    number: u64,
 }
 
 impl SaveOrder {
-    /// The next one.
-    #[must_use]
+    /// After every earlier one. Taken when the bytes are, not when they are written.
     pub fn next() -> Self {
-        static PROCESS: OnceLock<u64> = OnceLock::new();
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        // Hashed with keys that the system draws for each process.
-        let draw = || std::hash::RandomState::new().hash_one(std::process::id());
+        static PROCESS: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(std::process::id()));
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
         Self {
-            process: *PROCESS.get_or_init(draw),
-            number: NEXT.fetch_add(1, Ordering::Relaxed),
+            process: *PROCESS,
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
         }
     }
 
-    /// True if both are of one process and this one is the older.
-    #[must_use]
-    pub fn is_before(&self, other: &Self) -> bool {
-        self.process == other.process && self.number < other.number
+    /// What another process left is older, whatever its number: one host at a time has the state directory.
+    pub(super) fn is_newer_than(self, other: Self) -> bool {
+        self.process == other.process && self.number > other.number
     }
 }
 

@@ -24,8 +24,8 @@ fn saved(module: &str, key: Option<&str>, bytes: &[u8]) -> SavedState {
         format: "application/cbor".to_owned(),
         size: bytes.len() as u64,
         reason: SaveReason::HandedOver,
+        order: SaveOrder::default(),
         written_for: None,
-        order: None,
     };
     SavedState {
         tag,
@@ -331,6 +331,25 @@ fn many_writers_and_readers_at_once() {
     assert_eq!(catalog.states_of(&name("room")).expect("reads").len(), 80);
 }
 
+#[test]
+fn r28_an_older_state_never_replaces_a_newer_one() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let catalog = Catalog::open(dir.path()).expect("opens");
+    let save = |size: u64| {
+        let mut saved = saved("a", None, b"state");
+        saved.tag.size = size;
+        saved.tag.order = SaveOrder::next();
+        saved
+    };
+    let (older, newer) = (save(1), save(2));
+    catalog.put_states(std::slice::from_ref(&newer), false).expect("writes");
+    catalog.put_states(&[older], true).expect("is no error");
+    let kept = catalog.state(&newer.tag.module, None).expect("reads");
+    assert_eq!(kept, Some(newer.clone()));
+    catalog.close();
+    assert!(catalog.put_states(&[newer], false).is_err(), "closed");
+}
+
 /// What a crash of the process at this moment leaves: the file as it is, without the end of the database.
 fn after_a_crash(state: &Path) -> (tempfile::TempDir, Catalog) {
     let copy = tempfile::tempdir().expect("temporary directory");
@@ -354,31 +373,4 @@ fn what_is_not_durable_is_so_after_a_flush() {
     );
     catalog.flush().expect("flushes");
     assert!(read(&after_a_crash(state.path()).1).is_some());
-}
-
-#[test]
-fn an_older_save_that_is_written_later_changes_nothing() {
-    let state = tempfile::tempdir().expect("temporary directory");
-    let catalog = Catalog::open(state.path()).expect("opens");
-    let ordered = |bytes: &[u8]| {
-        let mut state = saved("rooms", Some("hall"), bytes);
-        state.tag.order = Some(SaveOrder::next());
-        state
-    };
-    let (first, second) = (ordered(b"1"), ordered(b"2"));
-    let there = || {
-        catalog
-            .state(&name("rooms"), Some("hall"))
-            .expect("reads")
-            .expect("is there")
-            .bytes
-    };
-    catalog.put_states(&[second], true).expect("writes");
-    catalog.put_states(&[first], true).expect("writes");
-    assert_eq!(&*there(), b"2");
-    // Another process begins to count anew.
-    let mut other = ordered(b"3");
-    other.tag.order = Some(SaveOrder { process: 1, number: 1 });
-    catalog.put_states(&[other], true).expect("writes");
-    assert_eq!(&*there(), b"3");
 }

@@ -26,8 +26,9 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 pub(crate) use switch::{close_gates, open_gates};
+use tokio::sync::watch;
 use transfer::Transferred;
-use wasmhot_appup::{CheckOptions, Checked, Digest, LimitsSpec, ModuleName, Refusal, Transition};
+use wasmhot_appup::{CheckOptions, Checked, Digest, LimitsSpec, ModuleName, Refusal, Transition, Wiring};
 
 /// What upgrades work on: the host without its doors.
 pub(crate) struct Core {
@@ -44,7 +45,7 @@ pub(crate) struct Core {
     /// Held by the one upgrade that runs (R37).
     pub(crate) upgrading: tokio::sync::Mutex<()>,
     /// What it is, for those who find it busy.
-    pub(crate) busy: Mutex<Option<String>>,
+    pub(crate) busy: watch::Sender<Option<String>>,
     pub(crate) last_called_off: Mutex<Option<String>>,
     /// Where a sweep says that more keys failed than may (R33). The host goes back then.
     pub(crate) too_many_failed_keys: tokio::sync::mpsc::UnboundedSender<u64>,
@@ -89,10 +90,10 @@ impl Core {
     /// Runs one upgrade. The caller holds `upgrading`.
     pub(crate) async fn upgrade(self: &Arc<Self>, plan: Plan) -> Result<UpgradeReport, Failure> {
         let what = describe(&plan);
-        *self.busy.lock().expect("no panic under this lock") = Some(what.clone());
+        self.busy.send_replace(Some(what.clone()));
         let result = self.run(plan, &what).await;
         // Before it is told: whoever hears of it may ask for the next one.
-        *self.busy.lock().expect("no panic under this lock") = None;
+        self.busy.send_replace(None);
         if let Ok(report) = &result
             && let Some(revision) = report.revision
         {
@@ -174,7 +175,9 @@ impl Core {
                 Happening::new(EventKind::Gated, format!("new calls wait: {}", gated.join(", "))).revision(revision),
             );
         }
-        let outcome = self.hand_over(plan, old, revision, &gate, prepared).await;
+        let outcome = self
+            .hand_over(plan, old, revision, &checked.wiring, &gate, prepared)
+            .await;
         let outcome = outcome.inspect(|_| {
             let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared);
             report.on_old += switch::switch(self, old, next, prepared);
@@ -198,6 +201,7 @@ impl Core {
         plan: &Plan,
         old: &Routes,
         revision: u64,
+        wiring: &Wiring,
         gate: &Gate,
         prepared: &mut [Prepared],
     ) -> Result<Transferred, Failure> {
@@ -225,12 +229,15 @@ impl Core {
                     Pressed::Crowded => "the queue of a gated module was at 90 % of gate_queue_max".to_string(),
                     Pressed::Waited(limit) => format!("a call had waited for max_pause ({limit:?})"),
                 };
-                let message = format!("{why}: {waited} calls waited, the gate was closed for {closed:.1?}");
+                let message = format!(
+                    "{why}: {waited} calls waited, {} still ran in gated modules, the gate was closed for {closed:.1?}",
+                    gate.active()
+                );
                 return Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"));
             }
         };
         // Not to be given up half way: a commit that has begun is waited for.
-        switch::commit(self, plan, revision, &mut transferred).await?;
+        switch::commit(self, plan, revision, wiring, &mut transferred).await?;
         Ok(transferred)
     }
 
@@ -283,7 +290,8 @@ fn describe(plan: &Plan) -> String {
     } else {
         &moves.join(", ")
     };
-    format!("{}: {what}", origin(plan.asked))
+    let dry = if plan.options.dry_run { " (dry run)" } else { "" };
+    format!("{}{dry}: {what}", origin(plan.asked))
 }
 
 fn next_interfaces(prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<wasmhot_appup::ModuleInterface>> {

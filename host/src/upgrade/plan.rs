@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasmhot_appup::{
     Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node,
-    StatePolicy, Version as Semver,
+    StatePolicy, Version as Semver, Wiring,
 };
 
 /// Who asked for an upgrade.
@@ -120,6 +120,9 @@ pub(crate) struct RevisionRecord {
     pub(crate) modules: Vec<ModuleRecord>,
     pub(crate) down: Vec<Instruction>,
     pub(crate) undo_to: Option<u64>,
+    /// Links belong to the release (R7): a boot makes the same ones, whoever else could serve by now.
+    #[serde(default)]
+    pub(crate) wiring: Wiring,
 }
 
 /// A module of a revision.
@@ -131,7 +134,7 @@ pub(crate) struct ModuleRecord {
 }
 
 impl RevisionRecord {
-    pub(crate) fn of(plan: &Plan, revision: u64) -> Self {
+    pub(crate) fn of(plan: &Plan, revision: u64, wiring: &Wiring) -> Self {
         let modules = plan.desired.values().map(|desired| ModuleRecord {
             id: desired.version.id.clone(),
             kind: desired.config.kind,
@@ -147,6 +150,7 @@ impl RevisionRecord {
             modules: modules.collect(),
             down: plan.down.clone(),
             undo_to: plan.undo_to,
+            wiring: wiring.clone(),
         }
     }
 }

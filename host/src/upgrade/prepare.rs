@@ -179,19 +179,16 @@ async fn rehearse_keys(
             reply,
         });
         // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.
-        let Ok(Ok(Ok(saved))) = tokio::time::timeout(limits.save_timeout, answer).await else {
+        let Ok(Ok(Ok(fresh))) = tokio::time::timeout(limits.save_timeout, answer).await else {
             continue;
         };
-        // As good as a periodic save, and counted as one.
-        let kept = core
-            .services
-            .states
-            .keep(vec![(Arc::clone(lane), saved.clone())], false);
-        kept.await
-            .map_err(|error| InstanceError::Unreadable(error.to_string()))?;
-        if saved.tag.version.digest != live.template.version.id.digest {
-            core.services.states.rehearse(live, &saved, limits).await?;
+        if fresh.state.tag.version.digest != live.template.version.id.digest {
+            core.services.states.rehearse(live, &fresh.state, limits).await?;
             passed += 1;
+        }
+        // It is as good as a periodic save.
+        if core.services.states.put(vec![fresh.state], false).await.is_ok() {
+            lane.note_stored(fresh.calls);
         }
     }
     Ok(format!(

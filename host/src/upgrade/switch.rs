@@ -25,10 +25,11 @@ pub(super) async fn commit(
     core: &Core,
     plan: &Plan,
     revision: u64,
+    wiring: &Wiring,
     transferred: &mut Transferred,
 ) -> Result<(), Failure> {
-    let record = RevisionRecord::of(plan, revision);
-    let states = std::mem::take(&mut transferred.states);
+    let record = RevisionRecord::of(plan, revision, wiring);
+    let states = transferred.states.take();
     let delete_states: Vec<_> = plan
         .moves
         .iter()
@@ -91,10 +92,10 @@ pub(super) fn next_routes(
             (Kind::Single, _, Some(live)) => {
                 let live = Arc::new(ArcSwap::new(Arc::clone(live)));
                 let seat = item.instance.take().map_or(Seat::Asleep, Seat::Here);
-                Target::Single(Lane::new(name.clone(), None, live, services, seat, None))
+                Target::Single(Lane::new(name.clone(), None, live, services, None, seat, None))
             }
             (Kind::Keyed, Some(Target::Keyed(keyed)), _) => Target::Keyed(Arc::clone(keyed)),
-            (Kind::Keyed, _, Some(live)) => Target::Keyed(Keyed::new(name.clone(), Arc::clone(live), services)),
+            (Kind::Keyed, _, Some(live)) => Target::Keyed(Keyed::new(name.clone(), Arc::clone(live), services, 0)),
             (Kind::Pool | Kind::Single | Kind::Keyed, ..) => Target::Pool(Pool::new(
                 Arc::clone(&template),
                 revision,
@@ -128,7 +129,7 @@ pub(super) fn switch(core: &Core, old: &Routes, next: Arc<Routes>, prepared: &mu
         };
         if let (Some(live), Some(instance)) = (&item.live, item.instance.take()) {
             lane.live.store(Arc::clone(live));
-            lane.set_seat(Seat::Here(instance));
+            lane.set_seat(Seat::Here(instance), item.report.state_bytes.is_some());
         }
     }
     let on_old = running_without_gate(old, prepared);
@@ -139,7 +140,7 @@ pub(super) fn switch(core: &Core, old: &Routes, next: Arc<Routes>, prepared: &mu
             &item.live,
         ) {
             core.services.reset_failed_keys(&item.step.module);
-            keyed.live.store(Arc::clone(live));
+            keyed.move_to(Arc::clone(live));
         }
     }
     on_old

@@ -14,7 +14,7 @@ use crate::call::routes::{Routes, Target};
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::{Change, Direction, Instance, InstanceError};
-use crate::restore::{handed_over, tagged};
+use crate::restore::{States, handed_over, tagged};
 use crate::store::{SaveReason, SavedState};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,12 +58,50 @@ impl Drop for OldInstance {
 }
 
 /// What the transfer came to.
-#[derive(Default)]
 pub(super) struct Transferred {
     /// The instances of the modules as they were, for the way back and for retiring.
     pub(super) old: BTreeMap<ModuleName, OldInstance>,
     /// States to be committed with the switch.
-    pub(super) states: Vec<SavedState>,
+    pub(super) states: HandedOver,
+}
+
+/// States on their way to the commit.
+pub(super) struct HandedOver {
+    saved: Vec<SavedState>,
+    /// The same as states of the versions that wrote them. If the upgrade is called off they are kept: they are newer than any save
+    /// before, and who knows whether the old instances answer their next call (R26).
+    own: Vec<SavedState>,
+    states: States,
+}
+
+impl HandedOver {
+    /// For the commit.
+    pub(super) fn take(&mut self) -> Vec<SavedState> {
+        self.own.clear();
+        std::mem::take(&mut self.saved)
+    }
+}
+
+impl Drop for HandedOver {
+    fn drop(&mut self) {
+        let own = std::mem::take(&mut self.own);
+        if !own.is_empty() {
+            self.states.put_soon(own);
+        }
+    }
+}
+
+impl Transferred {
+    /// Not on a way down: then the bytes have the format of the version that is to read them.
+    fn keep_own(&mut self, name: &ModuleName, change: &Change, state: &SavedState) {
+        let Some(instance) = self.old.get_mut(name).and_then(OldInstance::instance) else {
+            return;
+        };
+        if change.direction != Direction::Downgrade {
+            let own = tagged(instance, None, SaveReason::Periodic, state.bytes.to_vec());
+            self.states.own.push(own);
+        }
+    }
 }
 
 /// Waits until all gated modules are quiet at once, and takes the instances of those that give state or go.
@@ -115,7 +153,11 @@ pub(super) async fn transfer(
 ) -> Result<Transferred, Failure> {
     let mut done = Transferred {
         old,
-        states: Vec::new(),
+        states: HandedOver {
+            saved: Vec::new(),
+            own: Vec::new(),
+            states: core.services.states.clone(),
+        },
     };
     for item in prepared {
         let name = item.step.module.clone();
@@ -150,7 +192,7 @@ async fn keep_last_state(item: &mut Prepared, done: &mut Transferred) -> Result<
     .map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
     item.report.state_bytes = Some(state.tag.size);
     item.report.save_us = Some(micros(took));
-    done.states.push(state);
+    done.states.saved.push(state);
     Ok(())
 }
 
@@ -185,16 +227,10 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             })
             .await?;
             item.report.save_us = Some(micros(took));
-            match receive(item, &change, &state).await {
-                Ok(()) => {
-                    done.states.push(state);
-                    Ok(())
-                }
-                Err(error) => {
-                    keep_own(core, done, &name, &change, &state).await;
-                    Err(error)
-                }
-            }
+            done.keep_own(&name, &change, &state);
+            let received = receive(item, &change, &state).await;
+            done.states.saved.push(state);
+            received
         }
         // A module that comes (back) takes up what was kept of it, if it can read it.
         From::Live | From::LastSaved => {
@@ -208,21 +244,6 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             item.report.state_bytes = Some(saved.tag.size);
             keep_new(item, done).await
         }
-    }
-}
-
-/// R26: the new version could not read it, but it is the old one's newest state. On a way down it is not: it has the format of the
-/// version that could not read it.
-async fn keep_own(core: &Core, done: &mut Transferred, name: &ModuleName, change: &Change, state: &SavedState) {
-    let Some(instance) = done.old.get_mut(name).and_then(OldInstance::instance) else {
-        return;
-    };
-    if change.direction == Direction::Downgrade {
-        return;
-    }
-    let own = tagged(instance, None, SaveReason::Periodic, state.bytes.to_vec());
-    if let Err(error) = core.services.states.put(vec![own], false).await {
-        tracing::error!("{name}: a saved state could not be written: {error}");
     }
 }
 
@@ -276,7 +297,9 @@ async fn keep_new(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
     };
     let change = Change::restore(&new.template.version.id.version);
     let saved = new.save(&change, limit).await.map_err(|error| ("save", error))?;
-    done.states.push(tagged(new, None, SaveReason::HandedOver, saved.bytes));
+    done.states
+        .saved
+        .push(tagged(new, None, SaveReason::HandedOver, saved.bytes));
     Ok(())
 }
 

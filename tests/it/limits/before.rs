@@ -75,7 +75,7 @@ async fn compile_timeout_of_a_release_and_of_a_module() {
         let world = world
             .restart_after(|app| std::fs::write(app.join("release.toml"), &text).unwrap())
             .await;
-        let event = world.event_of(0, EventKind::CalledOff).await;
+        let event = world.event_of(0, EventKind::Alarm).await;
         assert_eq!(event.details["code"], "compile-timeout", "{event:#?}\n{text}");
         let count: i64 = world.host.call("counter", "get", ()).await.unwrap();
         assert_eq!(count, 5);
