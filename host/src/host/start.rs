@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
 use wasmhot_appup::{Digest, HostSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves};
@@ -152,22 +152,9 @@ struct Store {
     lock: StateLock,
 }
 
-/// A host of this process that has been stopped may take a moment to let go of its state directory.
-const LETTING_GO: Duration = Duration::from_secs(5);
-const LETTING_GO_LOOK: Duration = Duration::from_millis(10);
-
 fn open_store(state: &Path) -> Result<Store, Failure> {
-    let until = Instant::now() + LETTING_GO;
-    let (lock, catalog) = loop {
-        let opened = StateLock::take(state).and_then(|lock| Ok((lock, Catalog::open(state)?)));
-        match opened {
-            Ok(opened) => break opened,
-            Err(error) if error.is_held_by_this_process() && Instant::now() < until => {
-                std::thread::sleep(LETTING_GO_LOOK);
-            }
-            Err(error) => return Err(of_store(&error)),
-        }
-    };
+    let lock = StateLock::take(state).map_err(|error| of_store(&error))?;
+    let catalog = Catalog::open(state).map_err(|error| of_store(&error))?;
     let objects = Objects::open(state).map_err(|error| of_store(&error))?;
     let meta = catalog.meta().map_err(|error| of_store(&error))?;
     let mut known = Vec::new();
@@ -281,18 +268,16 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
             match applied {
                 // What ran before goes on. With nothing to run there is nothing to go on.
                 Err(failure) if booted => {
-                    let routes = inner.core.router.routes();
-                    let message = format!(
-                        "release {} {} was not applied, {} goes on: {}",
-                        release.name, release.version, routes.release_version, failure.message
-                    );
+                    let message = format!("release.toml has changed, but cannot be applied: {failure}");
                     *inner.core.last_called_off.lock().expect("no panic under this lock") = Some(message.clone());
                     let details = serde_json::json!({ "code": failure.code, "phase": failure.phase });
-                    let told = Happening::new(EventKind::CalledOff, message).details(details);
-                    inner.core.events.publish(told);
+                    inner
+                        .core
+                        .events
+                        .publish(Happening::new(EventKind::Alarm, message).details(details));
                     Ok(())
                 }
-                applied => applied,
+                other => other,
             }
         }
         None => {
@@ -317,7 +302,7 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
             dir.host = folder.join(&dir.host).display().to_string();
         }
         let name = spec.name.clone();
-        let module = apply::load_spec(inner, folder, spec, &release.limits).await?;
+        let module = apply::load_spec(inner, folder, spec, &release.limits, None).await?;
         all.insert(
             name,
             desired(&inner.core, module.version, module.config.spec, &release.limits),
