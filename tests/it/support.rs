@@ -126,11 +126,21 @@ impl World {
 
     /// As [`World::restart`], with settings.
     pub(crate) async fn restart_with(self, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
+        self.stopped(|_| {}, settings).await
+    }
+
+    /// As [`World::restart`]; while the host is down, something happens to the directory.
+    pub(crate) async fn restart_after(self, meanwhile: impl FnOnce(&Path)) -> Self {
+        self.stopped(meanwhile, |builder| builder).await
+    }
+
+    async fn stopped(self, meanwhile: impl FnOnce(&Path), settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
         let app = self.app();
         let stopped = self.host.stop().await;
         assert!(stopped.not_saved.is_empty(), "{stopped:?}");
         let Self { host, root } = self;
         drop(host);
+        meanwhile(&app);
         Self::start(root, &app, settings).await
     }
 

@@ -13,7 +13,7 @@ use super::services::Services;
 use super::ticket::Ticket;
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::{Change, Instance, InstanceError, Template};
-use crate::store::{SaveReason, SavedState};
+use crate::store::{SaveOrder, SaveReason, SavedState};
 use crate::value::Value;
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
@@ -121,6 +121,8 @@ struct LaneState {
     gate: Option<Arc<Gate>>,
     /// Calls answered since the last save; 0 = nothing to save.
     unsaved_calls: u64,
+    /// Saves that are not written yet, and the calls that each brings to safety.
+    being_written: Vec<(SaveOrder, u64)>,
     last_save_took: Duration,
     saved_at: Option<Instant>,
 }
@@ -143,6 +145,7 @@ impl Lane {
             holder: None,
             gate,
             unsaved_calls: 0,
+            being_written: Vec::new(),
             last_save_took: Duration::ZERO,
             saved_at: None,
         };
@@ -197,10 +200,8 @@ impl Lane {
                 return Ok(());
             }
             gate.note_waiting();
-            let bound = limits.gate_queue_max as usize;
-            if (state.queue.len() + 1) * 10 >= bound * 9 {
-                gate.note_crowded();
-            }
+            let bound = gate.bound(limits);
+            gate.note_queue(state.queue.len() + 1, bound);
             if state.queue.len() >= bound && !job.origin.is_nested() {
                 return Err(self.overloaded(bound));
             }
@@ -463,7 +464,7 @@ impl Lane {
                 Seat::Failed(error) => Some(error.clone()),
                 Seat::Here(_) | Seat::Away | Seat::Asleep => None,
             },
-            unsaved_calls: state.unsaved_calls,
+            unsaved_calls: state.unsaved_calls + state.being_written.iter().map(|(_, calls)| calls).sum::<u64>(),
             last_save_took: state.last_save_took,
             saved_at: state.saved_at,
         }
@@ -493,6 +494,7 @@ pub(crate) struct LaneFigures {
     /// Id, revision and memory of the idle instance.
     pub(crate) instance: Option<(u64, u64, u64)>,
     pub(crate) failed: Option<CallError>,
+    /// Calls whose effect is not in the catalog yet.
     pub(crate) unsaved_calls: u64,
     pub(crate) last_save_took: Duration,
     pub(crate) saved_at: Option<Instant>,

@@ -11,11 +11,12 @@ use crate::upgrade::refused;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::MutexGuard;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::{
-    Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup, Version as Semver,
-    default_moves, plan_moves, undo_moves,
+    Action, Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup,
+    Version as Semver, default_moves, plan_moves, undo_moves,
 };
 
 /// The upgrade lock, or what runs under it (R37). Whoever only looks whether there is something to do is waited for.
@@ -63,9 +64,10 @@ async fn read_state(path: &Path) -> Result<crate::store::SavedState, Failure> {
 
 /// `wasmhot apply FILE.wasm`: this module, whatever bars it as a drop (R36).
 async fn apply_file(inner: &Arc<Inner>, path: &Path, options: Options) -> Result<UpgradeReport, Failure> {
-    let version = load_file(&inner.core, path).await?;
+    let limit = compile_limit(inner, &options.limits).await?;
+    let version = load_file(&inner.core, path, limit).await?;
+    let digest = version.id.digest;
     let _lock = lock(inner).await?;
-    lift_bar(inner, &version.id.digest).await?;
     let current = current_record(inner).await?;
     let limits = current.as_ref().map(|record| record.limits.clone()).unwrap_or_default();
     let mut all = inner.running();
@@ -73,7 +75,21 @@ async fn apply_file(inner: &Arc<Inner>, path: &Path, options: Options) -> Result
     let spec = spec_for(&all, &name);
     all.insert(name, desired(&inner.core, version, spec, &limits));
     let plan = plan_from(inner, Asked::Apply, all, limits, options);
-    run(inner, plan).await
+    let report = run(inner, plan).await?;
+    if report.revision.is_some() {
+        lift_bar(inner, &digest).await?;
+    }
+    Ok(report)
+}
+
+/// How long a file may be compiled of which nothing is known yet: as the caller says, else as the command line of the host says, else
+/// as the release does.
+pub(super) async fn compile_limit(inner: &Inner, asked: &LimitsSpec) -> Result<Option<Duration>, Failure> {
+    if let Some(limit) = asked.compile_timeout.or(inner.core.flags.compile_timeout) {
+        return Ok(Some(limit));
+    }
+    let current = current_record(inner).await?;
+    Ok(current.and_then(|record| record.limits.compile_timeout))
 }
 
 /// The configuration of a module that is there, or none.
@@ -122,6 +138,22 @@ fn graph(all: &BTreeMap<ModuleName, Desired>) -> Graph {
     }))
 }
 
+/// The moves, and those of modules that keep their bytes and get other limits or grants: these need a new instance (section 6).
+pub(super) fn with_new_settings(inner: &Inner, all: &BTreeMap<ModuleName, Desired>, mut moves: Vec<Move>) -> Vec<Move> {
+    let running = inner.running();
+    for (name, desired) in all {
+        let Some(before) = running.get(name) else { continue };
+        let (old, new) = (&before.config, &desired.config);
+        let is_other = old.limits != new.limits || old.spec.grants != new.spec.grants;
+        if is_other && moves.iter().all(|step| step.module != *name) {
+            let keeps_state = old.kind.keeps_state() && new.kind.keeps_state();
+            let action = if keeps_state { Action::Update } else { Action::Load };
+            moves.push(Move::new(name.clone(), action));
+        }
+    }
+    moves
+}
+
 /// Runs a plan that moves something; one that moves nothing is done already.
 pub(super) async fn run(inner: &Arc<Inner>, plan: Plan) -> Result<UpgradeReport, Failure> {
     if plan.moves.is_empty() {
@@ -154,9 +186,12 @@ async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Resul
     let limits = current.as_ref().map(|record| record.limits.clone()).unwrap_or_default();
     let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
     let mut all = inner.running();
+    let mut named = Vec::new();
     for spec in &relup.modules {
-        let module = load_spec(inner, &folder, merge(spec, &spec_for(&all, &spec.name)), &limits).await?;
-        lift_bar(inner, &module.version.id.digest).await?;
+        let merged = merge(spec, &spec_for(&all, &spec.name));
+        let asked = options.limits.compile_timeout;
+        let module = load_spec(inner, &folder, merged, &limits, asked).await?;
+        named.push(module.version.id.digest);
         all.insert(spec.name.clone(), module);
     }
     for instruction in &relup.up {
@@ -170,7 +205,13 @@ async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Resul
     plan.down = relup.down;
     plan.release = relup.release.name;
     plan.release_version = relup.release.to;
-    run(inner, plan).await
+    let report = run(inner, plan).await?;
+    if report.revision.is_some() {
+        for digest in &named {
+            lift_bar(inner, digest).await?;
+        }
+    }
+    Ok(report)
 }
 
 async fn read_relup(path: &Path) -> Result<Relup, Failure> {
@@ -209,12 +250,13 @@ fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
     }
 }
 
-/// Reads the file that a spec names and checks that it is what the spec says.
+/// Reads the file that a spec names and checks that it is what the spec says. It is compiled within `asked`, if that is given.
 pub(super) async fn load_spec(
     inner: &Inner,
     folder: &Path,
     spec: ModuleSpec,
     limits: &LimitsSpec,
+    asked: Option<Duration>,
 ) -> Result<Desired, Failure> {
     let wrong = |code: &str, message: String| Failure::new(code, Exit::Refused, message).in_phase("take");
     let Some(path) = &spec.path else {
@@ -227,7 +269,11 @@ pub(super) async fn load_spec(
         ));
     };
     let path = folder.join(path);
-    let version = load_file(&inner.core, &path).await?;
+    let limit = asked
+        .or(inner.core.flags.compile_timeout)
+        .or(spec.limits.compile_timeout)
+        .or(limits.compile_timeout);
+    let version = load_file(&inner.core, &path, limit).await?;
     if let Some(sha256) = &spec.sha256
         && *sha256 != version.id.digest
     {
@@ -312,14 +358,16 @@ pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options)
     }
     let old = inner.core.router.routes().graph();
     let moves = undo_moves(&old, &graph(&all), &current.down).map_err(refused)?;
-    let left: Vec<_> = left_behind(&old, &moves);
+    let moves = with_new_settings(inner, &all, moves);
+    let left: Vec<_> = left_behind(&old, &all);
     let mut plan = plan_from(inner, asked, all, target.limits, options);
     plan.moves = moves;
     plan.release = target.release;
     plan.release_version = target.version;
     plan.down = target.down;
     plan.undo_to = target.undo_to;
-    let report = run(inner, plan).await?;
+    // Also where nothing moves: a release may differ in its name only, and the next undo goes further back.
+    let report = inner.core.upgrade(plan).await?;
     for (name, digest) in left {
         bar(inner, &name, digest, "it was undone").await?;
     }
@@ -327,13 +375,14 @@ pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options)
 }
 
 /// The versions that an undo leaves: as drops they are barred from then on (R36).
-fn left_behind(old: &Graph, moves: &[Move]) -> Vec<(String, wasmhot_appup::Digest)> {
-    let of = |step: &Move| {
-        old.nodes
-            .get(&step.module)
-            .map(|node| (node.version.to_string(), node.version.digest))
+fn left_behind(old: &Graph, new: &BTreeMap<ModuleName, Desired>) -> Vec<(String, wasmhot_appup::Digest)> {
+    let stays = |node: &&Node| {
+        let new = new.get(&node.version.name);
+        new.is_some_and(|new| new.version.id.digest == node.version.digest)
     };
-    moves.iter().filter_map(of).collect()
+    let left = old.nodes.values().filter(|node| !stays(node));
+    left.map(|node| (node.version.to_string(), node.version.digest))
+        .collect()
 }
 
 pub(super) async fn bar(inner: &Inner, stem: &str, digest: wasmhot_appup::Digest, why: &str) -> Result<(), Failure> {

@@ -8,12 +8,14 @@ use crate::event::{EventKind, Happening};
 use crate::store::SaveReason;
 use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use wasmhot_appup::{Limits, ModuleName};
 
 /// How often it is looked whether something is due.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often what was written without waiting is brought to the disk.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Keys that are saved at the same time.
 const KEYS_AT_ONCE: usize = 16;
 /// States written in one transaction.
@@ -25,6 +27,7 @@ pub(super) fn start(inner: &Arc<Inner>) {
     inner.core.services.guests.spawn(async move {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut flushed = Instant::now();
         loop {
             look.tick().await;
             let Some(inner) = weak.upgrade() else { return };
@@ -32,8 +35,21 @@ pub(super) fn start(inner: &Arc<Inner>) {
                 return;
             }
             save_due(&inner).await;
+            if flushed.elapsed() >= FLUSH_EVERY {
+                flush(&inner).await;
+                flushed = Instant::now();
+            }
         }
     });
+}
+
+/// Makes durable what was written without waiting for the disk: keys that were put to sleep or handed over.
+pub(super) async fn flush(inner: &Inner) {
+    let catalog = Arc::clone(&inner.core.catalog);
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || catalog.flush()).await {
+        let alarm = Happening::new(EventKind::Alarm, format!("saved states could not be written: {error}"));
+        inner.core.events.publish(alarm);
+    }
 }
 
 async fn save_due(inner: &Arc<Inner>) {
@@ -118,7 +134,6 @@ fn expire(inner: &Arc<Inner>, keyed: &Arc<Keyed>, limits: &Limits) {
 
 /// Saves these lanes, each in its turn, and writes the states. Returns how many were saved, and which were not and why.
 pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveReason) -> (u64, Vec<(String, String)>) {
-    let durable = reason != SaveReason::Periodic || lanes.len() == 1;
     let saves = stream::iter(lanes)
         .map(|lane| save_one(lane, reason))
         .buffer_unordered(KEYS_AT_ONCE)
@@ -137,7 +152,7 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
             }
         }
         let count = states.len() as u64;
-        match inner.core.services.states.put(states, durable).await {
+        match inner.core.services.states.put(states, true).await {
             Ok(()) => {
                 saved += count;
                 stored.iter().for_each(|(lane, calls)| lane.note_stored(*calls));

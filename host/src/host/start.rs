@@ -273,7 +273,12 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
                 // What ran before goes on. With nothing to run there is nothing to go on.
                 Err(failure) if booted => {
                     let message = format!("release.toml has changed, but cannot be applied: {failure}");
-                    inner.core.events.publish(Happening::new(EventKind::Alarm, message));
+                    *inner.core.last_called_off.lock().expect("no panic under this lock") = Some(message.clone());
+                    let details = serde_json::json!({ "code": failure.code, "phase": failure.phase });
+                    inner
+                        .core
+                        .events
+                        .publish(Happening::new(EventKind::Alarm, message).details(details));
                     Ok(())
                 }
                 other => other,
@@ -301,7 +306,7 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
             dir.host = folder.join(&dir.host).display().to_string();
         }
         let name = spec.name.clone();
-        let module = apply::load_spec(inner, folder, spec, &release.limits).await?;
+        let module = apply::load_spec(inner, folder, spec, &release.limits, None).await?;
         all.insert(
             name,
             desired(&inner.core, module.version, module.config.spec, &release.limits),
@@ -309,7 +314,7 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
     }
     let old = inner.core.router.routes();
     let mut plan = apply::plan_from(inner, Asked::Start, all, release.limits.clone(), Options::default());
-    plan.moves = default_moves(&old.graph(), &plan.graph());
+    plan.moves = apply::with_new_settings(inner, &plan.desired, default_moves(&old.graph(), &plan.graph()));
     plan.release.clone_from(&release.name);
     plan.release_version = release.version.clone();
     plan.release_file = Some(file);

@@ -173,13 +173,20 @@ impl Host {
         let inner = &self.inner;
         let live: Arc<Live> = lane.live.load_full();
         let made = match &state {
-            Some(saved) => inner.core.services.states.revive(&live, saved).await,
+            Some(saved) => {
+                inner
+                    .core
+                    .services
+                    .states
+                    .revive(&live, saved, &live.template.config.limits)
+                    .await
+            }
             None => live.template.start(live.revision).await,
         };
         let failed =
             |error: InstanceError| Failure::new("state-unreadable", Exit::Failed, format!("{}: {error}", lane.name()));
         let mut new = made.map_err(failed)?;
-        let gate = Gate::new(u64::MAX, BTreeSet::from([name.clone()]), BTreeMap::new());
+        let gate = Gate::new(u64::MAX, BTreeSet::from([name.clone()]), BTreeMap::new(), None);
         let limits = &live.template.config.limits;
         // Saved before it is seated: what the module now has is what a restart gives it.
         let saved = new

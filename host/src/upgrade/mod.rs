@@ -156,7 +156,12 @@ impl Core {
         prepared: &mut [Prepared],
         report: &mut UpgradeReport,
     ) -> Result<(), Failure> {
-        let gate = Gate::new(revision, checked.gated.clone(), next_interfaces(prepared));
+        let gate = Gate::new(
+            revision,
+            checked.gated.clone(),
+            next_interfaces(prepared),
+            plan.options.limits.gate_queue_max,
+        );
         let members: Vec<Target> = checked
             .gated
             .iter()
@@ -221,7 +226,7 @@ impl Core {
             pressed = gate.pressed(max_pause) => {
                 let (waited, closed) = gate.figures();
                 let why = match pressed {
-                    Pressed::Crowded => "a gated module's queue was at 90 % of gate_queue_max".to_string(),
+                    Pressed::Crowded => "the queue of a gated module was at 90 % of gate_queue_max".to_string(),
                     Pressed::Waited(limit) => format!("a call had waited for max_pause ({limit:?})"),
                 };
                 let message = format!(

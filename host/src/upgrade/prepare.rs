@@ -123,11 +123,11 @@ pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &
             continue;
         };
         let said = match &route.target {
-            Target::Single(lane) => rehearse_lane(core, lane, &live).await,
+            Target::Single(lane) => rehearse_lane(core, lane, &live, &item.limits).await,
             Target::Keyed(keyed) => {
                 let mut lanes = keyed.lanes();
                 lanes.truncate(KEYS_REHEARSED);
-                rehearse_keys(core, &lanes, &live).await
+                rehearse_keys(core, &lanes, &live, &item.limits).await
             }
             Target::Pool(_) => continue,
         };
@@ -137,7 +137,7 @@ pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &
     Ok(())
 }
 
-async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live) -> Result<String, InstanceError> {
+async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live, limits: &Limits) -> Result<String, InstanceError> {
     let saved = core.services.states.newest(&lane.module, lane.key.as_deref()).await;
     let Ok(Some(saved)) = saved else {
         return Ok("not rehearsed: no state was saved yet".to_string());
@@ -151,7 +151,7 @@ async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live) -> Result<Str
         ));
     }
     let began = std::time::Instant::now();
-    core.services.states.rehearse(live, &saved).await?;
+    core.services.states.rehearse(live, &saved, limits).await?;
     Ok(format!(
         "passed in {:.1?} on the state of {:.1?} ago ({} bytes)",
         began.elapsed(),
@@ -161,7 +161,12 @@ async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live) -> Result<Str
 }
 
 /// R33: a sample of the keys that live is saved and migrated, and must pass.
-async fn rehearse_keys(core: &Core, lanes: &[Arc<Lane>], live: &Live) -> Result<String, InstanceError> {
+async fn rehearse_keys(
+    core: &Core,
+    lanes: &[Arc<Lane>],
+    live: &Live,
+    limits: &Limits,
+) -> Result<String, InstanceError> {
     let began = std::time::Instant::now();
     let mut passed = 0_u64;
     for lane in lanes {
@@ -174,11 +179,11 @@ async fn rehearse_keys(core: &Core, lanes: &[Arc<Lane>], live: &Live) -> Result<
             reply,
         });
         // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.
-        let Ok(Ok(Ok(fresh))) = tokio::time::timeout(live.template.config.limits.save_timeout, answer).await else {
+        let Ok(Ok(Ok(fresh))) = tokio::time::timeout(limits.save_timeout, answer).await else {
             continue;
         };
         if fresh.state.tag.version.digest != live.template.version.id.digest {
-            core.services.states.rehearse(live, &fresh.state).await?;
+            core.services.states.rehearse(live, &fresh.state, limits).await?;
             passed += 1;
         }
         // It is as good as a periodic save.
