@@ -6,6 +6,7 @@
 
 use crate::call::lane::Live;
 use crate::instance::{Change, Direction, Instance, InstanceError, Template};
+use crate::keeper::{Keeper, Written};
 use crate::store::{Catalog, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
 use crate::versions::Versions;
 use std::path::Path;
@@ -25,6 +26,7 @@ pub(crate) struct States {
     catalog: Arc<Catalog>,
     versions: Arc<Versions>,
     guests: tokio::runtime::Handle,
+    keeper: Keeper,
 }
 
 /// The state that `instance` has just saved, with its tag.
@@ -66,6 +68,7 @@ pub(crate) fn handed_over(old: &Instance, live: &Live, key: Option<&str>, bytes:
 impl States {
     pub(crate) fn new(catalog: Arc<Catalog>, versions: Arc<Versions>, guests: tokio::runtime::Handle) -> Self {
         Self {
+            keeper: Keeper::start(Arc::clone(&catalog), &guests),
             catalog,
             versions,
             guests,
@@ -83,19 +86,13 @@ impl States {
     }
 
     /// Keeps these states; `durable` waits until they are on disk.
-    pub(crate) async fn put(&self, states: Vec<SavedState>, durable: bool) -> Result<(), StoreError> {
-        let catalog = Arc::clone(&self.catalog);
-        self.blocking(move || catalog.put_states(&states, durable)).await
+    pub(crate) async fn put(&self, states: Vec<SavedState>, durable: bool) -> Written {
+        self.keeper.give(states, durable).written().await
     }
 
     /// Keeps states without anybody waiting for it.
     pub(crate) fn put_soon(&self, kept: Vec<SavedState>) {
-        let states = self.clone();
-        self.guests.spawn(async move {
-            if let Err(error) = states.put(kept, false).await {
-                tracing::error!("saved states could not be written: {error}");
-            }
-        });
+        drop(self.keeper.give(kept, false));
     }
 
     /// Removes the saved state of a key. False if there was none.
