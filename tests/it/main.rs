@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
 mod calls;
+mod clients;
 mod drops;
+mod load;
 mod made;
 mod nested;
 mod smoke;
