@@ -276,7 +276,8 @@ impl States {
         key: Option<&str>,
     ) -> Result<(Box<Instance>, Moved), InstanceError> {
         let limits = &live.template.config.limits;
-        let saved = old.save(change, limits.save_timeout).await?;
+        // R26: a `save` that takes long is not interrupted before `stuck_timeout`: that would cost the state.
+        let saved = old.save(change, limits.stuck_timeout).await?;
         let mut new = live.template.start(live.revision).await?;
         new.migrate(change, &saved.bytes, limits.migrate_timeout).await?;
         new.health(limits.health_timeout).await?;

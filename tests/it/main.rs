@@ -4,6 +4,7 @@
 mod calls;
 mod clients;
 mod drops;
+mod faults;
 mod load;
 mod made;
 mod nested;

@@ -60,10 +60,9 @@ async fn save_due(inner: &Arc<Inner>) {
 
 fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> bool {
     let figures = lane.figures();
-    let old_enough = match figures.saved_at {
-        Some(at) => at.elapsed() >= limits.save_interval,
-        None => inner.started.elapsed() >= limits.save_interval,
-    };
+    // A module that cannot save is not asked again and again: trying costs its calls as much time as saving.
+    let last = figures.saved_at.max(figures.save_tried_at).unwrap_or(inner.started);
+    let old_enough = last.elapsed() >= limits.save_interval;
     if figures.unsaved_calls == 0 || !figures.is_live || !old_enough {
         return false;
     }
