@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
-/// Askings answered by one transaction, at most.
+/// Entries of the queue that go into one transaction, at most.
 const BATCH: usize = 256;
 
 /// What became of states that were given.

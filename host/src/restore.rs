@@ -6,7 +6,7 @@
 
 use crate::call::lane::Live;
 use crate::instance::{Change, Direction, Instance, InstanceError, Template};
-use crate::keeper::{Keeper, Written};
+use crate::keeper::{Keeper, Kept, Written};
 use crate::store::{Catalog, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
 use crate::versions::Versions;
 use std::path::Path;
@@ -85,14 +85,19 @@ impl States {
         self.blocking(move || catalog.state(&module, key.as_deref())).await
     }
 
-    /// Keeps these states; `durable` waits until they are on disk.
+    /// Keeps these states; `durable` waits until they are on disk. What is not durable is so about a second later.
     pub(crate) async fn put(&self, states: Vec<SavedState>, durable: bool) -> Written {
         self.keeper.give(states, durable).written().await
     }
 
-    /// Keeps states without anybody waiting for it.
-    pub(crate) fn put_soon(&self, kept: Vec<SavedState>) {
-        drop(self.keeper.give(kept, false));
+    /// Keeps states, which are written whether that is waited for or not.
+    pub(crate) fn keep(&self, states: Vec<SavedState>, durable: bool) -> Kept {
+        self.keeper.give(states, durable)
+    }
+
+    /// Returns when everything that was kept until now is written.
+    pub(crate) async fn settled(&self) -> Written {
+        self.put(Vec::new(), false).await
     }
 
     /// Removes the saved state of a key. False if there was none.

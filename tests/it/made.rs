@@ -75,3 +75,36 @@ fn calc_with(interface: u32, add: i32, code: &str) -> Vec<u8> {
           (export "demo:pair/calc" (instance $calc)))"#
     ))
 }
+
+/// A module that keeps a number, and cannot read its own state where that is negative.
+pub(crate) fn grumpy() -> Vec<u8> {
+    wasm(
+        r#"(module
+          (memory (export "memory") 1)
+          ;; 0 the result area, 16 the number, 64 a text, 1024 what the host gives
+          (data (i32.const 64) "I do not like it")
+          (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+            (local $at i32)
+            (local.set $at (i32.and (i32.add (global.get $top) (i32.const 7)) (i32.const -8)))
+            (global.set $top (i32.add (local.get $at) (local.get 3)))
+            (local.get $at))
+          (global $top (mut i32) (i32.const 1024))
+          (func $result (param i32 i32 i32) (result i32)
+            (i32.store8 (i32.const 0) (local.get 0))
+            (i32.store (i32.const 4) (local.get 1))
+            (i32.store (i32.const 8) (local.get 2))
+            (global.set $top (i32.const 1024))
+            (i32.const 0))
+          (func (export "save") (param i32 i32 i32 i32 i32 i32 i32) (result i32)
+            (call $result (i32.const 0) (i32.const 16) (i32.const 8)))
+          (func (export "migrate") (param i32 i32 i32 i32 i32 i32 i32) (param $state i32) (param $length i32) (result i32)
+            (if (result i32) (i64.lt_s (i64.load align=1 (local.get $state)) (i64.const 0))
+              (then (call $result (i32.const 1) (i32.const 64) (i32.const 16)))
+              (else
+                (i64.store (i32.const 16) (i64.load align=1 (local.get $state)))
+                (call $result (i32.const 0) (i32.const 0) (i32.const 0)))))
+          (func (export "set") (param i64) (i64.store (i32.const 16) (local.get 0)))
+          (func (export "trap") unreachable)
+          (func (export "get") (result i64) (i64.load (i32.const 16))))"#,
+    )
+}

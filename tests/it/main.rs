@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
 mod calls;
+mod cli;
 mod clients;
+mod demo;
 mod drops;
 mod faults;
 mod load;
 mod made;
 mod nested;
+mod restart;
 mod smoke;
 mod support;
 mod upgrades;

@@ -2,9 +2,10 @@
 //!
 //! Nothing here sleeps: a test waits for an event or for the end of a process, with a bound that only a hang reaches.
 
-use std::io::{BufRead, BufReader, Read};
+mod binary;
+
+pub(crate) use binary::{Binary, Lines, command, signal};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 use wasmhot::control::protocol::{ApplyRequest, Failure, UpgradeReport};
 use wasmhot::event::{Event, EventKind};
@@ -125,11 +126,21 @@ impl World {
 
     /// As [`World::restart`], with settings.
     pub(crate) async fn restart_with(self, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
+        self.stopped(|_| {}, settings).await
+    }
+
+    /// As [`World::restart`]; while the host is down, something happens to the directory.
+    pub(crate) async fn restart_after(self, meanwhile: impl FnOnce(&Path)) -> Self {
+        self.stopped(meanwhile, |builder| builder).await
+    }
+
+    async fn stopped(self, meanwhile: impl FnOnce(&Path), settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
         let app = self.app();
         let stopped = self.host.stop().await;
         assert!(stopped.not_saved.is_empty(), "{stopped:?}");
         let Self { host, root } = self;
         drop(host);
+        meanwhile(&app);
         Self::start(root, &app, settings).await
     }
 
@@ -214,125 +225,4 @@ pub(crate) async fn until(what: &str, condition: impl Fn() -> bool) {
         assert!(begin.elapsed() < HANG, "never: {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-}
-
-/// `wasmhot run` as a process of its own; it is killed when this is dropped.
-pub(crate) struct Binary {
-    child: Child,
-    root: tempfile::TempDir,
-    /// The line that said it was ready.
-    pub(crate) ready: String,
-}
-
-impl Binary {
-    /// Runs a directory with these guests.
-    pub(crate) fn run(guests: &[&str], flags: &[&str]) -> Self {
-        Self::prepared(|app| put_guests(app, guests), flags)
-    }
-
-    /// Runs a directory that is prepared before.
-    pub(crate) fn prepared(prepare: impl FnOnce(&Path), flags: &[&str]) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let app = root.path().join("app");
-        std::fs::create_dir(&app).unwrap();
-        prepare(&app);
-        Self::start(root, flags)
-    }
-
-    fn start(root: tempfile::TempDir, flags: &[&str]) -> Self {
-        let mut command = command(root.path());
-        command.arg("run").arg(root.path().join("app")).args(flags);
-        let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap());
-        let (mut ready, mut before) = (String::new(), String::new());
-        while !ready.contains("ready") || ready.starts_with('{') {
-            before.push_str(&ready);
-            ready.clear();
-            let read = said.read_line(&mut ready).unwrap();
-            assert_ne!(read, 0, "the host ended before it was ready:\n{before}");
-        }
-        // Nobody else reads it: a full pipe would stop the host.
-        std::thread::spawn(move || said.read_to_end(&mut Vec::new()));
-        Self { child, root, ready }
-    }
-
-    /// The watched directory.
-    pub(crate) fn app(&self) -> PathBuf {
-        self.root.path().join("app")
-    }
-
-    /// The folder in which everything lies: `app`, `run/host.sock`, `state`.
-    pub(crate) fn root(&self) -> &Path {
-        self.root.path()
-    }
-
-    /// The control socket.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.root.path().join("run/host.sock")
-    }
-
-    /// The process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Runs a verb to its end.
-    pub(crate) fn cli(&self, args: &[&str]) -> Output {
-        command(self.root.path()).args(args).output().unwrap()
-    }
-
-    /// Runs a verb that must succeed, and gives what it printed.
-    pub(crate) fn ok(&self, args: &[&str]) -> String {
-        let output = self.cli(args);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "wasmhot {args:?}: {}\n{said}", output.status);
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs a verb that must fail, and gives its exit code and what it said.
-    pub(crate) fn fails(&self, args: &[&str]) -> (i32, String) {
-        let output = self.cli(args);
-        assert!(!output.status.success(), "wasmhot {args:?} did not fail");
-        (
-            output.status.code().unwrap_or(-1),
-            String::from_utf8_lossy(&output.stderr).into_owned(),
-        )
-    }
-
-    /// Waits for the end of the process; gives its exit code.
-    pub(crate) fn ended(&mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-
-    /// kill -9.
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Starts it again on the same directories, after it has ended.
-    pub(crate) fn again(mut self, flags: &[&str]) -> Self {
-        self.child.wait().unwrap();
-        let root = std::mem::replace(&mut self.root, tempfile::tempdir().unwrap());
-        Self::start(root, flags)
-    }
-}
-
-impl Drop for Binary {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The binary, with nothing of the user's: its socket and its state lie under `root`.
-pub(crate) fn command(root: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_wasmhot"));
-    command
-        .env("XDG_RUNTIME_DIR", root)
-        .env("XDG_STATE_HOME", root.join("state"))
-        .env("WASMHOT_SOCKET", root.join("run/host.sock"))
-        .env_remove("WASMHOT_LOG")
-        .stdin(Stdio::null());
-    command
 }

@@ -13,6 +13,7 @@ use super::services::Services;
 use super::ticket::Ticket;
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::{Change, Instance, InstanceError, Template};
+use crate::keeper::Kept;
 use crate::store::{SaveReason, SavedState};
 use crate::value::Value;
 use arc_swap::ArcSwap;
@@ -70,12 +71,15 @@ pub(crate) enum Errand {
     Recover(CallError),
 }
 
-/// A state that a lane has just saved. Whoever writes it says so by [`Lane::note_stored`]: until then its calls count as unsaved.
+/// A state that a lane has just saved, and that is on its way into the catalog. Whoever waits for that says so by
+/// [`Lane::note_stored`]: until then its calls count as unsaved.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     pub(crate) state: SavedState,
     /// Calls that are unsaved until it is written.
     pub(crate) calls: u64,
+    /// Given to the keeper in the lane's turn: so nothing that this lane saves later is written before it.
+    pub(crate) kept: Kept,
 }
 
 #[derive(Debug)]
@@ -379,12 +383,16 @@ impl Lane {
         Some(std::mem::replace(&mut state.seat, Seat::Away))
     }
 
-    /// Puts a seat in, where an upgrade or a person decided so. Does not open the gate.
-    pub(crate) fn set_seat(&self, seat: Seat) {
+    /// Puts a seat in, where an upgrade or a person decided so. `saved`: its state is the last saved one too (R28). Does not open
+    /// the gate.
+    pub(crate) fn set_seat(&self, seat: Seat, saved: bool) {
         let mut state = self.lock();
         state.seat = seat;
         state.unsaved_calls = 0;
         state.restored = None;
+        if saved {
+            state.saved_at = Some(Instant::now());
+        }
     }
 
     /// Gives back what [`Lane::take_seat`] took: the upgrade did not happen. What may start, starts.
@@ -524,6 +532,7 @@ pub(crate) struct LaneFigures {
     /// Id, revision and memory of the idle instance.
     pub(crate) instance: Option<(u64, u64, u64)>,
     pub(crate) failed: Option<CallError>,
+    /// Calls whose effect is not in the catalog yet.
     pub(crate) unsaved_calls: u64,
     pub(crate) last_save_took: Duration,
     pub(crate) saved_at: Option<Instant>,

@@ -286,8 +286,7 @@ impl Runner {
             return;
         }
         if let Ok(fresh) = self.save(SaveReason::Hibernated).await {
-            let put = self.lane.services.states.put(vec![fresh.state], false).await;
-            if put.is_ok() && self.lane.is_done() {
+            if fresh.kept.written().await.is_ok() && self.lane.is_done() {
                 self.lane.note_stored(fresh.calls);
                 self.instance = None;
                 return;
@@ -331,10 +330,16 @@ impl Runner {
         let change = Lane::change_for_self(&instance.template);
         let stuck = instance.template.config.limits.stuck_timeout;
         match instance.save(&change, stuck).await {
-            Ok(saved) => Ok(Fresh {
-                calls: self.lane.note_save(saved.took),
-                state: tagged(instance, self.lane.key.as_deref(), reason, saved.bytes),
-            }),
+            Ok(saved) => {
+                let state = tagged(instance, self.lane.key.as_deref(), reason, saved.bytes);
+                // For a key that goes to sleep a second later is early enough.
+                let durable = reason != SaveReason::Hibernated;
+                Ok(Fresh {
+                    calls: self.lane.note_save(saved.took),
+                    kept: self.lane.services.states.keep(vec![state.clone()], durable),
+                    state,
+                })
+            }
             Err(error) => {
                 if !instance.is_usable() {
                     let id = instance.template.version.id.clone();
@@ -463,6 +468,8 @@ async fn restore(lane: &Lane, live: &Arc<Live>) -> (Option<Result<Box<Instance>,
         let is_too_old = limits.restore_max_age.is_some_and(|limit| age > limit);
         is_too_old.then(|| format!("the newest saved state is {age:?} old, older than restore_max_age"))
     };
+    // What this lane has saved last may still be on its way. If it cannot be written, there is an older one.
+    let _ = services.states.settled().await;
     let saved = match services.states.newest(&lane.module, lane.key.as_deref()).await {
         Ok(Some(saved)) => saved,
         // The state that it had at first needs no saving.

@@ -1,62 +1,92 @@
 //! What can be typed.
 
-use clap::{Parser, Subcommand};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use wasmhot_appup::{HostSettings, LimitsSpec, parse_duration};
 
+const AFTER: &str = "\
+Examples:
+  wasmhot demo                           see it work, in ten seconds
+  wasmhot run app                        run the modules of a directory; drop new versions into it
+  wasmhot call counter 'increment(5)'    call a function
+  wasmhot apply counter-2.0.0.wasm       upgrade a module, with its state
+  wasmhot undo                           go back, with the state of now
+  wasmhot status --watch                 what runs
+
+Exit codes: 0 done, 1 failed before any gate closed, 2 usage, 3 host not running, 4 refused, 5 busy, 6 timed out waiting (it goes on),
+7 called off after a gate closed, 8 done but degraded, 70 a fault of wasmhot, 130/143 ended by a signal.";
+
 /// A hot code runtime for WebAssembly: modules change version under load, with their state.
 #[derive(Debug, Parser)]
-#[command(name = "wasmhot", version)]
+#[command(name = "wasmhot", version, after_help = AFTER, max_term_width = 120)]
 pub(super) struct Args {
-    /// Control socket of the host [default: in the runtime directory of the user].
-    #[arg(long, env = "WASMHOT_SOCKET", global = true)]
-    pub(super) socket: Option<PathBuf>,
-    /// Print JSON, for programs.
-    #[arg(long, global = true)]
-    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) global: Global,
     #[command(subcommand)]
     pub(super) verb: Verb,
+}
+
+/// Flags of every verb.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(super) struct Global {
+    /// Control socket of the host [default: in the runtime directory of the user].
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "WASMHOT_SOCKET",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(super) socket: Option<PathBuf>,
+    /// Print JSON, for programs; it carries the exit code as `exit`.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Say nothing but results, warnings and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Say more; twice: even more.
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub(super) verbose: u8,
+    /// Colours; `NO_COLOR` in the environment turns `auto` off.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = Color::Auto, global = true)]
+    pub(super) color: Color,
+    /// Show no progress, even on a terminal.
+    #[arg(long, global = true)]
+    pub(super) no_progress: bool,
+    /// Do it without asking.
+    #[arg(long, global = true)]
+    pub(super) yes: bool,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Run a directory of modules, or a release.
-    Run(Run),
+    Run(Box<Run>),
     /// Call a function: `wasmhot call counter 'increment(5)'`.
-    Call {
-        /// The module.
-        module: String,
-        /// The call, in WAVE.
-        call: String,
-        /// How long to wait for the answer, such as 2s [default: the module's call_deadline].
-        #[arg(long, value_parser = duration)]
-        deadline: Option<Duration>,
-    },
+    Call(Call),
     /// Show what runs.
-    Status,
+    Status {
+        /// Stay, and show every change.
+        #[arg(short, long)]
+        watch: bool,
+    },
     /// Apply a relup.toml or a module file: one upgrade, one switch.
-    Apply {
-        /// The file.
-        path: PathBuf,
-        /// Check and rehearse only.
-        #[arg(long)]
-        dry_run: bool,
-        /// Where the state comes from: live, last-saved, empty, or an exported state's file.
-        #[arg(long, default_value = "live")]
-        state: String,
-        /// Allow an upgrade that loses state.
-        #[arg(long)]
-        allow_lossy: bool,
-        #[command(flatten)]
-        limits: Box<Limits>,
-    },
+    Apply(Box<Apply>),
     /// Go one revision back, with the live state.
-    Undo {
-        /// Allow a way back that loses state.
-        #[arg(long)]
-        allow_lossy: bool,
-    },
+    Undo(Undo),
     /// List the versions that the host knows.
     Versions {
         /// Of this module only.
@@ -68,7 +98,7 @@ pub(super) enum Verb {
         #[arg(short, long)]
         follow: bool,
         /// Only events after this number.
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
         since: u64,
     },
     /// Describe a module file; needs no host.
@@ -82,15 +112,112 @@ pub(super) enum Verb {
         verb: StateVerb,
     },
     /// Take a module out of the release. Its last state is kept.
-    Remove {
-        /// The module.
-        module: String,
-        /// Its saved state goes too.
-        #[arg(long)]
-        purge: bool,
-    },
+    Remove(Remove),
     /// Stop the host: drain, save, exit.
     Stop,
+    /// Show the main job: a host under load, an upgrade and its undo with the state kept, a bad version refused.
+    Demo(Demo),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    /// A directory of `.wasm` files, which is watched for drops, or a `release.toml`.
+    #[arg(value_name = "DIR|release.toml")]
+    pub(super) source: PathBuf,
+    /// Where state is kept over restarts [default: the user's state directory, by release].
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+    /// How long a dropped file must be unchanged before it counts [default: 200ms].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) settle: Option<Duration>,
+    #[command(flatten)]
+    pub(super) limits: Limits,
+}
+
+impl Run {
+    pub(super) fn settings(&self) -> HostSettings {
+        HostSettings {
+            settle: self.settle,
+            ..HostSettings::default()
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Call {
+    /// The module.
+    pub(super) module: String,
+    /// The call in WAVE, such as `place("tea", 2)`; with --args the function's name alone.
+    pub(super) call: String,
+    /// The arguments as a JSON array, such as '["tea", 2]'.
+    #[arg(long, value_name = "JSON", value_parser = json_array)]
+    pub(super) args: Option<JsonArray>,
+    /// How long to wait for the answer, such as 2s [default: the module's call_deadline].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) deadline: Option<Duration>,
+}
+
+/// Arguments of a call. (A plain `Vec` would be a flag that may be given several times.)
+#[derive(Clone, Debug)]
+pub(super) struct JsonArray(pub(super) Vec<serde_json::Value>);
+
+fn json_array(text: &str) -> Result<JsonArray, String> {
+    serde_json::from_str(text)
+        .map(JsonArray)
+        .map_err(|error| format!("not a JSON array: {error}"))
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Apply {
+    /// The file.
+    #[arg(value_name = "relup.toml|FILE.wasm")]
+    pub(super) path: PathBuf,
+    /// Check and rehearse only.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Where the state comes from: live, last-saved, empty, or an exported state's file.
+    #[arg(long, value_name = "SOURCE", default_value = "live")]
+    pub(super) state: String,
+    /// Allow an upgrade that loses state; asks, or needs --yes.
+    #[arg(long)]
+    pub(super) allow_lossy: bool,
+    /// Wait no longer than this; the upgrade goes on [default: wait for its end].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) timeout: Option<Duration>,
+    /// Name of this attempt: the same again waits for the first's result [default: a new one].
+    #[arg(long)]
+    pub(super) id: Option<String>,
+    #[command(flatten)]
+    pub(super) limits: Limits,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Undo {
+    /// Where the state comes from: live, last-saved, empty, or an exported state's file.
+    #[arg(long, value_name = "SOURCE", default_value = "live")]
+    pub(super) state: String,
+    /// Allow a way back that loses state; asks, or needs --yes.
+    #[arg(long)]
+    pub(super) allow_lossy: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Demo {
+    /// Clients that call at the same time.
+    #[arg(long, value_name = "NUMBER", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) clients: u32,
+    /// Time between the steps.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = duration)]
+    pub(super) pace: Duration,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Remove {
+    /// The module.
+    pub(super) module: String,
+    /// Its saved state goes too.
+    #[arg(long)]
+    pub(super) purge: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -102,7 +229,7 @@ pub(super) enum StateVerb {
         #[command(flatten)]
         whose: Whose,
         /// The file.
-        #[arg(short, long)]
+        #[arg(short, long, value_name = "FILE")]
         output: PathBuf,
     },
     /// An exported state becomes the live one.
@@ -127,55 +254,42 @@ pub(super) struct Whose {
     pub(super) key: Option<String>,
 }
 
-#[derive(Debug, clap::Args)]
-pub(super) struct Run {
-    /// A directory of `.wasm` files, which is watched for drops, or a `release.toml`.
-    pub(super) source: PathBuf,
-    /// Where state is kept over restarts [default: the user's state directory, by release].
-    #[arg(long)]
-    pub(super) state: Option<PathBuf>,
-    /// How long a dropped file must be unchanged before it counts [default: 200ms].
-    #[arg(long, value_parser = duration)]
-    pub(super) settle: Option<Duration>,
-    #[command(flatten)]
-    pub(super) limits: Limits,
-}
-
 /// Time limits; durations need a unit, such as 200ms, 5s or 1m.
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Limits (times need a unit: 200ms, 5s, 1m)")]
 pub(super) struct Limits {
     /// For compiling a module [default: by its size].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     compile_timeout: Option<Duration>,
     /// For the start of a new instance [default: 5s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     start_timeout: Option<Duration>,
     /// For a health check [default: 1s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     health_timeout: Option<Duration>,
     /// For started calls to end behind the gate [default: 5s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     quiesce_timeout: Option<Duration>,
     /// For `save` in an upgrade [default: 5s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     save_timeout: Option<Duration>,
     /// For `migrate` [default: 5s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     migrate_timeout: Option<Duration>,
     /// For outside calls on old stateless instances after a switch [default: 30s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     drain_timeout: Option<Duration>,
     /// After which a call on a stateful instance is interrupted [default: 60s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     stuck_timeout: Option<Duration>,
     /// For a caller's wait [default: 30s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     call_deadline: Option<Duration>,
     /// For a call's wait at a gate, before the upgrade gives way [default: 1s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     max_pause: Option<Duration>,
     /// Between periodic saves [default: 10s].
-    #[arg(long, value_parser = duration)]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
     save_interval: Option<Duration>,
 }
 
@@ -198,15 +312,17 @@ impl Limits {
     }
 }
 
-impl Run {
-    pub(super) fn settings(&self) -> HostSettings {
-        HostSettings {
-            settle: self.settle,
-            ..HostSettings::default()
-        }
-    }
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|error| error.to_string())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).map_err(|error| error.to_string())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn what_can_be_typed_is_consistent() {
+        Args::command().debug_assert();
+    }
 }

@@ -1,21 +1,55 @@
-//! The command line: one file for `run`, one for the verbs that talk to a running host, one for what they print.
+//! The command line: one file for each group of verbs, one for what can be typed, one for what is printed.
 
 mod args;
+mod ask;
+mod call;
+mod demo;
+mod events;
+mod inspect;
 mod output;
+mod progress;
 mod run;
-mod verbs;
+mod signals;
+mod state;
+mod status;
+mod text;
+mod upgrade;
+mod watch;
 
+use crate::control::client::Client;
 use crate::control::protocol::{Exit, Failure};
+use crate::control::socket::default_path;
 use args::{Args, Verb};
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
+use output::{Output, talk_to};
 use std::process::ExitCode;
 
 /// Runs the command and decides the exit code, in this one place.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let exit = match parse() {
+        Ok(args) => run(&args),
+        Err(exit) => exit,
+    };
+    ExitCode::from(u8::from(exit))
+}
+
+/// What was typed; else help, the version or what is wrong with it has been printed.
+fn parse() -> Result<Args, Exit> {
+    let parsed = Args::command().try_get_matches();
+    parsed
+        .and_then(|matches| Args::from_arg_matches(&matches))
+        .map_err(|error| {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            talk_to::parser(&error, exit);
+            exit
+        })
+}
+
+fn run(args: &Args) -> Exit {
+    let out = Output::new(&args.global);
     let threads = match args.verb {
-        Verb::Run(_) => 2,
+        Verb::Run(_) | Verb::Demo(_) => 2,
         _ => 1,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -24,21 +58,31 @@ pub fn main() -> ExitCode {
         .enable_all()
         .build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(dispatch(&args)),
+        Ok(runtime) => runtime.block_on(dispatch(args, &out)),
         Err(error) => Err(Failure::new("internal", Exit::Bug, error.to_string())),
     };
-    match result {
-        Ok(exit) => ExitCode::from(u8::from(exit)),
-        Err(failure) => {
-            output::failure(&failure, args.json);
-            ExitCode::from(u8::from(failure.exit))
-        }
-    }
+    result.unwrap_or_else(|failure| {
+        out.failure(&failure);
+        failure.exit
+    })
 }
 
-async fn dispatch(args: &Args) -> Result<Exit, Failure> {
+async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
+    let socket = args.global.socket.clone().unwrap_or_else(default_path);
+    let client = Client::new(&socket);
     match &args.verb {
-        Verb::Run(run) => run::run(args, run).await,
-        verb => verbs::dispatch(args, verb).await,
+        Verb::Run(verb) => run::run(out, &socket, verb).await,
+        Verb::Call(verb) => call::call(out, &client, verb).await,
+        Verb::Status { watch: false } => status::status(out, &client).await,
+        Verb::Status { watch: true } => watch::watch(out, &client).await,
+        Verb::Apply(verb) => upgrade::apply(out, &client, verb).await,
+        Verb::Undo(verb) => upgrade::undo(out, &client, verb).await,
+        Verb::Remove(verb) => upgrade::remove(out, &client, verb).await,
+        Verb::Versions { module } => inspect::versions(out, &client, module.as_deref()).await,
+        Verb::Events { follow, since } => events::events(out, &client, *since, *follow).await,
+        Verb::Inspect { file } => inspect::inspect(out, file),
+        Verb::State { verb } => state::state(out, &client, verb).await,
+        Verb::Stop => run::stop(out, &client).await,
+        Verb::Demo(verb) => demo::demo(out, verb).await,
     }
 }

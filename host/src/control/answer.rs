@@ -95,7 +95,7 @@ pub(super) fn status_of(failure: &Failure) -> StatusCode {
             Exit::Busy => StatusCode::CONFLICT,
             Exit::NotRunning => StatusCode::SERVICE_UNAVAILABLE,
             Exit::TimedOut => StatusCode::GATEWAY_TIMEOUT,
-            Exit::Done | Exit::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+            Exit::Done | Exit::Bug | Exit::Interrupted | Exit::Terminated => StatusCode::INTERNAL_SERVER_ERROR,
             Exit::Failed | Exit::Refused | Exit::CalledOff | Exit::Degraded => StatusCode::UNPROCESSABLE_ENTITY,
         },
     }

@@ -93,9 +93,13 @@ pub struct ApplyRequest {
     /// Limits and timeouts of this upgrade, over those of the release.
     #[serde(default)]
     pub limits: LimitsSpec,
-    /// Names the caller's attempt: the same id again gives the first result instead of a second upgrade.
+    /// Names the caller's attempt: the same id again waits for the first's result instead of beginning a second upgrade. A result
+    /// that is `busy` is not remembered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// How long the caller waits. Then the answer is a failure with exit code 6 and the id of the attempt, which goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
 }
 
 /// Go one revision back.
@@ -190,6 +194,10 @@ pub enum Exit {
     Degraded = 8,
     /// A fault of wasmhot.
     Bug = 70,
+    /// Ended by SIGINT before its end.
+    Interrupted = 130,
+    /// Ended by SIGTERM before its end.
+    Terminated = 143,
 }
 
 impl From<Exit> for u8 {
@@ -202,7 +210,7 @@ impl TryFrom<u8> for Exit {
     type Error = String;
 
     fn try_from(code: u8) -> Result<Self, String> {
-        const ALL: [Exit; 10] = [
+        const ALL: [Exit; 12] = [
             Exit::Done,
             Exit::Failed,
             Exit::Usage,
@@ -213,6 +221,8 @@ impl TryFrom<u8> for Exit {
             Exit::CalledOff,
             Exit::Degraded,
             Exit::Bug,
+            Exit::Interrupted,
+            Exit::Terminated,
         ];
         ALL.into_iter()
             .find(|exit| *exit as u8 == code)
@@ -245,6 +255,9 @@ pub struct Failure {
     /// The content of a file is at fault: the same bytes will fail again (R36).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub content_at_fault: bool,
+    /// The id of an attempt that goes on in the host: the same request with this id waits for its result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 impl Failure {
@@ -259,6 +272,7 @@ impl Failure {
             call: None,
             refusals: Vec::new(),
             content_at_fault: false,
+            id: None,
         }
     }
 
@@ -289,6 +303,7 @@ impl From<CallError> for Failure {
             call: Some(error),
             refusals: Vec::new(),
             content_at_fault: false,
+            id: None,
         }
     }
 }

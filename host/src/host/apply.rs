@@ -14,8 +14,8 @@ use std::sync::Arc;
 use tokio::sync::MutexGuard;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::{
-    Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup, Version as Semver,
-    default_moves, plan_moves, undo_moves,
+    Action, Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup,
+    Version as Semver, default_moves, plan_moves, undo_moves,
 };
 
 /// The upgrade lock, or what runs under it (R37). Whoever only looks whether there is something to do is waited for.
@@ -120,6 +120,22 @@ fn graph(all: &BTreeMap<ModuleName, Desired>) -> Graph {
         interface: Arc::clone(&desired.version.interface),
         links: desired.config.spec.links.clone(),
     }))
+}
+
+/// The moves, and those of modules that keep their bytes and get other limits or grants: these need a new instance (section 6).
+pub(super) fn with_new_settings(inner: &Inner, all: &BTreeMap<ModuleName, Desired>, mut moves: Vec<Move>) -> Vec<Move> {
+    let running = inner.running();
+    for (name, desired) in all {
+        let Some(before) = running.get(name) else { continue };
+        let (old, new) = (&before.config, &desired.config);
+        let is_other = old.limits != new.limits || old.spec.grants != new.spec.grants;
+        if is_other && moves.iter().all(|step| step.module != *name) {
+            let keeps_state = old.kind.keeps_state() && new.kind.keeps_state();
+            let action = if keeps_state { Action::Update } else { Action::Load };
+            moves.push(Move::new(name.clone(), action));
+        }
+    }
+    moves
 }
 
 /// Runs a plan that moves something; one that moves nothing is done already.
@@ -312,14 +328,16 @@ pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options)
     }
     let old = inner.core.router.routes().graph();
     let moves = undo_moves(&old, &graph(&all), &current.down).map_err(refused)?;
-    let left: Vec<_> = left_behind(&old, &moves);
+    let moves = with_new_settings(inner, &all, moves);
+    let left: Vec<_> = left_behind(&old, &all);
     let mut plan = plan_from(inner, asked, all, target.limits, options);
     plan.moves = moves;
     plan.release = target.release;
     plan.release_version = target.version;
     plan.down = target.down;
     plan.undo_to = target.undo_to;
-    let report = run(inner, plan).await?;
+    // Also where nothing moves: a release may differ in its name only, and the next undo goes further back.
+    let report = inner.core.upgrade(plan).await?;
     for (name, digest) in left {
         bar(inner, &name, digest, "it was undone").await?;
     }
@@ -327,13 +345,14 @@ pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options)
 }
 
 /// The versions that an undo leaves: as drops they are barred from then on (R36).
-fn left_behind(old: &Graph, moves: &[Move]) -> Vec<(String, wasmhot_appup::Digest)> {
-    let of = |step: &Move| {
-        old.nodes
-            .get(&step.module)
-            .map(|node| (node.version.to_string(), node.version.digest))
+fn left_behind(old: &Graph, new: &BTreeMap<ModuleName, Desired>) -> Vec<(String, wasmhot_appup::Digest)> {
+    let stays = |node: &&Node| {
+        let new = new.get(&node.version.name);
+        new.is_some_and(|new| new.version.id.digest == node.version.digest)
     };
-    moves.iter().filter_map(of).collect()
+    let left = old.nodes.values().filter(|node| !stays(node));
+    left.map(|node| (node.version.to_string(), node.version.digest))
+        .collect()
 }
 
 pub(super) async fn bar(inner: &Inner, stem: &str, digest: wasmhot_appup::Digest, why: &str) -> Result<(), Failure> {

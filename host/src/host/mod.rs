@@ -4,6 +4,7 @@
 //! client that leaves does not leave half an upgrade behind.
 
 mod apply;
+mod attempts;
 mod boot;
 mod drops;
 mod load;
@@ -24,7 +25,7 @@ use crate::store::StateLock;
 use crate::upgrade::Core;
 use crate::upgrade::plan::{Asked, Options};
 use crate::value::{FromValue, IntoValues, Value, check_args, json, wave};
-use std::collections::VecDeque;
+use attempts::Attempt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,9 +33,6 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use wasmhot_appup::interface::{FunctionName, FunctionType};
 use wasmhot_appup::{HostSettings, LimitsSpec, ModuleName};
-
-/// Finished applies that are remembered by the id of their attempt.
-const APPLIED_KEPT: usize = 64;
 
 /// A running host. Clones are the same host; it ends when it is stopped or the last clone is dropped.
 #[derive(Clone)]
@@ -52,7 +50,7 @@ pub(crate) struct Inner {
     /// Calls are refused from now on.
     stopping: AtomicBool,
     stopped: watch::Sender<bool>,
-    applied: Mutex<VecDeque<(String, Result<UpgradeReport, Failure>)>>,
+    attempts: attempts::Attempts,
     drops: Mutex<drops::Drops>,
     /// Another release runs than before: what is pending may fit now.
     changed: Arc<tokio::sync::Notify>,
@@ -70,6 +68,7 @@ pub struct HostBuilder {
     state: Option<PathBuf>,
     limits: LimitsSpec,
     settings: HostSettings,
+    events: Option<Arc<Events>>,
 }
 
 impl HostBuilder {
@@ -98,6 +97,13 @@ impl HostBuilder {
     #[must_use]
     pub fn settings(mut self, settings: HostSettings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// Publishes there what happens: who subscribes before the start hears of the start too.
+    #[must_use]
+    pub fn events(mut self, events: Arc<Events>) -> Self {
+        self.events = Some(events);
         self
     }
 
@@ -204,40 +210,34 @@ impl Host {
         ModuleName::parse(name).map_err(|error| CallError::not_executed(CallErrorCode::NoSuchModule, error.to_string()))
     }
 
-    /// Applies a relup or a module file: one upgrade, one switch.
+    /// Applies a relup or a module file: one upgrade, one switch. It ends whether or not somebody waits for it.
     ///
     /// # Errors
-    /// Refused, called off or busy; nothing has changed then.
+    /// Refused, called off or busy: nothing has changed then. Or `timeout_ms` passed ([`Exit::TimedOut`]): it goes on, and the
+    /// failure names it.
     pub async fn apply(&self, request: ApplyRequest) -> Result<UpgradeReport, Failure> {
-        let id = request.id.clone();
-        if let Some(done) = id.as_ref().and_then(|id| self.applied(id)) {
-            return done;
-        }
-        let host = self.clone();
-        self.on_its_own(async move {
-            let result = apply::apply(&host.inner, request).await;
-            if let Some(id) = id {
-                host.remember(id, &result);
+        let timeout = request.timeout_ms.map(Duration::from_millis);
+        let id = request.id.clone().unwrap_or_else(|| self.inner.attempts.new_id());
+        let result = match self.inner.attempts.begin(&id) {
+            Attempt::Known(result) => result,
+            Attempt::New(attempt, result) => {
+                let host = self.clone();
+                self.guests().spawn(async move {
+                    let done = apply::apply(&host.inner, request).await;
+                    host.inner.attempts.end(&attempt, &done);
+                });
+                result
             }
-            result
+        };
+        let Some(limit) = timeout else {
+            return result.get().await;
+        };
+        tokio::time::timeout(limit, result.get()).await.unwrap_or_else(|_| {
+            let message = format!("no result within {limit:?}; it goes on in the host as {id}");
+            let mut failure = Failure::new("timed-out", Exit::TimedOut, message);
+            failure.id = Some(id);
+            Err(failure)
         })
-        .await
-    }
-
-    fn applied(&self, id: &str) -> Option<Result<UpgradeReport, Failure>> {
-        let applied = self.inner.applied.lock().expect("no panic under this lock");
-        applied
-            .iter()
-            .find(|(known, _)| known == id)
-            .map(|(_, result)| result.clone())
-    }
-
-    fn remember(&self, id: String, result: &Result<UpgradeReport, Failure>) {
-        let mut applied = self.inner.applied.lock().expect("no panic under this lock");
-        applied.push_back((id, result.clone()));
-        if applied.len() > APPLIED_KEPT {
-            applied.pop_front();
-        }
     }
 
     /// Goes one revision back, with the live state (R38). That is a new revision.

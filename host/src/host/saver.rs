@@ -8,15 +8,17 @@ use crate::event::{EventKind, Happening};
 use crate::store::SaveReason;
 use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use wasmhot_appup::{Limits, ModuleName};
 
 /// How often it is looked whether something is due.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often what was written without waiting is brought to the disk.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Keys that are saved at the same time.
 const KEYS_AT_ONCE: usize = 16;
-/// States written in one transaction.
+/// States on their way to the disk at once.
 const BATCH: usize = 256;
 
 /// Looks after saves until the host ends.
@@ -25,6 +27,7 @@ pub(super) fn start(inner: &Arc<Inner>) {
     inner.core.services.guests.spawn(async move {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut flushed = Instant::now();
         loop {
             look.tick().await;
             let Some(inner) = weak.upgrade() else { return };
@@ -32,8 +35,23 @@ pub(super) fn start(inner: &Arc<Inner>) {
                 return;
             }
             save_due(&inner).await;
+            if flushed.elapsed() >= FLUSH_EVERY {
+                flush(&inner).await;
+                flushed = Instant::now();
+            }
         }
     });
+}
+
+/// Makes durable what was written without waiting for the disk: keys that were put to sleep or handed over.
+pub(super) async fn flush(inner: &Inner) {
+    let catalog = Arc::clone(&inner.core.catalog);
+    // What could not be written has been told.
+    let _ = inner.core.services.states.settled().await;
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || catalog.flush()).await {
+        let alarm = Happening::new(EventKind::Alarm, format!("saved states could not be written: {error}"));
+        inner.core.events.publish(alarm);
+    }
 }
 
 async fn save_due(inner: &Arc<Inner>) {
@@ -53,7 +71,11 @@ async fn save_due(inner: &Arc<Inner>) {
             .filter(|lane| is_due(inner, name, lane, limits))
             .collect();
         if !due.is_empty() {
-            save_all(inner, due, SaveReason::Periodic).await;
+            let (_, not_saved) = save_all(inner, due, SaveReason::Periodic).await;
+            if let Some((lane, why)) = not_saved.into_iter().next() {
+                let mut skipped = inner.save_skipped.lock().expect("no panic under this lock");
+                skipped.insert(name.clone(), format!("{lane} was not saved: {why}"));
+            }
         }
     }
 }
@@ -117,7 +139,6 @@ fn expire(inner: &Arc<Inner>, keyed: &Arc<Keyed>, limits: &Limits) {
 
 /// Saves these lanes, each in its turn, and writes the states. Returns how many were saved, and which were not and why.
 pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveReason) -> (u64, Vec<(String, String)>) {
-    let durable = reason != SaveReason::Periodic || lanes.len() == 1;
     let saves = stream::iter(lanes)
         .map(|lane| save_one(lane, reason))
         .buffer_unordered(KEYS_AT_ONCE)
@@ -125,28 +146,24 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
     let mut saves = std::pin::pin!(saves);
     let (mut saved, mut not_saved) = (0, Vec::new());
     while let Some(batch) = saves.next().await {
-        let (mut states, mut stored) = (Vec::new(), Vec::new());
         for (lane, result) in batch {
-            match result {
-                Ok(fresh) => {
-                    states.push(fresh.state);
-                    stored.push((lane, fresh.calls));
+            let fresh = match result {
+                Ok(fresh) => fresh,
+                Err(why) => {
+                    not_saved.push((lane.name(), why));
+                    continue;
                 }
-                Err(why) => not_saved.push((lane.name(), why)),
-            }
-        }
-        let count = states.len() as u64;
-        match inner.core.services.states.put(states, durable).await {
-            Ok(()) => {
-                saved += count;
-                stored.iter().for_each(|(lane, calls)| lane.note_stored(*calls));
-            }
-            Err(error) => {
-                inner.core.events.publish(Happening::new(
-                    EventKind::Alarm,
-                    format!("{count} states could not be written: {error}"),
-                ));
-                not_saved.push(("catalog".to_string(), error.to_string()));
+            };
+            match fresh.kept.written().await {
+                Ok(()) => {
+                    saved += 1;
+                    lane.note_stored(fresh.calls);
+                }
+                Err(error) => {
+                    let message = format!("the state of {} could not be written: {error}", lane.name());
+                    inner.core.events.publish(Happening::new(EventKind::Alarm, message));
+                    not_saved.push((lane.name(), error.to_string()));
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::boot::boot;
 use super::load::{blocking, desired, of_store};
-use super::{Host, HostBuilder, Inner, apply, drops, saver};
+use super::{Host, HostBuilder, Inner, apply, attempts, drops, saver};
 use crate::call::router::Router;
 use crate::call::routes::Routes;
 use crate::call::services::Services;
@@ -15,11 +15,11 @@ use crate::upgrade::Core;
 use crate::upgrade::plan::{Asked, Options, RevisionRecord};
 use crate::version::{EngineSettings, Engines, digest};
 use crate::versions::Versions;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
 use wasmhot_appup::{Digest, HostSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves};
@@ -67,7 +67,8 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
         None => (temporary(), false),
     };
     let (too_many_failed_keys, failed_keys) = mpsc::unbounded_channel();
-    let inner = open(&source, state, kept, builder.limits, too_many_failed_keys).await?;
+    let events = builder.events.unwrap_or_default();
+    let inner = open(&source, state, kept, builder.limits, events, too_many_failed_keys).await?;
     let host = Host { inner: Arc::new(inner) };
     run_source(&host.inner, &source, &settings).await?;
     if let Some(directory) = host.inner.directory.clone().filter(|_| settings.watch()) {
@@ -79,17 +80,22 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     apply::undo_on_failed_keys(&host.inner, failed_keys);
     let routes = host.inner.core.router.routes();
     let message = format!(
-        "release {} {} (revision {}), {} modules",
+        "release {} {} (revision {}), {}",
         routes.release,
         routes.release_version,
         routes.revision,
-        routes.modules.len()
+        count(routes.modules.len(), "module")
     );
     host.inner
         .core
         .events
         .publish(Happening::new(EventKind::Ready, message).revision(routes.revision));
     Ok(host)
+}
+
+/// `1 module`, `2 modules`.
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
 fn read_source(path: Option<&Path>) -> Result<Source, Failure> {
@@ -146,9 +152,22 @@ struct Store {
     lock: StateLock,
 }
 
+/// A host of this process that has been stopped may take a moment to let go of its state directory.
+const LETTING_GO: Duration = Duration::from_secs(5);
+const LETTING_GO_LOOK: Duration = Duration::from_millis(10);
+
 fn open_store(state: &Path) -> Result<Store, Failure> {
-    let lock = StateLock::take(state).map_err(|error| of_store(&error))?;
-    let catalog = Catalog::open(state).map_err(|error| of_store(&error))?;
+    let until = Instant::now() + LETTING_GO;
+    let (lock, catalog) = loop {
+        let opened = StateLock::take(state).and_then(|lock| Ok((lock, Catalog::open(state)?)));
+        match opened {
+            Ok(opened) => break opened,
+            Err(error) if error.is_held_by_this_process() && Instant::now() < until => {
+                std::thread::sleep(LETTING_GO_LOOK);
+            }
+            Err(error) => return Err(of_store(&error)),
+        }
+    };
     let objects = Objects::open(state).map_err(|error| of_store(&error))?;
     let meta = catalog.meta().map_err(|error| of_store(&error))?;
     let mut known = Vec::new();
@@ -176,6 +195,7 @@ async fn open(
     state: PathBuf,
     kept: bool,
     flags: LimitsSpec,
+    events: Arc<Events>,
     too_many_failed_keys: UnboundedSender<u64>,
 ) -> Result<Inner, Failure> {
     let temporary = (!kept).then(|| TemporaryState(state.clone()));
@@ -201,7 +221,6 @@ async fn open(
         .build()
         .map_err(|error| internal(&error))?;
     let guests = runtime.handle().clone();
-    let events = Arc::new(Events::default());
     let states = States::new(Arc::clone(&store.catalog), Arc::clone(&versions), guests.clone());
     let empty = Routes::new(
         0,
@@ -235,7 +254,7 @@ async fn open(
         started: Instant::now(),
         stopping: AtomicBool::new(false),
         stopped: watch::channel(false).0,
-        applied: Mutex::new(VecDeque::new()),
+        attempts: attempts::Attempts::default(),
         drops: Mutex::default(),
         changed: Arc::default(),
         save_skipped: Mutex::default(),
@@ -262,11 +281,18 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
             match applied {
                 // What ran before goes on. With nothing to run there is nothing to go on.
                 Err(failure) if booted => {
-                    let message = format!("release.toml has changed, but cannot be applied: {failure}");
-                    inner.core.events.publish(Happening::new(EventKind::Alarm, message));
+                    let routes = inner.core.router.routes();
+                    let message = format!(
+                        "release {} {} was not applied, {} goes on: {}",
+                        release.name, release.version, routes.release_version, failure.message
+                    );
+                    *inner.core.last_called_off.lock().expect("no panic under this lock") = Some(message.clone());
+                    let details = serde_json::json!({ "code": failure.code, "phase": failure.phase });
+                    let told = Happening::new(EventKind::CalledOff, message).details(details);
+                    inner.core.events.publish(told);
                     Ok(())
                 }
-                other => other,
+                applied => applied,
             }
         }
         None => {
@@ -299,7 +325,7 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
     }
     let old = inner.core.router.routes();
     let mut plan = apply::plan_from(inner, Asked::Start, all, release.limits.clone(), Options::default());
-    plan.moves = default_moves(&old.graph(), &plan.graph());
+    plan.moves = apply::with_new_settings(inner, &plan.desired, default_moves(&old.graph(), &plan.graph()));
     plan.release.clone_from(&release.name);
     plan.release_version = release.version.clone();
     plan.release_file = Some(file);

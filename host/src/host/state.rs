@@ -203,7 +203,7 @@ impl Host {
         let put = match taken {
             Ok(old) => match inner.core.services.states.put(vec![saved.clone()], true).await {
                 Ok(()) => {
-                    lane.set_seat(Seat::Here(new));
+                    lane.set_seat(Seat::Here(new), true);
                     Ok(())
                 }
                 Err(error) => {

@@ -68,6 +68,7 @@ impl Host {
             Target::Keyed(keyed) => {
                 status.since_revision = keyed.live.load().revision;
                 let lanes = keyed.lanes();
+                status.unsaved_calls = Some(0);
                 status.keys = Some(keyed.crowd.keys());
                 status.failed_keys = Some(self.inner.core.services.failed_keys(&id.name));
                 for figures in lanes.iter().map(|lane| lane.figures()) {
@@ -75,6 +76,7 @@ impl Host {
                     status.waiting += figures.waiting as u64;
                     status.instances += u64::from(figures.is_live);
                     status.memory_bytes += figures.instance.map_or(0, |(_, _, memory)| memory);
+                    status.unsaved_calls = status.unsaved_calls.map(|calls| calls + figures.unsaved_calls);
                 }
             }
         }

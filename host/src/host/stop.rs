@@ -69,6 +69,7 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
             );
         }
     }
+    saver::flush(inner).await;
     // Whoever waits for the end may start the next host on the same directory at once.
     let catalog = Arc::clone(&inner.core.catalog);
     let _ = tokio::task::spawn_blocking(move || catalog.close()).await;

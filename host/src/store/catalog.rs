@@ -11,6 +11,7 @@ use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Write
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, RwLock};
 use wasmhot_appup::{Digest, ModuleName};
 
@@ -22,6 +23,8 @@ pub struct Catalog {
     /// None once it is closed.
     database: RwLock<Option<Database>>,
     path: PathBuf,
+    /// Something was written that is not on the disk yet.
+    unflushed: AtomicBool,
 }
 
 /// One switch, as it becomes durable.
@@ -52,6 +55,7 @@ impl Catalog {
         let catalog = Catalog {
             database: RwLock::new(Some(database)),
             path,
+            unflushed: AtomicBool::new(false),
         };
         catalog.meta()?;
         Ok(catalog)
@@ -141,11 +145,19 @@ impl Catalog {
         })
     }
 
-    /// Writes saved states. Not durable means: a crash of the host process loses nothing that a later durable write
-    /// followed, a power cut may lose it; for periodic saves, which come again.
+    /// Writes saved states, except where a later one of the same process is there already. What is not durable a crash loses,
+    /// until a durable write or [`Catalog::flush`] follows.
     pub fn put_states(&self, states: &[SavedState], durable: bool) -> Result<(), StoreError> {
         let tags = tags_of(states)?;
         self.write(durable, |transaction| insert_states(transaction, states, &tags))
+    }
+
+    /// Makes durable what is not.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        match self.unflushed.load(Ordering::Acquire) {
+            true => self.write(true, |_| Ok(())),
+            false => Ok(()),
+        }
     }
 
     /// The last saved state of a module, or of one key of it.
@@ -242,15 +254,22 @@ impl Catalog {
     ) -> Result<T, StoreError> {
         let run = |database: &Database| -> Result<T, redb::Error> {
             let mut transaction = database.begin_write()?;
+            // Writers come one after another: the one before has ended.
+            let unflushed = self.unflushed.swap(!durable, Ordering::AcqRel);
             if durable {
                 // A start after a crash is to be quick however large the states are; that costs a commit little.
                 transaction.set_quick_repair(true);
             } else {
                 transaction.set_durability(Durability::None)?;
             }
-            let changed = change(&transaction)?;
-            transaction.commit()?;
-            Ok(changed)
+            let written = change(&transaction).and_then(|changed| {
+                transaction.commit()?;
+                Ok(changed)
+            });
+            if written.is_err() {
+                self.unflushed.fetch_or(unflushed, Ordering::AcqRel);
+            }
+            written
         };
         self.with(run).map_err(|error| self.failed(error))
     }

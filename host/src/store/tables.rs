@@ -84,8 +84,8 @@ pub struct SavedStateTag {
 /// The place of a save among those of its process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SaveOrder {
-    process: u64,
-    number: u64,
+    pub(super) process: u64,
+    pub(super) number: u64,
 }
 
 impl SaveOrder {

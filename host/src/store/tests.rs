@@ -331,21 +331,54 @@ fn many_writers_and_readers_at_once() {
     assert_eq!(catalog.states_of(&name("room")).expect("reads").len(), 80);
 }
 
+/// What a crash of the process at this moment leaves: the file as it is, without the end of the database.
+fn after_a_crash(state: &Path) -> (tempfile::TempDir, Catalog) {
+    let copy = tempfile::tempdir().expect("temporary directory");
+    fs::copy(state.join("catalog.redb"), copy.path().join("catalog.redb")).expect("copies");
+    let catalog = Catalog::open(copy.path()).expect("opens");
+    (copy, catalog)
+}
+
 #[test]
-fn r28_an_older_state_never_replaces_a_newer_one() {
-    let dir = tempfile::tempdir().expect("a directory");
-    let catalog = Catalog::open(dir.path()).expect("opens");
-    let save = |size: u64| {
-        let mut saved = saved("a", None, b"state");
-        saved.tag.size = size;
-        saved.tag.order = SaveOrder::next();
-        saved
+fn what_is_not_durable_is_so_after_a_flush() {
+    let state = tempfile::tempdir().expect("temporary directory");
+    let catalog = Catalog::open(state.path()).expect("opens");
+    catalog
+        .put_states(&[saved("rooms", Some("hall"), b"1")], false)
+        .expect("writes");
+    let read = |catalog: &Catalog| catalog.state(&name("rooms"), Some("hall")).expect("reads");
+    assert!(read(&catalog).is_some());
+    assert!(
+        read(&after_a_crash(state.path()).1).is_none(),
+        "this is why a flush is needed"
+    );
+    catalog.flush().expect("flushes");
+    assert!(read(&after_a_crash(state.path()).1).is_some());
+}
+
+#[test]
+fn an_older_save_that_is_written_later_changes_nothing() {
+    let state = tempfile::tempdir().expect("temporary directory");
+    let catalog = Catalog::open(state.path()).expect("opens");
+    let ordered = |bytes: &[u8]| {
+        let mut state = saved("rooms", Some("hall"), bytes);
+        state.tag.order = SaveOrder::next();
+        state
     };
-    let (older, newer) = (save(1), save(2));
-    catalog.put_states(&[newer.clone()], false).expect("writes");
-    catalog.put_states(&[older], true).expect("is no error");
-    let kept = catalog.state(&newer.tag.module, None).expect("reads");
-    assert_eq!(kept, Some(newer.clone()));
-    catalog.close();
-    assert!(catalog.put_states(&[newer], false).is_err(), "closed");
+    let (first, second) = (ordered(b"1"), ordered(b"2"));
+    let there = || {
+        catalog
+            .state(&name("rooms"), Some("hall"))
+            .expect("reads")
+            .expect("is there")
+            .bytes
+    };
+    catalog.put_states(&[second], true).expect("writes");
+    catalog.put_states(&[first], true).expect("writes");
+    assert_eq!(&*there(), b"2");
+    // Another process begins to count anew.
+    let mut other = ordered(b"3");
+    other.tag.order = SaveOrder { process: 1, number: 1 };
+    catalog.put_states(&[other], true).expect("writes");
+    assert_eq!(&*there(), b"3");
 }

@@ -285,7 +285,8 @@ fn describe(plan: &Plan) -> String {
     } else {
         &moves.join(", ")
     };
-    format!("{}: {what}", origin(plan.asked))
+    let dry = if plan.options.dry_run { " (dry run)" } else { "" };
+    format!("{}{dry}: {what}", origin(plan.asked))
 }
 
 fn next_interfaces(prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<wasmhot_appup::ModuleInterface>> {

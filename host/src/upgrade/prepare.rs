@@ -197,7 +197,7 @@ async fn rehearse_key(core: &Core, lane: Arc<Lane>, live: &Live) -> Result<u64, 
         core.services.states.rehearse(live, &fresh.state).await?;
     }
     // It is as good as a periodic save.
-    if core.services.states.put(vec![fresh.state], false).await.is_ok() {
+    if fresh.kept.written().await.is_ok() {
         lane.note_stored(fresh.calls);
     }
     Ok(u64::from(is_another))

@@ -129,7 +129,7 @@ pub(super) fn switch(core: &Core, old: &Routes, next: Arc<Routes>, prepared: &mu
         };
         if let (Some(live), Some(instance)) = (&item.live, item.instance.take()) {
             lane.live.store(Arc::clone(live));
-            lane.set_seat(Seat::Here(instance));
+            lane.set_seat(Seat::Here(instance), item.report.state_bytes.is_some());
         }
     }
     let on_old = running_without_gate(old, prepared);

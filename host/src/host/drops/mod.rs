@@ -67,6 +67,7 @@ pub(super) async fn take_at_start(inner: &Arc<Inner>, directory: &Path, settings
         };
         note(inner, &file, &version);
         if is_new(inner, file.digest).await {
+            inner.core.events.publish(taken(&file, &version));
             fresh.insert(file.digest);
         }
     }
@@ -92,6 +93,15 @@ async fn files_of(directory: &Path, file_max: u64) -> Vec<Taken> {
         paths.iter().filter_map(|path| take(path, file_max).ok()).collect()
     };
     tokio::task::spawn_blocking(read).await.unwrap_or_default()
+}
+
+/// The event of a file that was taken.
+fn taken(file: &Taken, version: &Version) -> Happening {
+    let details = serde_json::json!({ "sha256": file.digest.to_string(), "bytes": version.size });
+    let message = format!("{} is {}", printable(&file.path), version.id);
+    Happening::new(EventKind::Taken, message)
+        .version(&version.id)
+        .details(details)
 }
 
 /// Notes a file. True if no other file is this version.
@@ -247,9 +257,7 @@ impl Taking<'_> {
             return self.refused_before(&file.path, &why);
         }
         if is_first {
-            let details = serde_json::json!({ "sha256": file.digest.to_string(), "bytes": version.size });
-            let taken = Happening::new(EventKind::Taken, format!("{shown} is {}", version.id));
-            self.tell(taken.version(&version.id).details(details));
+            self.tell(taken(&file, &version));
         }
         consider(self.inner, &BTreeSet::from([file.digest]), Asked::Drop, self.expiry).await;
     }

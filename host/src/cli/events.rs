@@ -1,0 +1,61 @@
+//! `wasmhot events`: what happened, a line each.
+
+use super::output::{Output, Style};
+use super::text::indented;
+use crate::control::client::Client;
+use crate::control::protocol::{EventLine, Exit, Failure};
+use crate::event::{Event, EventKind};
+
+/// Until here in a line stand number, time and kind.
+const MESSAGE_AT: usize = 35;
+
+pub(super) async fn events(out: &Output, client: &Client, since: u64, follow: bool) -> Result<Exit, Failure> {
+    let mut stream = client.events(since, follow).await?;
+    while let Some(next) = stream.next().await? {
+        match next {
+            line if out.json => out.json_line(&line),
+            EventLine::Event(event) => out.line(&line(out, &event)),
+            EventLine::Missed { missed } => out.warn(&format!("{missed} events are missing here")),
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn line(out: &Output, event: &Event) -> String {
+    let kind = format!("{:<14}", name(event.kind));
+    let kind = match event.kind {
+        EventKind::Alarm | EventKind::StateLost => out.paint(Style::Red, &kind),
+        EventKind::Refused | EventKind::CalledOff | EventKind::Trapped | EventKind::ForcedRetire => {
+            out.paint(Style::Yellow, &kind)
+        }
+        EventKind::Switched | EventKind::Ready => out.paint(Style::Green, &kind),
+        _ => kind,
+    };
+    format!(
+        "{:>5}  {}  {kind}  {}",
+        event.sequence,
+        clock(event.time_ms),
+        indented(&event.message, MESSAGE_AT)
+    )
+}
+
+/// `upgrade-begun`, as in JSON.
+pub(super) fn name(kind: EventKind) -> String {
+    let word = serde_json::to_value(kind).unwrap_or_default();
+    word.as_str().unwrap_or_default().to_string()
+}
+
+/// The time of day, here.
+fn clock(ms: u64) -> String {
+    let at = i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(
+        || "--:--:--".to_string(),
+        |at| {
+            at.to_zoned(jiff::tz::TimeZone::system())
+                .strftime("%H:%M:%S")
+                .to_string()
+        },
+    )
+}

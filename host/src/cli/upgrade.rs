@@ -1,0 +1,162 @@
+//! `wasmhot apply`, `undo` and `remove`: each is one upgrade, and prints its report.
+
+use super::args::{Apply, Remove, Undo};
+use super::ask::confirm;
+use super::output::{Output, Style};
+use super::progress::with_progress;
+use super::signals::Signals;
+use super::text::{clean, count, size, time};
+use crate::control::client::Client;
+use crate::control::protocol::{
+    ApplyRequest, Exit, Failure, ModuleReport, RemoveRequest, StateSource, UndoRequest, UpgradeReport,
+};
+use crate::event::now_ms;
+use std::path::{Path, PathBuf};
+
+pub(super) async fn apply(out: &Output, client: &Client, verb: &Apply) -> Result<Exit, Failure> {
+    let path = existing(&verb.path)?;
+    let state = source(&verb.state)?;
+    if verb.allow_lossy && !verb.dry_run {
+        confirm(out, "--allow-lossy: state may be lost in this upgrade")?;
+    }
+    let id = verb.id.clone().unwrap_or_else(new_id);
+    let request = ApplyRequest {
+        path,
+        dry_run: verb.dry_run,
+        state,
+        allow_lossy: verb.allow_lossy,
+        limits: verb.limits.spec(),
+        id: Some(id.clone()),
+        timeout_ms: verb
+            .timeout
+            .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+    };
+    let mut signals = Signals::new()?;
+    let shown = verb.path.display();
+    let what = format!("reading and compiling {shown}");
+    let again = format!("`wasmhot apply {shown} --id {id}` waits for its result");
+    tokio::select! {
+        report = with_progress(out, client, &what, client.apply(&request)) => match report {
+            Ok(report) => upgraded(out, &report),
+            Err(mut failure) => {
+                if failure.id.is_some() {
+                    failure.message = format!("{}: {again}", failure.message);
+                }
+                Err(failure)
+            }
+        },
+        exit = signals.next() => {
+            out.talk(&format!("interrupted; an upgrade that has begun goes on in the host: {again}"));
+            Ok(exit)
+        }
+    }
+}
+
+/// Rare enough to be new in this host.
+fn new_id() -> String {
+    format!("{:x}-{:x}", now_ms(), std::process::id())
+}
+
+pub(super) async fn undo(out: &Output, client: &Client, verb: &Undo) -> Result<Exit, Failure> {
+    let request = UndoRequest {
+        allow_lossy: verb.allow_lossy,
+        state: source(&verb.state)?,
+    };
+    if verb.allow_lossy {
+        confirm(out, "--allow-lossy: state may be lost on the way back")?;
+    }
+    let report = with_progress(out, client, "going one revision back", client.undo(&request)).await?;
+    upgraded(out, &report)
+}
+
+pub(super) async fn remove(out: &Output, client: &Client, verb: &Remove) -> Result<Exit, Failure> {
+    let Remove { module, purge } = verb;
+    let what = match purge {
+        true => format!("{module} will be removed, and its saved state with it"),
+        false => format!("{module} will be removed (its last state is kept)"),
+    };
+    confirm(out, &what)?;
+    let request = RemoveRequest {
+        module: module.clone(),
+        purge: *purge,
+    };
+    let report = with_progress(out, client, &format!("removing {module}"), client.remove(&request)).await?;
+    upgraded(out, &report)
+}
+
+/// The host has another working directory, and says less well that a file is not there.
+fn existing(path: &Path) -> Result<PathBuf, Failure> {
+    let failed = |code: &str, what: &str| Failure::new(code, Exit::Refused, format!("{}: {what}", path.display()));
+    match path.try_exists() {
+        Ok(true) => std::path::absolute(path).map_err(|error| failed("io", &error.to_string())),
+        Ok(false) => Err(failed("no-such-file", "there is no such file")),
+        Err(error) => Err(failed("io", &error.to_string())),
+    }
+}
+
+fn source(text: &str) -> Result<StateSource, Failure> {
+    Ok(match text {
+        "live" => StateSource::Live,
+        "last-saved" => StateSource::LastSaved,
+        "empty" => StateSource::Empty,
+        file => StateSource::File(existing(Path::new(file)).map_err(|mut failure| {
+            failure.message = format!("--state {}; or say live, last-saved or empty", failure.message);
+            failure
+        })?),
+    })
+}
+
+fn upgraded(out: &Output, report: &UpgradeReport) -> Result<Exit, Failure> {
+    if out.json {
+        out.json(report, Exit::Done);
+        return Ok(Exit::Done);
+    }
+    for module in &report.modules {
+        out.line(&moved(module));
+        if let Some(state) = handed_over(module) {
+            out.line(&format!("  state: {state}"));
+        }
+        if let Some(rehearsal) = &module.rehearsal {
+            out.line(&format!("  rehearsal: {}", clean(rehearsal)));
+        }
+    }
+    match report.revision {
+        Some(revision) => {
+            let gate = match report.gate_us {
+                0 => "no gate closed".to_string(),
+                us => format!("gate closed for {}, {} waited", time(us), count(report.waited, "call")),
+            };
+            let name = out.paint(Style::Green, &format!("revision {revision}"));
+            out.line(&format!("{name} (release {}): {gate}", clean(&report.release)));
+        }
+        None if report.modules.is_empty() => {}
+        None => out.line("dry run: nothing was switched"),
+    }
+    for warning in &report.warnings {
+        match report.modules.is_empty() {
+            true => out.line(&clean(warning)),
+            false => out.warn(warning),
+        }
+    }
+    report.lossy.iter().for_each(|lost| out.warn(lost));
+    Ok(Exit::Done)
+}
+
+fn moved(module: &ModuleReport) -> String {
+    let name = &module.module;
+    match (&module.from, &module.to) {
+        (Some(from), Some(to)) => format!("{name}: {from} -> {to} ({})", module.action),
+        (None, Some(to)) => format!("{name}: {to} (new)"),
+        (Some(from), None) => format!("{name}: {from} removed"),
+        (None, None) => format!("{name} ({})", module.action),
+    }
+}
+
+fn handed_over(module: &ModuleReport) -> Option<String> {
+    let bytes = size(module.state_bytes?);
+    let steps = [("saved", module.save_us), ("migrated", module.migrate_us)];
+    let steps = steps
+        .iter()
+        .filter_map(|(step, us)| Some(format!(", {step} in {}", time((*us)?))));
+    Some(format!("{bytes}{}", steps.collect::<String>()))
+}
