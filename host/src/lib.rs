@@ -9,6 +9,7 @@ pub mod event;
 mod host;
 mod instance;
 pub mod intake;
+mod keeper;
 mod restore;
 pub mod store;
 mod upgrade;

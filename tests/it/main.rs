@@ -3,9 +3,12 @@
 
 mod calls;
 mod cli;
+mod clients;
 mod demo;
 mod drops;
+mod faults;
 mod limits;
+mod load;
 mod made;
 mod nested;
 mod process;
