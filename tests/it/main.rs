@@ -3,6 +3,7 @@
 
 mod calls;
 mod cli;
+mod control;
 mod demo;
 mod drops;
 mod limits;
