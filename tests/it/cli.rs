@@ -1,8 +1,10 @@
 //! The command line, by the real binary: exit codes, JSON, questions, what it says when something is wrong.
 
-use crate::support::{Binary, HANG, command, guest, hostile};
+use crate::support::{Binary, HANG, command, ended, guest, hostile};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// No save comes between two steps of a test.
@@ -321,6 +323,45 @@ fn colours_and_talk_are_as_asked_for() {
             .contains("written to")
     );
     assert_eq!(run(&["state", "export", "counter", "-o", path(&file), "-q"]).1, "");
+}
+
+#[test]
+fn events_end_when_nobody_reads_them_any_more() {
+    let host = Binary::run(&["counter-1.0.0"], &[]);
+    let mut follow = command(host.root());
+    let mut follow = follow.args(["events", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(follow.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    drop(said);
+    host.ok(&["apply", path(&guest("counter-2.0.0"))]);
+    assert_eq!(ended(&mut follow), Some(0));
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_in_words() {
+    let root = tempfile::tempdir().unwrap();
+    let run = |source: &Path| {
+        let output = command(root.path()).arg("run").arg(source).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (exit, said) = run(&root.path().join("nothing"));
+    assert_eq!(exit, Some(4), "{said}");
+    assert!(said.contains("nothing"), "{said}");
+    let (exit, said) = run(&guest("counter-1.0.0"));
+    assert_eq!(exit, Some(4), "{said}");
+    assert!(said.contains("run the directory"), "{said}");
+    let release = root.path().join("release.toml");
+    std::fs::write(
+        &release,
+        "format = 1\n[release]\nname = \"shop\"\nversoin = \"1.0.0\"\n",
+    )
+    .unwrap();
+    let (exit, said) = run(&release);
+    assert_eq!(exit, Some(4), "{said}");
+    assert!(
+        said.contains("did you mean `version`?") && !said.contains("error: error:"),
+        "{said}"
+    );
 }
 
 #[test]

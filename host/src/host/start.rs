@@ -120,6 +120,10 @@ fn read_source(path: Option<&Path>) -> Result<Source, Failure> {
         });
     }
     let file = if path.is_dir() { path.join("release.toml") } else { path };
+    if crate::intake::is_wasm(&file) {
+        let message = format!("{given}: this is a module; run the directory in which it lies, or a release.toml");
+        return Err(Failure::new("not-a-release", Exit::Refused, message));
+    }
     let text = std::fs::read_to_string(&file).map_err(wrong)?;
     let release = Release::parse(&file.display().to_string(), &text)
         .map_err(|error| Failure::new("bad-release", Exit::Refused, error.to_string()).in_phase("check"))?;
