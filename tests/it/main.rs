@@ -4,6 +4,7 @@
 mod calls;
 mod cli;
 mod clients;
+mod control;
 mod demo;
 mod drops;
 mod faults;
