@@ -6,6 +6,7 @@ mod cli;
 mod control;
 mod demo;
 mod drops;
+mod library;
 mod limits;
 mod made;
 mod nested;
