@@ -12,6 +12,7 @@ mod made;
 mod nested;
 mod process;
 mod readme;
+mod refused;
 mod restart;
 mod smoke;
 mod support;
