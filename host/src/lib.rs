@@ -64,7 +64,7 @@
 //! | `instance` | a running version: `template` makes it, `guest` is what its store carries, `lifecycle` is `save`, `migrate`, `health` |
 //! | `call` | `router` and `routes` find the module; `lane` and `runner` serve one owner of state, `keyed` many, `pool` stateless ones; `gate` makes calls wait; `frame` and `import` are for calls between modules |
 //! | `upgrade` | one upgrade: `plan`, `prepare`, `transfer`, `switch`, `drain`, each a step of it |
-//! | `restore.rs` | saved states, read by the version that wrote them or through `migrate` |
+//! | `restore.rs`, `keeper.rs` | saved states, read by the version that wrote them or through `migrate`; and written, many in one transaction |
 //! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `lock` |
 //! | `host` | the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `stop` |
 //! | [`control`] | the socket: its [protocol](control::protocol), server and client |
@@ -84,6 +84,7 @@ pub mod event;
 mod host;
 mod instance;
 pub mod intake;
+mod keeper;
 mod restore;
 pub mod store;
 mod upgrade;

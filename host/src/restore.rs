@@ -6,6 +6,7 @@
 
 use crate::call::lane::Live;
 use crate::instance::{Change, Direction, Instance, InstanceError, Template};
+use crate::keeper::{Keeper, Kept, Written};
 use crate::store::{Catalog, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
 use crate::versions::Versions;
 use std::path::Path;
@@ -25,6 +26,7 @@ pub(crate) struct States {
     catalog: Arc<Catalog>,
     versions: Arc<Versions>,
     guests: tokio::runtime::Handle,
+    keeper: Keeper,
 }
 
 /// The state that `instance` has just saved, with its tag.
@@ -66,6 +68,7 @@ pub(crate) fn handed_over(old: &Instance, live: &Live, key: Option<&str>, bytes:
 impl States {
     pub(crate) fn new(catalog: Arc<Catalog>, versions: Arc<Versions>, guests: tokio::runtime::Handle) -> Self {
         Self {
+            keeper: Keeper::start(Arc::clone(&catalog), &guests),
             catalog,
             versions,
             guests,
@@ -83,19 +86,18 @@ impl States {
     }
 
     /// Keeps these states; `durable` waits until they are on disk. What is not durable is so about a second later.
-    pub(crate) async fn put(&self, states: Vec<SavedState>, durable: bool) -> Result<(), StoreError> {
-        let catalog = Arc::clone(&self.catalog);
-        self.blocking(move || catalog.put_states(&states, durable)).await
+    pub(crate) async fn put(&self, states: Vec<SavedState>, durable: bool) -> Written {
+        self.keeper.give(states, durable).written().await
     }
 
-    /// Keeps states without anybody waiting for it.
-    pub(crate) fn put_soon(&self, kept: Vec<SavedState>) {
-        let states = self.clone();
-        self.guests.spawn(async move {
-            if let Err(error) = states.put(kept, false).await {
-                tracing::error!("saved states could not be written: {error}");
-            }
-        });
+    /// Keeps states, which are written whether that is waited for or not.
+    pub(crate) fn keep(&self, states: Vec<SavedState>, durable: bool) -> Kept {
+        self.keeper.give(states, durable)
+    }
+
+    /// Returns when everything that was kept until now is written.
+    pub(crate) async fn settled(&self) -> Written {
+        self.put(Vec::new(), false).await
     }
 
     /// Removes the saved state of a key. False if there was none.
@@ -297,7 +299,8 @@ impl States {
         key: Option<&str>,
     ) -> Result<(Box<Instance>, Moved), InstanceError> {
         let limits = &live.template.config.limits;
-        let saved = old.save(change, limits.save_timeout).await?;
+        // R26: a `save` that takes long is not interrupted before `stuck_timeout`: that would cost the state.
+        let saved = old.save(change, limits.stuck_timeout).await?;
         let mut new = live.template.start(live.revision).await?;
         new.migrate(change, &saved.bytes, limits.migrate_timeout).await?;
         new.health(limits.health_timeout).await?;

@@ -8,7 +8,7 @@ use crate::version::{self, EngineKind, Engines, Version};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use wasmhot_appup::{Digest, ModuleVersion};
-use wasmtime::component::Linker;
+use wasmtime::component::{InstancePre, Linker};
 
 /// Compiled versions kept at hand although nothing runs them: the next undo or apply of one compiles nothing.
 const KEPT: usize = 16;
@@ -18,8 +18,14 @@ pub(crate) struct Versions {
     pub(crate) engines: Arc<Engines>,
     objects: Arc<Objects>,
     wasi: Linker<Guest>,
-    kept: Mutex<VecDeque<Arc<Version>>>,
+    kept: Mutex<VecDeque<Kept>>,
     known: Mutex<Vec<ModuleVersion>>,
+}
+
+/// A compiled version at hand, and what linked it to the host, once that was asked for.
+struct Kept {
+    version: Arc<Version>,
+    linked: Option<InstancePre<Guest>>,
 }
 
 impl Versions {
@@ -42,8 +48,14 @@ impl Versions {
     pub(crate) fn keep(&self, version: &Arc<Version>) {
         self.know(&version.id);
         let mut kept = self.kept.lock().expect("no panic under this lock");
-        kept.retain(|other| other.id.digest != version.id.digest || other.id != version.id);
-        kept.push_back(Arc::clone(version));
+        let place = kept.iter().position(|other| other.version.id == version.id);
+        let known = place.and_then(|place| kept.remove(place));
+        // Compiled twice under one name, it is the newer one that is linked anew.
+        let known = known.filter(|known| Arc::ptr_eq(&known.version, version));
+        kept.push_back(known.unwrap_or_else(|| Kept {
+            version: Arc::clone(version),
+            linked: None,
+        }));
         if kept.len() > KEPT {
             kept.pop_front();
         }
@@ -65,6 +77,7 @@ impl Versions {
     fn at_hand(&self, digest: &Digest, name: Option<&ModuleVersion>) -> Option<Arc<Version>> {
         let kept = self.kept.lock().expect("no panic under this lock");
         kept.iter()
+            .map(|kept| &kept.version)
             .find(|version| version.id.digest == *digest && name.is_none_or(|id| *id == version.id))
             .cloned()
     }
@@ -122,9 +135,27 @@ impl Versions {
 
     /// Links a version: everything but the making of instances.
     pub(crate) fn template(&self, version: Arc<Version>, config: ModuleConfig) -> Result<Template, String> {
+        let linked = self
+            .linked(&version)
+            .map_err(|error| format!("{} cannot be linked: {error:#}", version.id))?;
+        Ok(Template::new(version, config, linked))
+    }
+
+    /// What a version is linked to does not depend on its configuration: it is done once for the versions at hand.
+    fn linked(&self, version: &Arc<Version>) -> wasmtime::Result<InstancePre<Guest>> {
+        let at_hand = |kept: &&mut Kept| Arc::ptr_eq(&kept.version, version);
+        let mut kept = self.kept.lock().expect("no panic under this lock");
+        if let Some(linked) = kept.iter_mut().find(at_hand).and_then(|kept| kept.linked.clone()) {
+            return Ok(linked);
+        }
+        drop(kept);
         let mut linker = self.wasi.clone();
-        let linked = define_imports(&mut linker, &version).and_then(|()| linker.instantiate_pre(&version.component));
-        let pre = linked.map_err(|error| format!("{} cannot be linked: {error:#}", version.id))?;
-        Ok(Template::new(version, config, pre))
+        define_imports(&mut linker, version)?;
+        let linked = linker.instantiate_pre(&version.component)?;
+        kept = self.kept.lock().expect("no panic under this lock");
+        if let Some(kept) = kept.iter_mut().find(at_hand) {
+            kept.linked = Some(linked.clone());
+        }
+        Ok(linked)
     }
 }

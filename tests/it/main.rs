@@ -3,11 +3,14 @@
 
 mod calls;
 mod cli;
+mod clients;
 mod control;
 mod demo;
 mod drops;
+mod faults;
 mod library;
 mod limits;
+mod load;
 mod made;
 mod nested;
 mod process;

@@ -13,7 +13,8 @@ use super::services::Services;
 use super::ticket::Ticket;
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::{Change, Instance, InstanceError, Template};
-use crate::store::{SaveOrder, SaveReason, SavedState};
+use crate::keeper::Kept;
+use crate::store::{SaveReason, SavedState};
 use crate::value::Value;
 use arc_swap::ArcSwap;
 use std::collections::VecDeque;
@@ -70,12 +71,15 @@ pub(crate) enum Errand {
     Recover(CallError),
 }
 
-/// A state that a lane has just saved. Whoever writes it says so by [`Lane::note_stored`]: until then its calls count as unsaved.
+/// A state that a lane has just saved, and that is on its way into the catalog. Whoever waits for that says so by
+/// [`Lane::note_stored`]: until then its calls count as unsaved.
 #[derive(Debug)]
 pub(crate) struct Fresh {
     pub(crate) state: SavedState,
     /// Calls that are unsaved until it is written.
     pub(crate) calls: u64,
+    /// Given to the keeper in the lane's turn: so nothing that this lane saves later is written before it.
+    pub(crate) kept: Kept,
 }
 
 #[derive(Debug)]
@@ -107,6 +111,8 @@ pub(crate) struct Lane {
     pub(crate) services: Arc<Services>,
     /// What all keys of the module share.
     pub(crate) crowd: Option<Arc<Crowd>>,
+    /// When the module came to be here.
+    pub(super) made_at: Instant,
     /// Milliseconds of the host's clock at the last call, for choosing whom to put to sleep.
     last_used_ms: AtomicU64,
     state: Mutex<LaneState>,
@@ -121,10 +127,11 @@ struct LaneState {
     gate: Option<Arc<Gate>>,
     /// Calls answered since the last save; 0 = nothing to save.
     unsaved_calls: u64,
-    /// Saves that are not written yet, and the calls that each brings to safety.
-    being_written: Vec<(SaveOrder, u64)>,
     last_save_took: Duration,
     saved_at: Option<Instant>,
+    save_tried_at: Option<Instant>,
+    /// What became of the state when the instance trapped last (R14).
+    restored: Option<String>,
 }
 
 impl Lane {
@@ -145,9 +152,10 @@ impl Lane {
             holder: None,
             gate,
             unsaved_calls: 0,
-            being_written: Vec::new(),
             last_save_took: Duration::ZERO,
             saved_at: None,
+            save_tried_at: None,
+            restored: None,
         };
         let lane = Self {
             module,
@@ -155,6 +163,7 @@ impl Lane {
             live,
             services,
             crowd,
+            made_at: Instant::now(),
             last_used_ms: AtomicU64::new(0),
             state: Mutex::new(state),
         };
@@ -228,6 +237,10 @@ impl Lane {
     pub(crate) fn send(self: &Arc<Self>, errand: Errand) {
         let runner = {
             let mut state = self.lock();
+            // Nobody would ever come to it: whoever waits for an answer is told by the end of his channel.
+            if matches!(state.seat, Seat::Failed(_)) {
+                return;
+            }
             state.queue.push_back(Work::Errand(errand));
             self.runner_if_idle(&mut state)
         };
@@ -374,6 +387,7 @@ impl Lane {
         let mut state = self.lock();
         state.seat = seat;
         state.unsaved_calls = 0;
+        state.restored = None;
         if saved {
             state.saved_at = Some(Instant::now());
         }
@@ -393,7 +407,8 @@ impl Lane {
 
     /// The instance died in an upgrade's hands: before anything else runs here, `on_trap` is followed.
     pub(crate) fn recover_first(self: &Arc<Self>, error: CallError) {
-        self.lock().queue.push_front(Work::Errand(Errand::Recover(error)));
+        // Before the calls that pass a gate, too: else one of them would wake the module without a word about its loss.
+        self.lock().passing.push_front(Work::Errand(Errand::Recover(error)));
         self.return_seat(Seat::Asleep);
     }
 
@@ -427,6 +442,25 @@ impl Lane {
         let mut state = self.lock();
         state.unsaved_calls += 1;
         state.holder = None;
+    }
+
+    /// The instance is lost, with what was called since the last save: so many calls.
+    pub(super) fn note_lost(&self) -> u64 {
+        let mut state = self.lock();
+        state.holder = None;
+        std::mem::take(&mut state.unsaved_calls)
+    }
+
+    /// Another state has taken the place of the lost one. `unsaved`: it is not the last saved one, and is to be saved soon.
+    pub(super) fn note_restored(&self, told: &str, unsaved: bool) {
+        let mut state = self.lock();
+        state.restored = Some(told.to_string());
+        state.unsaved_calls = u64::from(unsaved);
+    }
+
+    /// A save begins, however it may end.
+    pub(super) fn note_save_tried(&self) {
+        self.lock().save_tried_at = Some(Instant::now());
     }
 
     /// The state was saved, which took so long. Gives how many calls are unsaved until it is written.
@@ -464,9 +498,11 @@ impl Lane {
                 Seat::Failed(error) => Some(error.clone()),
                 Seat::Here(_) | Seat::Away | Seat::Asleep => None,
             },
-            unsaved_calls: state.unsaved_calls + state.being_written.iter().map(|(_, calls)| calls).sum::<u64>(),
+            unsaved_calls: state.unsaved_calls,
             last_save_took: state.last_save_took,
             saved_at: state.saved_at,
+            save_tried_at: state.save_tried_at,
+            restored: state.restored.clone(),
         }
     }
 
@@ -498,6 +534,8 @@ pub(crate) struct LaneFigures {
     pub(crate) unsaved_calls: u64,
     pub(crate) last_save_took: Duration,
     pub(crate) saved_at: Option<Instant>,
+    pub(crate) save_tried_at: Option<Instant>,
+    pub(crate) restored: Option<String>,
 }
 
 impl std::fmt::Debug for Lane {

@@ -135,10 +135,12 @@ impl Runner {
                 let message = format!("`{function}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
                 Err(CallError::unknown(CallErrorCode::Stuck, message).in_version(&version.id))
             });
-        self.lane.note_answered();
         let answer: CallResult = match answer {
             Err(error) if !instance.is_usable() => Err(self.lost(error).await),
-            other => other,
+            other => {
+                self.lane.note_answered();
+                other
+            }
         };
         let _ = reply.send(answer);
     }
@@ -155,10 +157,11 @@ impl Runner {
 
     /// Makes sure that an instance of the live version is here.
     async fn bring_up(&mut self, live: &Arc<Live>) -> Result<(), CallError> {
+        // Never back: a call that was stamped before the switch may come after one that was stamped behind it.
         let is_live = self
             .instance
             .as_ref()
-            .map(|instance| Arc::ptr_eq(&instance.template, &live.template));
+            .map(|instance| Arc::ptr_eq(&instance.template, &live.template) || instance.revision > live.revision);
         match is_live {
             Some(true) => Ok(()),
             Some(false) => self.hand_over(live).await,
@@ -245,15 +248,17 @@ impl Runner {
             }
             Err(error) => {
                 let id = live.template.version.id.clone();
-                let usable = old.is_usable();
-                self.instance = usable.then_some(old);
+                let is_dead = !old.is_usable();
+                self.instance = Some(old);
                 self.lane.services.note_failed_key(&self.lane);
                 let message = format!("{} was not handed over to {id}: {error}", self.lane.name());
                 self.lane
                     .services
                     .events
                     .publish(Happening::new(EventKind::KeyNotMigrated, message.clone()).version(&id));
-                Err(CallError::not_executed(CallErrorCode::KeyNotMigrated, message).in_version(&id))
+                let error = CallError::not_executed(CallErrorCode::KeyNotMigrated, message).in_version(&id);
+                // It died in `save` (R26).
+                Err(if is_dead { self.lost(error).await } else { error })
             }
         }
     }
@@ -281,8 +286,7 @@ impl Runner {
             return;
         }
         if let Ok(fresh) = self.save(SaveReason::Hibernated).await {
-            let put = self.lane.services.states.put(vec![fresh.state], false).await;
-            if put.is_ok() && self.lane.is_done() {
+            if fresh.kept.written().await.is_ok() && self.lane.is_done() {
                 self.lane.note_stored(fresh.calls);
                 self.instance = None;
                 return;
@@ -322,13 +326,20 @@ impl Runner {
                 "no instance is live; the newest state is already saved".to_string(),
             ));
         };
+        self.lane.note_save_tried();
         let change = Lane::change_for_self(&instance.template);
         let stuck = instance.template.config.limits.stuck_timeout;
         match instance.save(&change, stuck).await {
-            Ok(saved) => Ok(Fresh {
-                calls: self.lane.note_save(saved.took),
-                state: tagged(instance, self.lane.key.as_deref(), reason, saved.bytes),
-            }),
+            Ok(saved) => {
+                let state = tagged(instance, self.lane.key.as_deref(), reason, saved.bytes);
+                // For a key that goes to sleep a second later is early enough.
+                let durable = reason != SaveReason::Hibernated;
+                Ok(Fresh {
+                    calls: self.lane.note_save(saved.took),
+                    kept: self.lane.services.states.keep(vec![state.clone()], durable),
+                    state,
+                })
+            }
             Err(error) => {
                 if !instance.is_usable() {
                     let id = instance.template.version.id.clone();
@@ -376,6 +387,10 @@ impl Runner {
         let services = Arc::clone(&self.lane.services);
         let id = live.template.version.id.clone();
         let limits = &live.template.config.limits;
+        let lost = match self.lane.note_lost() {
+            0 => "no call is lost with it".to_string(),
+            calls => format!("{calls} calls answered since it was saved last are lost"),
+        };
         let (outcome, message) = match limits.on_trap {
             OnTrap::Fail => (None, "the state is lost (on_trap = \"fail\")".to_string()),
             OnTrap::Empty => (
@@ -384,10 +399,15 @@ impl Runner {
             ),
             OnTrap::Restore => restore(&self.lane, &live).await,
         };
+        let message = match limits.on_trap {
+            OnTrap::Restore => format!("{message}; {lost}"),
+            OnTrap::Fail | OnTrap::Empty => message,
+        };
         match outcome {
             Some(Ok(mut instance)) => {
                 instance.place = self.place.take();
                 self.instance = Some(instance);
+                self.lane.note_restored(&message, limits.on_trap == OnTrap::Empty);
                 services
                     .events
                     .publish(Happening::new(EventKind::Restored, message.clone()).version(&id));
@@ -444,22 +464,30 @@ async fn place_for(lane: &Arc<Lane>, live: &Live, is_new: bool) -> Result<Option
 async fn restore(lane: &Lane, live: &Arc<Live>) -> (Option<Result<Box<Instance>, InstanceError>>, String) {
     let services = &lane.services;
     let limits = &live.template.config.limits;
+    let too_old = |age: Duration| {
+        let is_too_old = limits.restore_max_age.is_some_and(|limit| age > limit);
+        is_too_old.then(|| format!("the newest saved state is {age:?} old, older than restore_max_age"))
+    };
+    // What this lane has saved last may still be on its way. If it cannot be written, there is an older one.
+    let _ = services.states.settled().await;
     let saved = match services.states.newest(&lane.module, lane.key.as_deref()).await {
         Ok(Some(saved)) => saved,
+        // The state that it had at first needs no saving.
         Ok(None) => {
-            return (
-                Some(live.template.start(live.revision).await),
-                "no state was saved yet; it starts empty".to_string(),
-            );
+            let age = lane.made_at.elapsed();
+            return match too_old(age) {
+                Some(why) => (None, why),
+                None => (
+                    Some(live.template.start(live.revision).await),
+                    format!("no state was saved yet: it starts empty, as {age:.1?} ago"),
+                ),
+            };
         }
         Err(error) => return (None, format!("the saved state cannot be read from disk: {error}")),
     };
     let age = Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
-    if limits.restore_max_age.is_some_and(|limit| age > limit) {
-        return (
-            None,
-            format!("the newest saved state is {age:?} old, older than restore_max_age"),
-        );
+    if let Some(why) = too_old(age) {
+        return (None, why);
     }
     (
         Some(services.states.revive(live, &saved, limits).await),

@@ -349,7 +349,11 @@ pub struct ModuleStatus {
     pub unsaved_calls: Option<u64>,
     /// Milliseconds since the last save.
     pub saved_ms_ago: Option<u64>,
-    /// Why a periodic save was skipped, if the last one was.
+    /// What became of the state when the instance trapped last: how old the restored one was, and how many calls were lost (R14).
+    /// Absent again after the next upgrade.
+    #[serde(default)]
+    pub restored: Option<String>,
+    /// Why a periodic save was skipped or failed, if the last one was or did.
     pub save_skipped: Option<String>,
 }
 

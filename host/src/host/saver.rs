@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 /// Keys that are saved at the same time.
 const KEYS_AT_ONCE: usize = 16;
-/// States written in one transaction.
+/// States on their way to the disk at once.
 const BATCH: usize = 256;
 
 /// Looks after saves until the host ends.
@@ -46,6 +46,8 @@ pub(super) fn start(inner: &Arc<Inner>) {
 /// Makes durable what was written without waiting for the disk: keys that were put to sleep or handed over.
 pub(super) async fn flush(inner: &Inner) {
     let catalog = Arc::clone(&inner.core.catalog);
+    // What could not be written has been told.
+    let _ = inner.core.services.states.settled().await;
     if let Ok(Err(error)) = tokio::task::spawn_blocking(move || catalog.flush()).await {
         let alarm = Happening::new(EventKind::Alarm, format!("saved states could not be written: {error}"));
         inner.core.events.publish(alarm);
@@ -69,17 +71,20 @@ async fn save_due(inner: &Arc<Inner>) {
             .filter(|lane| is_due(inner, name, lane, limits))
             .collect();
         if !due.is_empty() {
-            save_all(inner, due, SaveReason::Periodic).await;
+            let (_, not_saved) = save_all(inner, due, SaveReason::Periodic).await;
+            if let Some((lane, why)) = not_saved.into_iter().next() {
+                let mut skipped = inner.save_skipped.lock().expect("no panic under this lock");
+                skipped.insert(name.clone(), format!("{lane} was not saved: {why}"));
+            }
         }
     }
 }
 
 fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> bool {
     let figures = lane.figures();
-    let old_enough = match figures.saved_at {
-        Some(at) => at.elapsed() >= limits.save_interval,
-        None => inner.started.elapsed() >= limits.save_interval,
-    };
+    // A module that cannot save is not asked again and again: trying costs its calls as much time as saving.
+    let last = figures.saved_at.max(figures.save_tried_at).unwrap_or(inner.started);
+    let old_enough = last.elapsed() >= limits.save_interval;
     if figures.unsaved_calls == 0 || !figures.is_live || !old_enough {
         return false;
     }
@@ -141,28 +146,24 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
     let mut saves = std::pin::pin!(saves);
     let (mut saved, mut not_saved) = (0, Vec::new());
     while let Some(batch) = saves.next().await {
-        let (mut states, mut stored) = (Vec::new(), Vec::new());
         for (lane, result) in batch {
-            match result {
-                Ok(fresh) => {
-                    states.push(fresh.state);
-                    stored.push((lane, fresh.calls));
+            let fresh = match result {
+                Ok(fresh) => fresh,
+                Err(why) => {
+                    not_saved.push((lane.name(), why));
+                    continue;
                 }
-                Err(why) => not_saved.push((lane.name(), why)),
-            }
-        }
-        let count = states.len() as u64;
-        match inner.core.services.states.put(states, true).await {
-            Ok(()) => {
-                saved += count;
-                stored.iter().for_each(|(lane, calls)| lane.note_stored(*calls));
-            }
-            Err(error) => {
-                inner.core.events.publish(Happening::new(
-                    EventKind::Alarm,
-                    format!("{count} states could not be written: {error}"),
-                ));
-                not_saved.push(("catalog".to_string(), error.to_string()));
+            };
+            match fresh.kept.written().await {
+                Ok(()) => {
+                    saved += 1;
+                    lane.note_stored(fresh.calls);
+                }
+                Err(error) => {
+                    let message = format!("the state of {} could not be written: {error}", lane.name());
+                    inner.core.events.publish(Happening::new(EventKind::Alarm, message));
+                    not_saved.push((lane.name(), error.to_string()));
+                }
             }
         }
     }

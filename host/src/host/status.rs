@@ -60,6 +60,7 @@ impl Host {
                 status.memory_bytes = figures.instance.map_or(0, |(_, _, memory)| memory);
                 status.unsaved_calls = Some(figures.unsaved_calls);
                 status.saved_ms_ago = figures.saved_at.map(|at| millis(at.elapsed()));
+                status.restored = figures.restored;
                 if let Some(failed) = figures.failed {
                     status.condition = condition(failed.code).to_string();
                 }

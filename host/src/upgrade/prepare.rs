@@ -8,6 +8,7 @@ use crate::call::routes::{Routes, Target};
 use crate::control::protocol::{Exit, Failure, ModuleReport};
 use crate::instance::{Instance, InstanceError, Template};
 use crate::store::SaveReason;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -17,6 +18,8 @@ use wasmhot_appup::{Action, Kind, Limits, Move};
 const REHEARSAL_AGE_MAX: Duration = Duration::from_secs(60);
 /// Keys that are rehearsed before a switch (R33).
 const KEYS_REHEARSED: usize = 1000;
+/// Keys that are rehearsed at the same time.
+const KEYS_AT_ONCE: usize = 16;
 
 /// A module that moves, with everything that could be done ahead.
 pub(super) struct Prepared {
@@ -168,32 +171,39 @@ async fn rehearse_keys(
     limits: &Limits,
 ) -> Result<String, InstanceError> {
     let began = std::time::Instant::now();
-    let mut passed = 0_u64;
-    for lane in lanes {
-        if !lane.figures().is_live {
-            continue;
-        }
-        let (reply, answer) = oneshot::channel();
-        lane.send(Errand::Save {
-            reason: SaveReason::Periodic,
-            reply,
-        });
-        // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.
-        let Ok(Ok(Ok(fresh))) = tokio::time::timeout(limits.save_timeout, answer).await else {
-            continue;
-        };
-        if fresh.state.tag.version.digest != live.template.version.id.digest {
-            core.services.states.rehearse(live, &fresh.state, limits).await?;
-            passed += 1;
-        }
-        // It is as good as a periodic save.
-        if core.services.states.put(vec![fresh.state], false).await.is_ok() {
-            lane.note_stored(fresh.calls);
-        }
-    }
+    let rehearsals = stream::iter(lanes.to_vec()).map(|lane| rehearse_key(core, lane, live, limits));
+    let passed: u64 = rehearsals
+        .buffer_unordered(KEYS_AT_ONCE)
+        .try_fold(0, |passed, one| std::future::ready(Ok(passed + one)))
+        .await?;
     Ok(format!(
-        "passed for {passed} of {} live keys in {:.1?}",
+        "passed for {passed} of {} keys in {:.1?}",
         lanes.len(),
         began.elapsed()
     ))
+}
+
+/// How many keys this was a rehearsal of: one or none.
+async fn rehearse_key(core: &Core, lane: Arc<Lane>, live: &Live, limits: &Limits) -> Result<u64, InstanceError> {
+    if !lane.figures().is_live {
+        return Ok(0);
+    }
+    let (reply, answer) = oneshot::channel();
+    lane.send(Errand::Save {
+        reason: SaveReason::Periodic,
+        reply,
+    });
+    // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.
+    let Ok(Ok(Ok(fresh))) = tokio::time::timeout(limits.save_timeout, answer).await else {
+        return Ok(0);
+    };
+    let is_another = fresh.state.tag.version.digest != live.template.version.id.digest;
+    if is_another {
+        core.services.states.rehearse(live, &fresh.state, limits).await?;
+    }
+    // It is as good as a periodic save.
+    if fresh.kept.written().await.is_ok() {
+        lane.note_stored(fresh.calls);
+    }
+    Ok(u64::from(is_another))
 }

@@ -86,7 +86,7 @@ impl Drop for HandedOver {
     fn drop(&mut self) {
         let own = std::mem::take(&mut self.own);
         if !own.is_empty() {
-            self.states.put_soon(own);
+            drop(self.states.keep(own, false));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The plan of what goes wrong when stands in the compiled file itself, where a test overwrites it: other bytes, another version.
 //!
-//! It is `WASMHOT-HOSTILE:` and 64 bytes, blank at first, such as `migrate=trap;health=err`. Phases: start, call, save, migrate, health.
+//! It is `WASMHOT-HOSTILE:` and 64 bytes, blank at first, such as `migrate=trap;health=err`. Phases: start, call, save,
+//! migrate, health (after the start), later (health after `migrate`).
 
 use crate::fault;
 

@@ -1,0 +1,89 @@
+//! The keeper writes saved states to the catalog: those that are given while it writes go together into the next transaction, so
+//! that a thousand keys that are handed over at once are a few transactions and not a thousand.
+
+use crate::store::{Catalog, SavedState, StoreError};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Entries of the queue that go into one transaction, at most.
+const BATCH: usize = 256;
+
+/// What became of states that were given.
+pub(crate) type Written = Result<(), Arc<StoreError>>;
+
+/// The queue before the catalog. Clones share it.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeper {
+    queue: mpsc::UnboundedSender<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    states: Vec<SavedState>,
+    durable: bool,
+    done: oneshot::Sender<Written>,
+}
+
+/// States on their way into the catalog: they get there whether this is waited for or not.
+#[derive(Debug)]
+pub(crate) struct Kept(oneshot::Receiver<Written>);
+
+impl Kept {
+    /// Returns when they are written, or could not be.
+    pub(crate) async fn written(self) -> Written {
+        let ended = || StoreError::io(Path::new("catalog"), std::io::Error::other("the host ends"));
+        self.0.await.unwrap_or_else(|_| Err(Arc::new(ended())))
+    }
+}
+
+impl Keeper {
+    /// Starts the task that writes. It ends when the last clone is dropped and everything is written.
+    pub(crate) fn start(catalog: Arc<Catalog>, guests: &tokio::runtime::Handle) -> Self {
+        let (queue, entries) = mpsc::unbounded_channel();
+        guests.spawn(keep(catalog, entries));
+        Self { queue }
+    }
+
+    /// Takes states; `durable` ones are written when they are on disk.
+    pub(crate) fn give(&self, states: Vec<SavedState>, durable: bool) -> Kept {
+        let (done, kept) = oneshot::channel();
+        // If the task has ended with its runtime, the entry is dropped and `written` says so.
+        let _ = self.queue.send(Entry { states, durable, done });
+        Kept(kept)
+    }
+}
+
+async fn keep(catalog: Arc<Catalog>, mut entries: mpsc::UnboundedReceiver<Entry>) {
+    let mut batch = Vec::new();
+    while entries.recv_many(&mut batch, BATCH).await > 0 {
+        let (catalog, batch) = (Arc::clone(&catalog), std::mem::take(&mut batch));
+        // An error of this is the end of the runtime: those who wait are told by the end of their channel.
+        let _ = tokio::task::spawn_blocking(move || write(&catalog, batch)).await;
+    }
+}
+
+/// All in one transaction; if that fails each by itself, so that one bad state does not take the others with it.
+fn write(catalog: &Catalog, batch: Vec<Entry>) {
+    let states: Vec<SavedState> = batch.iter().flat_map(|entry| entry.states.iter().cloned()).collect();
+    let together = put(catalog, &states, batch.iter().any(|entry| entry.durable));
+    let alone = batch.len() == 1;
+    for entry in batch {
+        let written = match &together {
+            Err(_) if !alone => put(catalog, &entry.states, entry.durable),
+            together => together.clone(),
+        };
+        // Nobody has to wait.
+        let _ = entry.done.send(written);
+    }
+}
+
+fn put(catalog: &Catalog, states: &[SavedState], durable: bool) -> Written {
+    if states.is_empty() {
+        return Ok(());
+    }
+    catalog.put_states(states, durable).map_err(|error| {
+        tracing::error!("{} saved states could not be written: {error}", states.len());
+        Arc::new(error)
+    })
+}
