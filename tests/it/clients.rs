@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use wasmhot::Host;
-use wasmhot::error::CallError;
+use wasmhot::error::{CallError, CallErrorCode};
 
 /// As many as the load test has.
 pub(crate) const CLIENTS: usize = 64;
@@ -143,4 +143,48 @@ pub(crate) async fn counts_are_exact(host: &Host, module: &str, seen: &[Seen]) {
     }
     let total: u64 = host.call(module, "total", ()).await.unwrap();
     assert_eq!(total, seen.iter().map(|seen| seen.acknowledged).sum::<u64>());
+}
+
+/// What a client saw that goes on after a fault.
+#[derive(Debug)]
+pub(crate) struct Survived {
+    pub(crate) client: String,
+    /// Its calls that the module must know of at the end.
+    pub(crate) acknowledged: u64,
+    /// Where the module knew of less than was acknowledged: from, to.
+    pub(crate) set_back: Vec<(u64, u64)>,
+    /// Calls that were refused because the state is lost.
+    pub(crate) state_lost: u64,
+}
+
+/// A client that goes on after a fault, one call after another, from where the module is then. Any answer but "counted", "I know of
+/// fewer calls of yours" and `state-lost` fails the test.
+pub(crate) async fn survive(host: Host, number: usize, begun_with: u64, orders: Orders) -> Survived {
+    let mut seen = Survived {
+        client: format!("client {number}"),
+        acknowledged: begun_with,
+        set_back: Vec::new(),
+        state_lost: 0,
+    };
+    while orders.go_on() {
+        let next = seen.acknowledged + 1;
+        let answer = host.call::<_, Result<u64, String>>("hostile", "record", (seen.client.as_str(), next));
+        match answer.await {
+            Ok(Ok(_)) => seen.acknowledged = next,
+            Ok(Err(refused)) => {
+                let expected = refused
+                    .split("expected ")
+                    .nth(1)
+                    .and_then(|rest| rest.split(',').next());
+                let known = expected.and_then(|number| number.parse::<u64>().ok()).unwrap() - 1;
+                seen.set_back.push((seen.acknowledged, known));
+                seen.acknowledged = known;
+            }
+            Err(error) if error.code == CallErrorCode::StateLost => seen.state_lost += 1,
+            Err(error) => panic!("call {next} of {} failed: {error}", seen.client),
+        }
+        orders.answered();
+        orders.think(THINKING / 10).await;
+    }
+    seen
 }

@@ -1,6 +1,6 @@
 //! Faulty versions under load: whatever fails before a switch costs no call and no state (P3), and the reason is told.
 //!
-//! A `save` that fails is the exception (R26): what it costs is in `save_faults.rs`.
+//! A `save` that fails is the exception (R26): what it costs is in `losses.rs`.
 
 use crate::clients::{Clients, counts_are_exact, record};
 use crate::support::{HANG, World, hostile};

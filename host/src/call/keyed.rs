@@ -8,7 +8,7 @@ use super::crowd::Crowd;
 use super::gate::Gate;
 use super::lane::{Lane, Live, Seat};
 use super::services::Services;
-use crate::error::{CallError, CallErrorCode};
+use crate::error::CallError;
 use arc_swap::ArcSwap;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -32,7 +32,8 @@ struct Lanes {
     gate: Option<Arc<Gate>>,
     /// At so many lanes those of sleeping keys are forgotten.
     forget_at: usize,
-    removed: bool,
+    /// What calls of keys that have no lane are told: the module was removed, or the host stops.
+    refuses: Option<CallError>,
 }
 
 impl Keyed {
@@ -57,10 +58,8 @@ impl Keyed {
         if let Some(lane) = lanes.by_key.get(key) {
             return Ok(Arc::clone(lane));
         }
-        let live = self.live.load();
-        let id = &live.template.version.id;
-        if lanes.removed {
-            return Err(CallError::not_executed(CallErrorCode::Stopping, "the module was removed").in_version(id));
+        if let Some(error) = &lanes.refuses {
+            return Err(error.clone());
         }
         if lanes.by_key.len() >= lanes.forget_at.max(LANES_MIN) {
             lanes.forget_sleeping();
@@ -112,10 +111,27 @@ impl Keyed {
     }
 
     /// Takes every key away, for good or until a module of this name comes back.
-    pub(crate) fn remove(&self) -> Vec<Arc<Lane>> {
-        let mut lanes = self.lock();
-        lanes.removed = true;
-        lanes.by_key.drain().map(|(_, lane)| lane).collect()
+    pub(crate) fn remove(&self, error: &CallError) {
+        let lanes: Vec<_> = {
+            let mut lanes = self.lock();
+            lanes.refuses = Some(error.clone());
+            lanes.by_key.drain().map(|(_, lane)| lane).collect()
+        };
+        for lane in lanes {
+            lane.fail(error);
+        }
+    }
+
+    /// No call of any key starts any more; errands do.
+    pub(crate) fn stop_calls(&self, error: &CallError) {
+        let lanes: Vec<_> = {
+            let mut lanes = self.lock();
+            lanes.refuses = Some(error.clone());
+            lanes.by_key.values().cloned().collect()
+        };
+        for lane in lanes {
+            lane.stop_calls(error);
+        }
     }
 
     /// Forgets the lanes of keys that sleep and have nothing to do: a sleeping key costs nothing but its saved state.

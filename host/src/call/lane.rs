@@ -125,6 +125,8 @@ struct LaneState {
     busy: bool,
     holder: Option<Arc<Frame>>,
     gate: Option<Arc<Gate>>,
+    /// The host stops: what new calls are told.
+    refuses: Option<CallError>,
     /// Calls answered since the last save; 0 = nothing to save.
     unsaved_calls: u64,
     last_save_took: Duration,
@@ -151,6 +153,7 @@ impl Lane {
             busy: false,
             holder: None,
             gate,
+            refuses: None,
             unsaved_calls: 0,
             last_save_took: Duration::ZERO,
             saved_at: None,
@@ -189,6 +192,9 @@ impl Lane {
         let runner = {
             let mut state = self.lock();
             if let Seat::Failed(error) = &state.seat {
+                return Err(error.clone());
+            }
+            if let Some(error) = &state.refuses {
                 return Err(error.clone());
             }
             self.enqueue(&mut state, job)?;
@@ -329,8 +335,14 @@ impl Lane {
         self.refuse_waiting(error);
     }
 
+    /// No call starts any more; errands do.
+    pub(crate) fn stop_calls(&self, error: &CallError) {
+        self.lock().refuses = Some(error.clone());
+        self.refuse_waiting(error);
+    }
+
     /// Everything that waits is answered with this.
-    pub(crate) fn refuse_waiting(&self, error: &CallError) {
+    fn refuse_waiting(&self, error: &CallError) {
         let waiting: Vec<Work> = {
             let mut state = self.lock();
             let passing = std::mem::take(&mut state.passing);

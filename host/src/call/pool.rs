@@ -150,6 +150,15 @@ impl Pool {
             Ok(place) => Ok(Some(place)),
             Err(gate) => {
                 gate.note_waiting();
+                let bound = gate.bound(&self.template.config.limits);
+                let _waits = Waits::new(&self.waiting);
+                let waiting = self.waiting.load(Ordering::Relaxed) as usize;
+                // The upgrade gives way before a call is refused.
+                gate.note_queue(waiting, bound);
+                if !nested && waiting > bound {
+                    let message = format!("the queue of {} is full ({bound} calls wait)", self.id().name);
+                    return Err(CallError::not_executed(CallErrorCode::Overloaded, message).in_version(self.id()));
+                }
                 tokio::time::timeout_at(by, gate.opened())
                     .await
                     .map_err(|_| timed_out())?;
@@ -192,6 +201,11 @@ impl Pool {
     /// The pool was replaced: calls from outside that have not started go to the new one.
     pub(crate) fn replaced(&self) {
         self.places.close();
+    }
+
+    /// Nothing from outside starts here any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.places.is_closed()
     }
 
     /// R23: interrupts the calls from outside that still run here; says how many there were.

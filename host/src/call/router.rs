@@ -75,6 +75,12 @@ impl Router {
             if let Target::Pool(pool) = &route.target {
                 match pool.call(&function, args, origin).await {
                     PoolAnswer::Done(answer) => return answer,
+                    // Closed and still current: nothing takes its place, the host stops.
+                    PoolAnswer::Replaced(_) if pool.is_closed() && Arc::ptr_eq(&routes, &self.routes.load()) => {
+                        let id = &route.template.version.id;
+                        let error = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping");
+                        return Err(error.in_version(id));
+                    }
                     PoolAnswer::Replaced(_) => continue,
                 }
             }

@@ -238,6 +238,7 @@ impl Runner {
             Ok((mut new, saved)) => {
                 new.place = old.place.take();
                 self.instance = Some(new);
+                self.lane.services.note_moved_key(&self.lane);
                 let calls = self.lane.note_save(saved.took);
                 // At once the last saved state (R28). Where that cannot be written, the next periodic save tries again.
                 match self.lane.services.states.put(vec![saved.state], false).await {
@@ -285,12 +286,13 @@ impl Runner {
         if self.instance.is_none() || !self.lane.is_done() {
             return;
         }
-        if let Ok(fresh) = self.save(SaveReason::Hibernated).await {
-            if fresh.kept.written().await.is_ok() && self.lane.is_done() {
-                self.lane.note_stored(fresh.calls);
-                self.instance = None;
-                return;
-            }
+        if let Ok(fresh) = self.save(SaveReason::Hibernated).await
+            && fresh.kept.written().await.is_ok()
+            && self.lane.is_done()
+        {
+            self.lane.note_stored(fresh.calls);
+            self.instance = None;
+            return;
         }
         if let Some(crowd) = self.lane.crowd.as_ref().filter(|_| self.instance.is_some()) {
             crowd.stays(&self.lane);
@@ -424,12 +426,13 @@ impl Runner {
             "{message}; `wasmhot state restore {0}` or `wasmhot state reset {0}` brings it back",
             id.name
         );
+        // Before it is told: whoever hears of it and looks finds it so.
+        self.lane
+            .fail(&CallError::not_executed(CallErrorCode::StateLost, message.clone()).in_version(id));
         self.lane
             .services
             .events
-            .publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
-        self.lane
-            .fail(&CallError::not_executed(CallErrorCode::StateLost, message).in_version(id));
+            .publish(Happening::new(EventKind::StateLost, message).version(id));
     }
 }
 

@@ -6,7 +6,7 @@ use super::pool::Pool;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::Events;
 use crate::restore::States;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
@@ -21,7 +21,7 @@ pub(crate) struct Services {
     /// Serialises the search for circles (R15); taken by nested calls to stateful modules only.
     circles: Mutex<()>,
     /// Keys that could not be handed over, by module.
-    failed_keys: Mutex<HashMap<ModuleName, u64>>,
+    failed_keys: Mutex<HashMap<ModuleName, HashSet<Option<Arc<str>>>>>,
     /// Pools that were replaced, as long as they live.
     old_pools: Mutex<Vec<Weak<Pool>>>,
     /// Calls made from outside, for `status`.
@@ -66,12 +66,20 @@ impl Services {
     }
 
     pub(crate) fn note_failed_key(&self, lane: &Lane) {
-        *self
-            .failed_keys
+        self.failed_keys
             .lock()
             .expect("no panic under this lock")
             .entry(lane.module.clone())
-            .or_default() += 1;
+            .or_default()
+            .insert(lane.key.clone());
+    }
+
+    /// The key was handed over after all.
+    pub(crate) fn note_moved_key(&self, lane: &Lane) {
+        let mut failed = self.failed_keys.lock().expect("no panic under this lock");
+        if let Some(keys) = failed.get_mut(&lane.module) {
+            keys.remove(&lane.key);
+        }
     }
 
     /// Keys of the module that could not be handed over since the count was last reset.
@@ -80,8 +88,7 @@ impl Services {
             .lock()
             .expect("no panic under this lock")
             .get(module)
-            .copied()
-            .unwrap_or(0)
+            .map_or(0, |keys| keys.len() as u64)
     }
 
     pub(crate) fn reset_failed_keys(&self, module: &ModuleName) {

@@ -7,7 +7,7 @@ use crate::call::lane::{Lane, Live, Seat};
 use crate::call::routes::Target;
 use crate::control::protocol::{Exit, Failure, StateShown};
 use crate::event::{EventKind, Happening};
-use crate::instance::InstanceError;
+use crate::instance::{Instance, InstanceError};
 use crate::restore::{read_state_file, write_state_file};
 use crate::store::{SaveOrder, SaveReason, SavedState, SavedStateTag};
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,15 +185,15 @@ impl Host {
         };
         let failed =
             |error: InstanceError| Failure::new("state-unreadable", Exit::Failed, format!("{}: {error}", lane.name()));
-        let mut new = made.map_err(failed)?;
+        let new = made.map_err(failed)?;
         let gate = Gate::new(u64::MAX, BTreeSet::from([name.clone()]), BTreeMap::new(), None);
         let limits = &live.template.config.limits;
-        // Saved before it is seated: what the module now has is what a restart gives it.
-        let saved = new
-            .save(&Lane::change_for_self(&live.template), limits.save_timeout)
-            .await
-            .map_err(failed)?;
-        let mut saved = crate::restore::tagged(&new, key, SaveReason::Export, saved.bytes);
+        // What a restart will give the module is what it has now. It is not asked to save: a version that cannot must not keep
+        // anybody from giving it another state (R27).
+        let (new, mut saved) = match state {
+            Some(saved) => (new, Some(saved)),
+            None => empty(&lane, &live, new, key).await.map_err(failed)?,
+        };
         lane.close(&gate);
         let taken = tokio::time::timeout(limits.quiesce_timeout, async {
             loop {
@@ -206,16 +206,18 @@ impl Host {
         })
         .await;
         // The old instance may have been saved since: what is seated counts as saved after that.
-        saved.tag.order = SaveOrder::next();
+        if let Some(saved) = &mut saved {
+            saved.tag.order = SaveOrder::next();
+        }
         let put = match taken {
-            Ok(old) => match inner.core.services.states.put(vec![saved.clone()], true).await {
+            Ok(old) => match self.keep(name, key, saved.clone()).await {
                 Ok(()) => {
                     lane.set_seat(Seat::Here(new), true);
                     Ok(())
                 }
                 Err(error) => {
                     lane.return_seat(old);
-                    Err(of_store(&error))
+                    Err(error)
                 }
             },
             Err(_) => Err(Failure::new(
@@ -231,7 +233,49 @@ impl Host {
             .core
             .events
             .publish(Happening::new(EventKind::StateChanged, message).version(&live.template.version.id));
-        Ok(shown(&saved))
+        Ok(saved.map_or_else(|| nothing(name, key), |saved| shown(&saved)))
+    }
+
+    /// The last saved state from now on; none is none.
+    async fn keep(&self, name: &ModuleName, key: Option<&str>, saved: Option<SavedState>) -> Result<(), Failure> {
+        let core = &self.inner.core;
+        if let Some(saved) = saved {
+            let put = core.services.states.put(vec![saved], true).await;
+            return put.map_err(|error| of_store(&error));
+        }
+        // What is still on its way would come back.
+        let _ = core.services.states.settled().await;
+        let (catalog, name, key) = (Arc::clone(&core.catalog), name.clone(), key.map(str::to_string));
+        blocking(move || {
+            let deleted = catalog.delete_state(&name, key.as_deref());
+            deleted.map(drop).map_err(|error| of_store(&error))
+        })
+        .await
+    }
+}
+
+/// An empty instance and its state. A version that cannot save has none: no saved state means empty too.
+async fn empty(
+    lane: &Lane,
+    live: &Arc<Live>,
+    mut new: Box<Instance>,
+    key: Option<&str>,
+) -> Result<(Box<Instance>, Option<SavedState>), InstanceError> {
+    let limit = live.template.config.limits.save_timeout;
+    match new.save(&Lane::change_for_self(&live.template), limit).await {
+        Ok(saved) => {
+            let saved = crate::restore::tagged(&new, key, SaveReason::Export, saved.bytes);
+            Ok((new, Some(saved)))
+        }
+        Err(error) => {
+            tracing::warn!("{} cannot save its empty state: {error}", lane.name());
+            let new = if new.is_usable() {
+                new
+            } else {
+                live.template.start(live.revision).await?
+            };
+            Ok((new, None))
+        }
     }
 }
 

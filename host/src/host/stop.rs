@@ -54,7 +54,8 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
         interrupted: if quiet { 0 } else { gate.active() },
         ..StopReport::default()
     };
-    refuse_waiting(&routes);
+    // Before the gates open again for the saves: a call that slipped in behind its module's save would be answered and lost.
+    stop_calls(&routes);
     crate::upgrade::open_gates(&gate, &targets);
     let lanes = lanes_to_save(&routes);
     let saving = tokio::time::timeout(
@@ -83,14 +84,14 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
     report
 }
 
-fn refuse_waiting(routes: &Routes) {
+fn stop_calls(routes: &Routes) {
     for route in routes.modules.values() {
         let refusal = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping")
             .in_version(&route.template.version.id);
         match &route.target {
             Target::Pool(pool) => pool.replaced(),
-            Target::Single(lane) => lane.refuse_waiting(&refusal),
-            Target::Keyed(keyed) => keyed.lanes().iter().for_each(|lane| lane.refuse_waiting(&refusal)),
+            Target::Single(lane) => lane.stop_calls(&refusal),
+            Target::Keyed(keyed) => keyed.stop_calls(&refusal),
         }
     }
 }

@@ -213,12 +213,7 @@ pub(super) fn retire_old(
                 core.services.note_draining(pool);
                 drain::drain(core, pool, item.limits.drain_timeout);
             }
-            Some(Target::Keyed(keyed)) if gone => {
-                let removed = removed(name);
-                for lane in keyed.remove() {
-                    lane.fail(&removed);
-                }
-            }
+            Some(Target::Keyed(keyed)) if gone => keyed.remove(&removed(name)),
             Some(Target::Keyed(keyed)) => drain::sweep(core, Arc::clone(keyed), revision),
             Some(Target::Single(lane)) if gone => lane.fail(&removed(name)),
             Some(Target::Single(_)) | None => {}

@@ -203,7 +203,8 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
     let name = item.step.module.clone();
     let states = &core.services.states;
     match plan.state_of(&item.step) {
-        From::Empty => Ok(()),
+        // Without this a restart would bring back what was to be left behind.
+        From::Empty => keep_new(item, done).await,
         From::File(saved) => {
             let revived = states.revive(&live, saved, &item.limits).await;
             item.instance = Some(revived.map_err(|error| ("migrate", error))?);
