@@ -351,18 +351,19 @@ async fn r22_half_of_a_joint_move_is_refused_with_names_and_types() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r25_a_waiting_call_that_no_longer_fits_is_told_so_and_not_executed() {
     let world = patient_chain().await;
+    let request = |dry_run| wasmhot::control::protocol::ApplyRequest {
+        path: joint(&world),
+        dry_run,
+        ..Default::default()
+    };
+    // Compiled before the clock of the pause runs.
+    world.host.apply(request(true)).await.unwrap();
     let host = world.host.clone();
     let pause = tokio::spawn(async move { host.call::<_, u64>("back", "pause", (3000_u64,)).await });
     until("the pause runs", || running(&world.host, "back")).await;
     let since = world.now();
-    let (host, relup) = (world.host.clone(), joint(&world));
-    let applying = tokio::spawn(async move {
-        let request = wasmhot::control::protocol::ApplyRequest {
-            path: relup,
-            ..Default::default()
-        };
-        host.apply(request).await
-    });
+    let (host, request) = (world.host.clone(), request(false));
+    let applying = tokio::spawn(async move { host.apply(request).await });
     world.event_of(since, EventKind::Gated).await;
     let (fits, fits_not, text) = tokio::join!(
         world.host.call::<_, String>("back", "version", ()),
