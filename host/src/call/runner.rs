@@ -286,12 +286,13 @@ impl Runner {
         if self.instance.is_none() || !self.lane.is_done() {
             return;
         }
-        if let Ok(fresh) = self.save(SaveReason::Hibernated).await {
-            if fresh.kept.written().await.is_ok() && self.lane.is_done() {
-                self.lane.note_stored(fresh.calls);
-                self.instance = None;
-                return;
-            }
+        if let Ok(fresh) = self.save(SaveReason::Hibernated).await
+            && fresh.kept.written().await.is_ok()
+            && self.lane.is_done()
+        {
+            self.lane.note_stored(fresh.calls);
+            self.instance = None;
+            return;
         }
         if let Some(crowd) = self.lane.crowd.as_ref().filter(|_| self.instance.is_some()) {
             crowd.stays(&self.lane);
