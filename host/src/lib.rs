@@ -18,3 +18,8 @@ pub mod version;
 mod versions;
 
 pub use host::{Host, HostBuilder};
+
+/// The Rust of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

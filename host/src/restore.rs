@@ -12,7 +12,7 @@ use crate::versions::Versions;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmhot_appup::{ModuleName, ModuleVersion};
+use wasmhot_appup::{Limits, ModuleName, ModuleVersion};
 
 /// A state on its way from an old instance to a new one.
 pub(crate) struct Moved {
@@ -116,9 +116,14 @@ impl States {
         }
     }
 
-    /// Makes an instance of the live version that has this state: directly where the version can read it, else through throw-away
-    /// instances of the versions in between.
-    pub(crate) async fn revive(&self, live: &Live, saved: &SavedState) -> Result<Box<Instance>, InstanceError> {
+    /// Makes an instance of the live version that has this state, each step within `limits`: directly where the version can read it,
+    /// else through throw-away instances of the versions in between.
+    pub(crate) async fn revive(
+        &self,
+        live: &Live,
+        saved: &SavedState,
+        limits: &Limits,
+    ) -> Result<Box<Instance>, InstanceError> {
         let to = &live.template.version.id;
         let from = &saved.tag.version;
         let change = Change::between(&from.version, &to.version, &live.extra);
@@ -130,46 +135,59 @@ impl States {
                         live,
                         &Change::between(&from.version, &to.version, &written_for.extra),
                         &saved.bytes,
+                        limits,
                     )
                     .await;
             }
             // Bytes that a newer version wrote in the format of an older one: that one has to read them first.
             if written_for.to.version < from.version {
-                let bytes = self.rewrite_as(&written_for.to, live, saved).await?;
+                let bytes = self.rewrite_as(&written_for.to, live, saved, limits).await?;
                 let change = Change::between(&written_for.to.version, &to.version, &live.extra);
-                return self.read(live, &change, &bytes).await;
+                return self.read(live, &change, &bytes, limits).await;
             }
         }
         if from.digest == to.digest {
-            return self.read(live, &Change::restore(&to.version), &saved.bytes).await;
+            return self
+                .read(live, &Change::restore(&to.version), &saved.bytes, limits)
+                .await;
         }
         if change.direction == Direction::Downgrade {
             // R2: the newer code knows both formats, so it is the newer code that writes the older one.
-            let bytes = self.rewrite(live, saved, &change).await?;
-            return self.read(live, &change, &bytes).await;
+            let bytes = self.rewrite(live, saved, &change, limits).await?;
+            return self.read(live, &change, &bytes, limits).await;
         }
-        match self.read(live, &change, &saved.bytes).await {
-            Err(error @ InstanceError::Said { .. }) => self.read_by_chain(live, saved, error).await,
+        match self.read(live, &change, &saved.bytes, limits).await {
+            Err(error @ InstanceError::Said { .. }) => self.read_by_chain(live, saved, error, limits).await,
             other => other,
         }
     }
 
-    async fn read(&self, live: &Live, change: &Change, bytes: &[u8]) -> Result<Box<Instance>, InstanceError> {
-        let mut instance = live.template.start(live.revision).await?;
-        let limits = &live.template.config.limits;
+    async fn read(
+        &self,
+        live: &Live,
+        change: &Change,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Box<Instance>, InstanceError> {
+        let mut instance = live.template.start_within(live.revision, limits.start_timeout).await?;
         instance.migrate(change, bytes, limits.migrate_timeout).await?;
         instance.health(limits.health_timeout).await?;
         Ok(instance)
     }
 
     /// The version that wrote a state reads it back in a throw-away instance and saves it for another.
-    async fn rewrite(&self, live: &Live, saved: &SavedState, change: &Change) -> Result<Vec<u8>, InstanceError> {
+    async fn rewrite(
+        &self,
+        live: &Live,
+        saved: &SavedState,
+        change: &Change,
+        limits: &Limits,
+    ) -> Result<Vec<u8>, InstanceError> {
         let mut writer = self
             .throw_away(&saved.tag.version, &live.template)
             .await?
-            .start(live.revision)
+            .start_within(live.revision, limits.start_timeout)
             .await?;
-        let limits = &live.template.config.limits;
         writer
             .migrate(
                 &Change::restore(&saved.tag.version.version),
@@ -186,6 +204,7 @@ impl States {
         holder: &ModuleVersion,
         live: &Live,
         saved: &SavedState,
+        limits: &Limits,
     ) -> Result<Vec<u8>, InstanceError> {
         let extra = saved
             .tag
@@ -195,9 +214,8 @@ impl States {
         let mut instance = self
             .throw_away(holder, &live.template)
             .await?
-            .start(live.revision)
+            .start_within(live.revision, limits.start_timeout)
             .await?;
-        let limits = &live.template.config.limits;
         let change = Change::between(&saved.tag.version.version, &holder.version, extra);
         instance.migrate(&change, &saved.bytes, limits.migrate_timeout).await?;
         let change = if holder.digest == live.template.version.id.digest {
@@ -214,6 +232,7 @@ impl States {
         live: &Live,
         saved: &SavedState,
         refusal: InstanceError,
+        limits: &Limits,
     ) -> Result<Box<Instance>, InstanceError> {
         let to = &live.template.version.id;
         let between = self.versions.between(&saved.tag.version, to);
@@ -226,8 +245,7 @@ impl States {
         let (mut from, mut bytes) = (saved.tag.version.clone(), saved.bytes.to_vec());
         for step in between {
             let template = self.throw_away(&step, &live.template).await?;
-            let mut instance = template.start(live.revision).await?;
-            let limits = &live.template.config.limits;
+            let mut instance = template.start_within(live.revision, limits.start_timeout).await?;
             instance
                 .migrate(
                     &Change::between(&from.version, &step.version, &live.extra),
@@ -239,8 +257,8 @@ impl States {
             bytes = instance.save(&next, limits.save_timeout).await?.bytes;
             from = step;
         }
-        self.read(live, &Change::between(&from.version, &to.version, &live.extra), &bytes)
-            .await
+        let change = Change::between(&from.version, &to.version, &live.extra);
+        self.read(live, &change, &bytes, limits).await
     }
 
     /// A template of another version of the module, with no directories: what it runs must have no effect (R3).
@@ -257,7 +275,7 @@ impl States {
     }
 
     /// A throw-away instance of the live version reads the state and answers `health`: the rehearsal of a migration.
-    pub(crate) async fn rehearse(&self, live: &Live, saved: &SavedState) -> Result<(), InstanceError> {
+    pub(crate) async fn rehearse(&self, live: &Live, saved: &SavedState, limits: &Limits) -> Result<(), InstanceError> {
         let mut config = live.template.config.clone();
         config.spec.grants.dirs.clear();
         let template = self
@@ -269,7 +287,7 @@ impl States {
             revision: live.revision,
             extra: live.extra.clone(),
         };
-        self.revive(&rehearsed, saved).await.map(drop)
+        self.revive(&rehearsed, saved, limits).await.map(drop)
     }
 
     /// Takes the state out of `old` and makes an instance of the live version with it. `old` stays as it is, except after a trap.

@@ -1,26 +1,27 @@
-//! The command line, by the real binary: exit codes, JSON, signals, what it says when something is wrong.
+//! The command line, by the real binary: exit codes, JSON, questions, what it says when something is wrong.
 
-use crate::support::{Binary, HANG, command, guest, hostile, signal};
-use rustix::process::Signal;
+use crate::support::{Binary, HANG, command, ended, guest, hostile};
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 /// No save comes between two steps of a test.
-const NO_SAVES: [&str; 2] = ["--save-interval", "1h"];
+pub(crate) const NO_SAVES: [&str; 2] = ["--save-interval", "1h"];
 
-fn path(of: &Path) -> &str {
+pub(crate) fn path(of: &Path) -> &str {
     of.to_str().unwrap()
 }
 
 /// A host with the hostile guest only.
-fn hostile_host(plan: &str, flags: &[&str]) -> Binary {
+pub(crate) fn hostile_host(plan: &str, flags: &[&str]) -> Binary {
     let file = |app: &Path| app.join("hostile-1.0.0.wasm");
     Binary::prepared(|app| std::fs::write(file(app), hostile("1.0.0", plan)).unwrap(), flags)
 }
 
 /// Looks at the status until it is as wanted.
-fn until_status(host: &Binary, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(crate) fn until_status(host: &Binary, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let begin = Instant::now();
     loop {
         let (_, status) = host.json(&["status"]);
@@ -168,100 +169,6 @@ fn json_of_every_verb_carries_the_exit_code() {
 }
 
 #[test]
-fn two_hosts_live_side_by_side() {
-    let (one, other) = (
-        Binary::run(&["counter-1.0.0"], &[]),
-        Binary::run(&["counter-2.0.0"], &[]),
-    );
-    one.ok(&["call", "counter", "increment(1)"]);
-    other.ok(&["call", "counter", "increment(2)"]);
-    let socket = other.socket();
-    // The flag goes before the variable, which `one` sets for its own.
-    assert_eq!(
-        one.ok(&["call", "counter", "get()", "--socket", path(&socket)]).trim(),
-        "2"
-    );
-    assert_eq!(one.ok(&["call", "counter", "get()"]).trim(), "1");
-    let mut by_variable = command(one.root());
-    by_variable
-        .env("WASMHOT_SOCKET", &socket)
-        .args(["call", "counter", "version()"]);
-    let said = by_variable.output().unwrap().stdout;
-    assert_eq!(String::from_utf8(said).unwrap().trim(), "\"2.0.0\"");
-    one.ok(&["stop"]);
-    assert_eq!(other.ok(&["call", "counter", "get()"]).trim(), "2");
-}
-
-#[test]
-fn a_second_host_on_the_same_socket_or_state_is_busy() {
-    let host = Binary::run(&["counter-1.0.0"], &[]);
-    let second = |flags: &[&str]| {
-        let mut command = command(host.root());
-        let output = command.arg("run").arg(host.app()).args(flags).output().unwrap();
-        (output.status.code(), String::from_utf8(output.stderr).unwrap())
-    };
-    let (exit, said) = second(&["--state", path(&host.root().join("elsewhere"))]);
-    assert_eq!(exit, Some(5), "{said}");
-    assert!(said.contains("--socket"), "it says what to do: {said}");
-    let (exit, said) = second(&["--socket", path(&host.root().join("run/second.sock"))]);
-    assert_eq!(exit, Some(5), "{said}");
-    assert_eq!(
-        host.ok(&["call", "counter", "increment(1)"]).trim(),
-        "1",
-        "the first is untouched"
-    );
-}
-
-#[test]
-fn the_ready_line_says_what_one_needs() {
-    let host = Binary::run(&["counter-1.0.0"], &[]);
-    let expected = format!(
-        "wasmhot: ready: release app 0.0.0+1 (revision 1), 1 module, watching {}, socket {}",
-        host.app().canonicalize().unwrap().display(),
-        host.socket().display()
-    );
-    assert_eq!(host.ready, expected);
-    let host = Binary::run(&["counter-1.0.0", "tally-1.0.0"], &[]);
-    assert!(host.ready.contains(" 2 modules,"), "{}", host.ready);
-    let host = Binary::run(&[], &[]);
-    assert!(host.ready.contains(" (revision 0), 0 modules,"), "{}", host.ready);
-}
-
-#[test]
-fn a_signal_saves_and_ends_well() {
-    let mut host = Binary::run(&["counter-1.0.0"], &NO_SAVES);
-    host.ok(&["call", "counter", "increment(7)"]);
-    signal(host.pid(), Signal::TERM);
-    assert_eq!(host.ended(), Some(0));
-    assert!(!host.socket().exists(), "the socket is gone");
-    let mut host = host.again(&[]);
-    assert_eq!(host.ok(&["call", "counter", "get()"]).trim(), "7");
-    signal(host.pid(), Signal::INT);
-    assert_eq!(host.ended(), Some(0));
-}
-
-#[test]
-fn a_second_signal_does_not_wait() {
-    let mut host = hostile_host("", &["--stuck-timeout", "1h", "--drain-timeout", "1h"]);
-    let _call = host.stays(&["call", "hostile", "fault(\"block\")"]);
-    until_status(&host, "the call runs", |status| status["modules"][0]["running"] == 1);
-    signal(host.pid(), Signal::TERM);
-    host.says("a second signal");
-    signal(host.pid(), Signal::TERM);
-    assert_eq!(host.ended(), Some(143));
-}
-
-#[test]
-fn a_stop_that_cannot_save_is_degraded() {
-    let mut host = hostile_host("save=err", &NO_SAVES);
-    host.ok(&["call", "hostile", "increment(1)"]);
-    let (exit, report) = host.json(&["stop"]);
-    assert_eq!((exit, &report["exit"]), (8, &json!(8)), "{report:#}");
-    assert!(report["not_saved"]["hostile"].is_string(), "{report:#}");
-    host.ended();
-}
-
-#[test]
 fn a_wrong_call_says_what_is_wrong() {
     let host = Binary::run(&["counter-1.0.0"], &[]);
     let (exit, said) = host.fails(&["call", "counter", "incremnt(1)"]);
@@ -378,29 +285,6 @@ fn a_deleted_file_stops_nothing_and_the_event_says_what_does() {
 }
 
 #[test]
-fn watching_prints_every_change_and_ends_with_the_host() {
-    let host = Binary::run(&["counter-1.0.0"], &[]);
-    let mut watch = host.stays(&["status", "--watch"]);
-    let mut programs = host.stays(&["status", "--watch", "--json"]);
-    watch.until(|line| line.starts_with("counter") && line.contains("1.0.0"));
-    programs.until(|line| serde_json::from_str::<Value>(line).unwrap()["revision"] == 1);
-    host.drop_file("counter-2.0.0.wasm", &std::fs::read(guest("counter-2.0.0")).unwrap());
-    watch.until(|line| line.starts_with("counter") && line.contains("2.0.0"));
-    programs.until(|line| serde_json::from_str::<Value>(line).unwrap()["modules"][0]["version"] == "2.0.0");
-    host.ok(&["stop"]);
-    assert_eq!(watch.ended(), Some(0));
-    assert_eq!(programs.ended(), Some(0));
-    let mut interrupted = {
-        let host = Binary::run(&["counter-1.0.0"], &[]);
-        let mut watch = host.stays(&["status", "--watch"]);
-        watch.until(|line| line.starts_with("counter"));
-        signal(watch.pid(), Signal::INT);
-        watch
-    };
-    assert_eq!(interrupted.ended(), Some(130));
-}
-
-#[test]
 fn colours_and_talk_are_as_asked_for() {
     let host = Binary::run(&["counter-1.0.0"], &[]);
     let run = |args: &[&str]| {
@@ -442,6 +326,45 @@ fn colours_and_talk_are_as_asked_for() {
 }
 
 #[test]
+fn events_end_when_nobody_reads_them_any_more() {
+    let host = Binary::run(&["counter-1.0.0"], &[]);
+    let mut follow = command(host.root());
+    let mut follow = follow.args(["events", "-f"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(follow.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap();
+    drop(said);
+    host.ok(&["apply", path(&guest("counter-2.0.0"))]);
+    assert_eq!(ended(&mut follow), Some(0));
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_in_words() {
+    let root = tempfile::tempdir().unwrap();
+    let run = |source: &Path| {
+        let output = command(root.path()).arg("run").arg(source).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (exit, said) = run(&root.path().join("nothing"));
+    assert_eq!(exit, Some(4), "{said}");
+    assert!(said.contains("nothing"), "{said}");
+    let (exit, said) = run(&guest("counter-1.0.0"));
+    assert_eq!(exit, Some(4), "{said}");
+    assert!(said.contains("run the directory"), "{said}");
+    let release = root.path().join("release.toml");
+    std::fs::write(
+        &release,
+        "format = 1\n[release]\nname = \"shop\"\nversoin = \"1.0.0\"\n",
+    )
+    .unwrap();
+    let (exit, said) = run(&release);
+    assert_eq!(exit, Some(4), "{said}");
+    assert!(
+        said.contains("did you mean `version`?") && !said.contains("error: error:"),
+        "{said}"
+    );
+}
+
+#[test]
 fn inspect_says_what_a_file_is() {
     let host = Binary::run(&[], &[]);
     let said = host.ok(&["inspect", path(&guest("server-1.0.0"))]);
@@ -477,13 +400,4 @@ fn versions_mark_what_runs() {
     );
     assert!(lines[1].starts_with('*') && lines[1].contains("2.0.0"), "{said}");
     assert!(host.ok(&["versions"]).contains("tally"));
-}
-
-#[test]
-fn a_killed_host_is_in_nobodys_way() {
-    let mut host = Binary::run(&["counter-1.0.0"], &[]);
-    host.kill();
-    assert_eq!(host.fails(&["status"]).0, 3, "its socket is there, but nobody answers");
-    let host = host.again(&[]);
-    assert_eq!(host.ok(&["call", "counter", "get()"]).trim(), "0");
 }

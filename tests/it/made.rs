@@ -78,8 +78,10 @@ fn calc_with(interface: u32, add: i32, code: &str) -> Vec<u8> {
 
 /// A module that keeps a number, and cannot read its own state where that is negative.
 pub(crate) fn grumpy() -> Vec<u8> {
-    wasm(
-        r#"(module
+    wasm(GRUMPY)
+}
+
+const GRUMPY: &str = r#"(module
           (memory (export "memory") 1)
           ;; 0 the result area, 16 the number, 64 a text, 1024 what the host gives
           (data (i32.const 64) "I do not like it")
@@ -105,6 +107,38 @@ pub(crate) fn grumpy() -> Vec<u8> {
                 (call $result (i32.const 0) (i32.const 0) (i32.const 0)))))
           (func (export "set") (param i64) (i64.store (i32.const 16) (local.get 0)))
           (func (export "trap") unreachable)
-          (func (export "get") (result i64) (i64.load (i32.const 16))))"#,
-    )
+          (func (export "get") (result i64) (i64.load (i32.const 16)))
+          ;; more
+        )"#;
+
+/// A module that keeps a number, and whose health check does not end while it is 13. `build` makes other bytes.
+pub(crate) fn moody(build: u32) -> Vec<u8> {
+    let text = GRUMPY.replace(
+        ";; more",
+        &format!(
+            r#"(func (export "build") (result i32) (i32.const {build}))
+          (func (export "health") (result i32)
+            (loop $again (br_if $again (i64.eq (i64.load (i32.const 16)) (i64.const 13))))
+            (call $result (i32.const 0) (i32.const 0) (i32.const 0)))"#
+        ),
+    );
+    wasm(&text)
+}
+
+/// As [`calc`] of interface 1, but each call takes a second or two.
+pub(crate) fn slow_calc(add: i32) -> Vec<u8> {
+    wasm(&format!(
+        r#"(component
+          (core module $m
+            (func (export "f") (param i32) (result i32) (local $left i64)
+              (local.set $left (i64.const 2000000000))
+              (loop $again
+                (local.set $left (i64.sub (local.get $left) (i64.const 1)))
+                (br_if $again (i64.ne (local.get $left) (i64.const 0))))
+              (i32.add (i32.const {add}) (local.get 0))))
+          (core instance $i (instantiate $m))
+          (func $f (param "a" s32) (result s32) (canon lift (core func $i "f")))
+          (instance $calc (export "f" (func $f)))
+          (export "demo:pair/calc" (instance $calc)))"#
+    ))
 }

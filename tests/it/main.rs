@@ -4,13 +4,17 @@
 mod calls;
 mod cli;
 mod clients;
+mod control;
 mod demo;
 mod drops;
 mod faults;
+mod limits;
 mod load;
 mod losses;
 mod made;
 mod nested;
+mod process;
+mod readme;
 mod restart;
 mod smoke;
 mod stop;

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
-use wasmhot_appup::ModuleName;
 use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface};
+use wasmhot_appup::{Limits, ModuleName};
 
 /// The gate of one upgrade.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Gate {
     members: BTreeSet<ModuleName>,
     /// What the modules that move will export afterwards.
     next: BTreeMap<ModuleName, Arc<ModuleInterface>>,
+    /// How many calls may wait at each module, where the upgrade says so itself.
+    queue_max: Option<u32>,
     closed_at: Instant,
     active: AtomicUsize,
     changed: Notify,
@@ -36,11 +38,13 @@ impl Gate {
         revision: u64,
         members: BTreeSet<ModuleName>,
         next: BTreeMap<ModuleName, Arc<ModuleInterface>>,
+        queue_max: Option<u32>,
     ) -> Arc<Self> {
         Arc::new(Self {
             revision,
             members,
             next,
+            queue_max,
             closed_at: Instant::now(),
             active: AtomicUsize::new(0),
             changed: Notify::new(),
@@ -93,10 +97,17 @@ impl Gate {
         }
     }
 
-    /// A queue is at 90 % of its bound (R24).
-    pub(crate) fn note_crowded(&self) {
-        self.crowded.store(true, Ordering::Release);
-        self.changed.notify_one();
+    /// How many calls may wait at a module with these limits.
+    pub(crate) fn bound(&self, limits: &Limits) -> usize {
+        self.queue_max.unwrap_or(limits.gate_queue_max) as usize
+    }
+
+    /// So many calls wait at one module; at 90 % of the bound the upgrade gives way (R24).
+    pub(crate) fn note_queue(&self, waiting: usize, bound: usize) {
+        if waiting > 0 && waiting * 10 >= bound * 9 {
+            self.crowded.store(true, Ordering::Release);
+            self.changed.notify_one();
+        }
     }
 
     /// Calls that run in the gated modules now.

@@ -215,10 +215,8 @@ impl Lane {
                 return Ok(());
             }
             gate.note_waiting();
-            let bound = limits.gate_queue_max as usize;
-            if (state.queue.len() + 1) * 10 >= bound * 9 {
-                gate.note_crowded();
-            }
+            let bound = gate.bound(limits);
+            gate.note_queue(state.queue.len() + 1, bound);
             if state.queue.len() >= bound && !job.origin.is_nested() {
                 return Err(self.overloaded(bound));
             }

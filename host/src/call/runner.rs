@@ -183,7 +183,7 @@ impl Runner {
         })?;
         let place = place_for(&self.lane, live, saved.is_none()).await?;
         let made = match saved {
-            Some(saved) => states.revive(live, &saved).await,
+            Some(saved) => states.revive(live, &saved, &live.template.config.limits).await,
             None if key.is_some() && live.template.config.limits.create == Create::Explicit => {
                 let message = format!(
                     "there is no key {:?}, and `create = \"explicit\"` makes none by a call",
@@ -493,7 +493,7 @@ async fn restore(lane: &Lane, live: &Arc<Live>) -> (Option<Result<Box<Instance>,
         return (None, why);
     }
     (
-        Some(services.states.revive(live, &saved).await),
+        Some(services.states.revive(live, &saved, limits).await),
         format!("the state of {age:?} ago is restored"),
     )
 }

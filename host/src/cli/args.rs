@@ -288,6 +288,9 @@ pub(super) struct Limits {
     /// For a call's wait at a gate, before the upgrade gives way [default: 1s].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_pause: Option<Duration>,
+    /// How many calls may wait at a gate, before the upgrade gives way [default: 10000].
+    #[arg(long)]
+    gate_queue_max: Option<u32>,
     /// Between periodic saves [default: 10s].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     save_interval: Option<Duration>,
@@ -306,6 +309,7 @@ impl Limits {
             stuck_timeout: self.stuck_timeout,
             call_deadline: self.call_deadline,
             max_pause: self.max_pause,
+            gate_queue_max: self.gate_queue_max,
             save_interval: self.save_interval,
             ..LimitsSpec::default()
         }

@@ -12,10 +12,16 @@ const MESSAGE_AT: usize = 35;
 pub(super) async fn events(out: &Output, client: &Client, since: u64, follow: bool) -> Result<Exit, Failure> {
     let mut stream = client.events(since, follow).await?;
     while let Some(next) = stream.next().await? {
-        match next {
+        let read = match next {
             line if out.json => out.json_line(&line),
-            EventLine::Event(event) => out.line(&line(out, &event)),
-            EventLine::Missed { missed } => out.warn(&format!("{missed} events are missing here")),
+            EventLine::Event(event) => out.next_line(&line(out, &event)),
+            EventLine::Missed { missed } => {
+                out.warn(&format!("{missed} events are missing here"));
+                true
+            }
+        };
+        if !read {
+            break;
         }
     }
     Ok(Exit::Done)

@@ -70,7 +70,12 @@ impl Output {
 
     /// A line of a result. A reader that has gone is no fault of ours.
     pub(super) fn line(&self, text: &str) {
-        let _ = writeln!(std::io::stdout(), "{text}");
+        self.next_line(text);
+    }
+
+    /// A line of a result that goes on. False if the reader has gone: more lines are of no use then.
+    pub(super) fn next_line(&self, text: &str) -> bool {
+        writeln!(std::io::stdout(), "{text}").is_ok()
     }
 
     /// Text of a result in a style.
@@ -104,11 +109,14 @@ impl Output {
         }
     }
 
-    /// One of many results, in a line.
-    pub(super) fn json_line(&self, result: &impl Serialize) {
+    /// One of many results, in a line. False as in [`Output::next_line`].
+    pub(super) fn json_line(&self, result: &impl Serialize) -> bool {
         match serde_json::to_string(result) {
-            Ok(text) => self.line(&text),
-            Err(error) => self.warn(&error.to_string()),
+            Ok(text) => self.next_line(&text),
+            Err(error) => {
+                self.warn(&error.to_string());
+                true
+            }
         }
     }
 
@@ -134,7 +142,9 @@ impl Output {
 /// The message; of a failed call without the note that is made of its code.
 fn words(failure: &Failure) -> String {
     let Some(call) = &failure.call else {
-        return failure.message.clone();
+        // Drawn diagnostics say of each of them that it is an error.
+        let message = &failure.message;
+        return message.strip_prefix("error: ").unwrap_or(message).to_string();
     };
     let place = match (&call.module, &call.version) {
         (Some(module), Some(version)) => format!("{module}@{version}: "),

@@ -21,7 +21,9 @@ use tracing_subscriber::EnvFilter;
 
 pub(super) async fn run(out: &Output, socket: &Path, run: &Run) -> Result<Exit, Failure> {
     let state = match &run.state {
-        Some(state) => state.clone(),
+        // As others see it, who have another working directory.
+        Some(state) => std::path::absolute(state)
+            .map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", state.display())))?,
         None => default_state(&run.source)?,
     };
     let mut signals = Signals::new()?;

@@ -26,8 +26,8 @@ pub(super) async fn watch(out: &Output, client: &Client) -> Result<Exit, Failure
         let changed = shown.as_ref().is_none_or(|before| essence(before) != essence(&status));
         if out.terminal && !out.json {
             redraw(&lines(out, &status));
-        } else if changed {
-            print(out, &status, shown.is_some());
+        } else if changed && !print(out, &status, shown.is_some()) {
+            return Ok(Exit::Done);
         }
         shown = Some(status);
         tokio::select! {
@@ -74,15 +74,16 @@ fn essence(status: &Status) -> impl PartialEq {
     )
 }
 
-fn print(out: &Output, status: &Status, again: bool) {
+/// False if nobody reads it.
+fn print(out: &Output, status: &Status, again: bool) -> bool {
     if out.json {
-        out.json_line(status);
-        return;
+        return out.json_line(status);
     }
-    if again {
-        out.line("");
-    }
-    lines(out, status).iter().for_each(|line| out.line(line));
+    let empty = again.then(String::new);
+    empty
+        .into_iter()
+        .chain(lines(out, status))
+        .all(|line| out.next_line(&line))
 }
 
 /// From the top of the screen, leaving nothing of what stood there.

@@ -257,6 +257,18 @@ mod tests {
     }
 
     #[test]
+    fn every_path_is_documented() {
+        let documented = include_str!("protocol.md");
+        for path in PATHS.split(", ") {
+            assert!(documented.contains(&format!("| `{path}` |")), "{path}");
+        }
+        assert_eq!(
+            documented.matches("| `GET /").count() + documented.matches("| `POST /").count(),
+            PATHS.split(", ").count()
+        );
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         let table = [
             (Method::GET, "/", "", "", "no-such-path"),

@@ -1,23 +1,4 @@
-//! The control protocol, version 1: what goes over the socket, as JSON in HTTP/1.1, for the CLI and for programs.
-//!
-//! | request | body | answer |
-//! |---|---|---|
-//! | `GET /v1/status` | | [`Status`] |
-//! | `POST /v1/call` | [`CallRequest`] | [`CallReply`] |
-//! | `POST /v1/apply` | [`ApplyRequest`] | [`UpgradeReport`] |
-//! | `POST /v1/undo` | [`UndoRequest`] | [`UpgradeReport`] |
-//! | `POST /v1/remove` | [`RemoveRequest`] | [`UpgradeReport`] |
-//! | `GET /v1/versions?module=M` | | list of [`VersionStatus`] |
-//! | `GET /v1/events?since=N&follow=true` | | one [`EventLine`] a line: kept ones after `N` (default 0), then live ones |
-//! | `GET /v1/state/M?key=K` | | [`StateShown`] |
-//! | `GET /v1/state/M/export?key=K` | | the state as a file (header line of JSON, then the bytes) |
-//! | `POST /v1/state/M/import?key=K` | such a file | [`StateShown`] |
-//! | `POST /v1/state/M/reset?key=K` | | [`StateShown`] |
-//! | `POST /v1/state/M/restore?key=K` | | [`StateShown`] |
-//! | `POST /v1/stop` | | [`StopReport`], when everything is saved |
-//!
-//! Every failure is a [`Failure`], with an HTTP status that fits. Unknown fields are refused; new ones come with a new version of the
-//! path. Durations are whole milliseconds or microseconds, as the field's name says.
+#![doc = include_str!("protocol.md")]
 
 use crate::error::{CallError, CallErrorCode, Executed};
 use crate::event::Event;

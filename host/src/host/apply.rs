@@ -11,6 +11,7 @@ use crate::upgrade::refused;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::MutexGuard;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::{
@@ -63,9 +64,10 @@ async fn read_state(path: &Path) -> Result<crate::store::SavedState, Failure> {
 
 /// `wasmhot apply FILE.wasm`: this module, whatever bars it as a drop (R36).
 async fn apply_file(inner: &Arc<Inner>, path: &Path, options: Options) -> Result<UpgradeReport, Failure> {
-    let version = load_file(&inner.core, path).await?;
+    let limit = compile_limit(inner, &options.limits).await?;
+    let version = load_file(&inner.core, path, limit).await?;
+    let digest = version.id.digest;
     let _lock = lock(inner).await?;
-    lift_bar(inner, &version.id.digest).await?;
     let current = current_record(inner).await?;
     let limits = current.as_ref().map(|record| record.limits.clone()).unwrap_or_default();
     let mut all = inner.running();
@@ -73,7 +75,21 @@ async fn apply_file(inner: &Arc<Inner>, path: &Path, options: Options) -> Result
     let spec = spec_for(&all, &name);
     all.insert(name, desired(&inner.core, version, spec, &limits));
     let plan = plan_from(inner, Asked::Apply, all, limits, options);
-    run(inner, plan).await
+    let report = run(inner, plan).await?;
+    if report.revision.is_some() {
+        lift_bar(inner, &digest).await?;
+    }
+    Ok(report)
+}
+
+/// How long a file may be compiled of which nothing is known yet: as the caller says, else as the command line of the host says, else
+/// as the release does.
+pub(super) async fn compile_limit(inner: &Inner, asked: &LimitsSpec) -> Result<Option<Duration>, Failure> {
+    if let Some(limit) = asked.compile_timeout.or(inner.core.flags.compile_timeout) {
+        return Ok(Some(limit));
+    }
+    let current = current_record(inner).await?;
+    Ok(current.and_then(|record| record.limits.compile_timeout))
 }
 
 /// The configuration of a module that is there, or none.
@@ -170,9 +186,12 @@ async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Resul
     let limits = current.as_ref().map(|record| record.limits.clone()).unwrap_or_default();
     let folder = path.parent().unwrap_or(Path::new(".")).to_path_buf();
     let mut all = inner.running();
+    let mut named = Vec::new();
     for spec in &relup.modules {
-        let module = load_spec(inner, &folder, merge(spec, &spec_for(&all, &spec.name)), &limits).await?;
-        lift_bar(inner, &module.version.id.digest).await?;
+        let merged = merge(spec, &spec_for(&all, &spec.name));
+        let asked = options.limits.compile_timeout;
+        let module = load_spec(inner, &folder, merged, &limits, asked).await?;
+        named.push(module.version.id.digest);
         all.insert(spec.name.clone(), module);
     }
     for instruction in &relup.up {
@@ -186,7 +205,13 @@ async fn apply_relup(inner: &Arc<Inner>, path: &Path, options: Options) -> Resul
     plan.down = relup.down;
     plan.release = relup.release.name;
     plan.release_version = relup.release.to;
-    run(inner, plan).await
+    let report = run(inner, plan).await?;
+    if report.revision.is_some() {
+        for digest in &named {
+            lift_bar(inner, digest).await?;
+        }
+    }
+    Ok(report)
 }
 
 async fn read_relup(path: &Path) -> Result<Relup, Failure> {
@@ -225,12 +250,13 @@ fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
     }
 }
 
-/// Reads the file that a spec names and checks that it is what the spec says.
+/// Reads the file that a spec names and checks that it is what the spec says. It is compiled within `asked`, if that is given.
 pub(super) async fn load_spec(
     inner: &Inner,
     folder: &Path,
     spec: ModuleSpec,
     limits: &LimitsSpec,
+    asked: Option<Duration>,
 ) -> Result<Desired, Failure> {
     let wrong = |code: &str, message: String| Failure::new(code, Exit::Refused, message).in_phase("take");
     let Some(path) = &spec.path else {
@@ -243,7 +269,11 @@ pub(super) async fn load_spec(
         ));
     };
     let path = folder.join(path);
-    let version = load_file(&inner.core, &path).await?;
+    let limit = asked
+        .or(inner.core.flags.compile_timeout)
+        .or(spec.limits.compile_timeout)
+        .or(limits.compile_timeout);
+    let version = load_file(&inner.core, &path, limit).await?;
     if let Some(sha256) = &spec.sha256
         && *sha256 != version.id.digest
     {

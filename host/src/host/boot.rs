@@ -136,7 +136,11 @@ async fn instance_with_state(core: &Core, live: &Arc<Live>) -> Result<Box<Instan
     let saved = core.services.states.newest(&live.template.version.id.name, None).await;
     match saved.map_err(|error| InstanceError::Unreadable(error.to_string()))? {
         Some(saved) => {
-            let instance = core.services.states.revive(live, &saved).await?;
+            let instance = core
+                .services
+                .states
+                .revive(live, &saved, &live.template.config.limits)
+                .await?;
             let message = format!(
                 "the state that {} saved ({} bytes) is restored",
                 saved.tag.version, saved.tag.size

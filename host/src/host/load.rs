@@ -10,13 +10,14 @@ use crate::upgrade::plan::Desired;
 use crate::version::{self, Version, VersionError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, ModuleSpec};
 
 /// The largest file that `apply` and a release may name: as large as a component of an interpreter may be.
 const FILE_MAX: u64 = 256 << 20;
 
-/// Reads and compiles a file, and keeps its bytes.
-pub(super) async fn load_file(core: &Core, path: &Path) -> Result<Arc<Version>, Failure> {
+/// Reads and compiles a file, and keeps its bytes. Compiling may take `limit`, or as long as its size says.
+pub(super) async fn load_file(core: &Core, path: &Path, limit: Option<Duration>) -> Result<Arc<Version>, Failure> {
     let shown = printable(path);
     let owned = path.to_path_buf();
     let taken = blocking(move || {
@@ -25,7 +26,7 @@ pub(super) async fn load_file(core: &Core, path: &Path) -> Result<Arc<Version>, 
     });
     let loaded = async {
         let taken = taken.await?;
-        load_bytes(core, &taken.stem, taken.bytes, taken.digest).await
+        load_bytes(core, &taken.stem, taken.bytes, taken.digest, limit).await
     };
     loaded.await.map_err(|failure| Failure {
         message: format!("{shown}: {}", failure.message),
@@ -39,12 +40,12 @@ pub(super) async fn load_bytes(
     stem: &str,
     bytes: Arc<[u8]>,
     digest: Digest,
+    limit: Option<Duration>,
 ) -> Result<Arc<Version>, Failure> {
     let version = match core.versions.compiled(&digest) {
         // The file's name may be part of the version's name (R5), so only a version with the same bytes *and* name is the same.
         Some(version) if !version.is_named_by_file() => version,
         _ => {
-            let limit = core.flags.compile_timeout;
             let compiled =
                 version::compile_within(Arc::clone(&core.versions.engines), stem, Arc::clone(&bytes), limit).await;
             Arc::new(compiled.map_err(|error| of_version(&error))?)
@@ -57,7 +58,12 @@ pub(super) async fn load_bytes(
 }
 
 fn of_version(error: &VersionError) -> Failure {
-    let mut failure = Failure::new(error.code(), Exit::Refused, error.to_string()).in_phase("take");
+    let exit = if error.is_refusal() {
+        Exit::Refused
+    } else {
+        Exit::Failed
+    };
+    let mut failure = Failure::new(error.code(), exit, error.to_string()).in_phase("take");
     failure.content_at_fault = error.is_permanent();
     failure
 }

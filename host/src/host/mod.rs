@@ -224,6 +224,7 @@ impl Host {
                 let host = self.clone();
                 self.guests().spawn(async move {
                     let done = apply::apply(&host.inner, request).await;
+                    host.tell_drops(&done);
                     host.inner.attempts.end(&attempt, &done);
                 });
                 result
@@ -269,13 +270,26 @@ impl Host {
         &self,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
     ) -> Result<T, Failure> {
+        let host = self.clone();
+        let work = async move {
+            let done = work.await;
+            host.tell_drops(&done);
+            done
+        };
         match self.guests().spawn(work).await {
-            Ok(result) => result.inspect(|_| self.inner.changed.notify_one()),
+            Ok(result) => result,
             Err(error) => Err(Failure::new(
                 "internal",
                 Exit::Bug,
                 format!("the task ended before its time: {error}"),
             )),
+        }
+    }
+
+    /// After a change drops that wait are looked at again, whether or not somebody waited for its end.
+    fn tell_drops<T>(&self, done: &Result<T, Failure>) {
+        if done.is_ok() {
+            self.inner.changed.notify_one();
         }
     }
 

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
 use wasmhot_appup::{Digest, HostSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves};
@@ -120,6 +120,10 @@ fn read_source(path: Option<&Path>) -> Result<Source, Failure> {
         });
     }
     let file = if path.is_dir() { path.join("release.toml") } else { path };
+    if crate::intake::is_wasm(&file) {
+        let message = format!("{given}: this is a module; run the directory in which it lies, or a release.toml");
+        return Err(Failure::new("not-a-release", Exit::Refused, message));
+    }
     let text = std::fs::read_to_string(&file).map_err(wrong)?;
     let release = Release::parse(&file.display().to_string(), &text)
         .map_err(|error| Failure::new("bad-release", Exit::Refused, error.to_string()).in_phase("check"))?;
@@ -152,22 +156,9 @@ struct Store {
     lock: StateLock,
 }
 
-/// A host of this process that has been stopped may take a moment to let go of its state directory.
-const LETTING_GO: Duration = Duration::from_secs(5);
-const LETTING_GO_LOOK: Duration = Duration::from_millis(10);
-
 fn open_store(state: &Path) -> Result<Store, Failure> {
-    let until = Instant::now() + LETTING_GO;
-    let (lock, catalog) = loop {
-        let opened = StateLock::take(state).and_then(|lock| Ok((lock, Catalog::open(state)?)));
-        match opened {
-            Ok(opened) => break opened,
-            Err(error) if error.is_held_by_this_process() && Instant::now() < until => {
-                std::thread::sleep(LETTING_GO_LOOK);
-            }
-            Err(error) => return Err(of_store(&error)),
-        }
-    };
+    let lock = StateLock::take(state).map_err(|error| of_store(&error))?;
+    let catalog = Catalog::open(state).map_err(|error| of_store(&error))?;
     let objects = Objects::open(state).map_err(|error| of_store(&error))?;
     let meta = catalog.meta().map_err(|error| of_store(&error))?;
     let mut known = Vec::new();
@@ -281,18 +272,16 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
             match applied {
                 // What ran before goes on. With nothing to run there is nothing to go on.
                 Err(failure) if booted => {
-                    let routes = inner.core.router.routes();
-                    let message = format!(
-                        "release {} {} was not applied, {} goes on: {}",
-                        release.name, release.version, routes.release_version, failure.message
-                    );
+                    let message = format!("release.toml has changed, but cannot be applied: {failure}");
                     *inner.core.last_called_off.lock().expect("no panic under this lock") = Some(message.clone());
                     let details = serde_json::json!({ "code": failure.code, "phase": failure.phase });
-                    let told = Happening::new(EventKind::CalledOff, message).details(details);
-                    inner.core.events.publish(told);
+                    inner
+                        .core
+                        .events
+                        .publish(Happening::new(EventKind::Alarm, message).details(details));
                     Ok(())
                 }
-                applied => applied,
+                other => other,
             }
         }
         None => {
@@ -317,7 +306,7 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
             dir.host = folder.join(&dir.host).display().to_string();
         }
         let name = spec.name.clone();
-        let module = apply::load_spec(inner, folder, spec, &release.limits).await?;
+        let module = apply::load_spec(inner, folder, spec, &release.limits, None).await?;
         all.insert(
             name,
             desired(&inner.core, module.version, module.config.spec, &release.limits),

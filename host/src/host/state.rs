@@ -173,13 +173,20 @@ impl Host {
         let inner = &self.inner;
         let live: Arc<Live> = lane.live.load_full();
         let made = match &state {
-            Some(saved) => inner.core.services.states.revive(&live, saved).await,
+            Some(saved) => {
+                inner
+                    .core
+                    .services
+                    .states
+                    .revive(&live, saved, &live.template.config.limits)
+                    .await
+            }
             None => live.template.start(live.revision).await,
         };
         let failed =
             |error: InstanceError| Failure::new("state-unreadable", Exit::Failed, format!("{}: {error}", lane.name()));
         let new = made.map_err(failed)?;
-        let gate = Gate::new(u64::MAX, BTreeSet::from([name.clone()]), BTreeMap::new());
+        let gate = Gate::new(u64::MAX, BTreeSet::from([name.clone()]), BTreeMap::new(), None);
         let limits = &live.template.config.limits;
         // What a restart will give the module is what it has now. It is not asked to save: a version that cannot must not keep
         // anybody from giving it another state (R27).

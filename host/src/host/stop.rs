@@ -41,7 +41,12 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
         .map(|route| route.template.config.limits.drain_timeout)
         .max()
         .unwrap_or(Duration::ZERO);
-    let gate = Gate::new(u64::MAX, routes.modules.keys().cloned().collect(), BTreeMap::new());
+    let gate = Gate::new(
+        u64::MAX,
+        routes.modules.keys().cloned().collect(),
+        BTreeMap::new(),
+        None,
+    );
     let targets: Vec<_> = routes.modules.values().map(|route| route.target.clone()).collect();
     crate::upgrade::close_gates(&gate, &targets);
     let quiet = tokio::time::timeout(limit, gate.quiet()).await.is_ok();

@@ -97,13 +97,6 @@ impl StoreError {
         }
     }
 
-    /// Another host of this very process has the directory, or has just been stopped and has not let go of it yet.
-    #[must_use]
-    pub(crate) fn is_held_by_this_process(&self) -> bool {
-        // Without a number it is the database inside the lock that is held.
-        matches!(self, StoreError::Locked { pid, .. } if pid.is_none_or(|pid| pid == std::process::id()))
-    }
-
     /// A stable word for scripts.
     #[must_use]
     pub fn code(&self) -> &'static str {

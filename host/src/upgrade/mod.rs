@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 pub(crate) use switch::{close_gates, open_gates};
 use tokio::sync::watch;
-use transfer::Transferred;
+use transfer::{OldInstance, Transferred};
 use wasmhot_appup::{CheckOptions, Checked, Digest, LimitsSpec, ModuleName, Refusal, Transition, Wiring};
 
 /// What upgrades work on: the host without its doors.
@@ -92,13 +92,7 @@ impl Core {
         let what = describe(&plan);
         self.busy.send_replace(Some(what.clone()));
         let result = self.run(plan, &what).await;
-        // Before it is told: whoever hears of it may ask for the next one.
         self.busy.send_replace(None);
-        if let Ok(report) = &result
-            && let Some(revision) = report.revision
-        {
-            self.tell_switched(report, revision);
-        }
         if let Err(failure) = &result {
             let phase = failure.phase.as_deref().unwrap_or("check");
             let message = format!("{what}: called off in {phase}: {}", failure.message);
@@ -125,12 +119,20 @@ impl Core {
             lossy: checked.lossy.clone(),
             ..UpgradeReport::default()
         };
-        if !plan.options.dry_run {
-            self.gated_part(&plan, &old, revision, checked, &mut prepared, &mut report)
-                .await?;
-            report.revision = Some(revision);
+        let modules = |prepared: &[Prepared]| prepared.iter().map(|item| item.report.clone()).collect();
+        if plan.options.dry_run {
+            report.modules = modules(&prepared);
+            return Ok(report);
         }
-        report.modules = prepared.into_iter().map(|item| item.report).collect();
+        let instances = self
+            .gated_part(&plan, &old, revision, checked, &mut prepared, &mut report)
+            .await?;
+        report.revision = Some(revision);
+        report.modules = modules(&prepared);
+        // Whoever hears of it may ask for the next one.
+        self.busy.send_replace(None);
+        self.tell_switched(&report, revision);
+        switch::retire_old(self, &old, revision, &prepared, instances);
         Ok(report)
     }
 
@@ -146,7 +148,8 @@ impl Core {
         wasmhot_appup::check(&transition, &old.wiring, &options).map_err(refused)
     }
 
-    /// From the closing of the gates to their opening. On a failure everything is as before.
+    /// From the closing of the gates to their opening. Gives the old instances, which nobody needs any more; on a failure everything
+    /// is as before.
     async fn gated_part(
         self: &Arc<Self>,
         plan: &Plan,
@@ -155,8 +158,13 @@ impl Core {
         checked: Checked,
         prepared: &mut [Prepared],
         report: &mut UpgradeReport,
-    ) -> Result<(), Failure> {
-        let gate = Gate::new(revision, checked.gated.clone(), next_interfaces(prepared));
+    ) -> Result<BTreeMap<ModuleName, OldInstance>, Failure> {
+        let gate = Gate::new(
+            revision,
+            checked.gated.clone(),
+            next_interfaces(prepared),
+            plan.options.limits.gate_queue_max,
+        );
         let members: Vec<Target> = checked
             .gated
             .iter()
@@ -185,9 +193,7 @@ impl Core {
         } else {
             transfer::micros(closed)
         };
-        let transferred = outcome?;
-        switch::retire_old(self, old, revision, prepared, transferred.old);
-        Ok(())
+        Ok(outcome?.old)
     }
 
     /// Quiet, save, migrate, commit; called off when the calls that wait have waited long enough (R24).
@@ -221,7 +227,7 @@ impl Core {
             pressed = gate.pressed(max_pause) => {
                 let (waited, closed) = gate.figures();
                 let why = match pressed {
-                    Pressed::Crowded => "a gated module's queue was at 90 % of gate_queue_max".to_string(),
+                    Pressed::Crowded => "the queue of a gated module was at 90 % of gate_queue_max".to_string(),
                     Pressed::Waited(limit) => format!("a call had waited for max_pause ({limit:?})"),
                 };
                 let message = format!(

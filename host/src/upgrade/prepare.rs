@@ -126,11 +126,11 @@ pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &
             continue;
         };
         let said = match &route.target {
-            Target::Single(lane) => rehearse_lane(core, lane, &live).await,
+            Target::Single(lane) => rehearse_lane(core, lane, &live, &item.limits).await,
             Target::Keyed(keyed) => {
                 let mut lanes = keyed.lanes();
                 lanes.truncate(KEYS_REHEARSED);
-                rehearse_keys(core, &lanes, &live).await
+                rehearse_keys(core, &lanes, &live, &item.limits).await
             }
             Target::Pool(_) => continue,
         };
@@ -140,7 +140,7 @@ pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &
     Ok(())
 }
 
-async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live) -> Result<String, InstanceError> {
+async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live, limits: &Limits) -> Result<String, InstanceError> {
     let saved = core.services.states.newest(&lane.module, lane.key.as_deref()).await;
     let Ok(Some(saved)) = saved else {
         return Ok("not rehearsed: no state was saved yet".to_string());
@@ -154,7 +154,7 @@ async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live) -> Result<Str
         ));
     }
     let began = std::time::Instant::now();
-    core.services.states.rehearse(live, &saved).await?;
+    core.services.states.rehearse(live, &saved, limits).await?;
     Ok(format!(
         "passed in {:.1?} on the state of {:.1?} ago ({} bytes)",
         began.elapsed(),
@@ -164,9 +164,14 @@ async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live) -> Result<Str
 }
 
 /// R33: a sample of the keys that live is saved and migrated, and must pass.
-async fn rehearse_keys(core: &Core, lanes: &[Arc<Lane>], live: &Live) -> Result<String, InstanceError> {
+async fn rehearse_keys(
+    core: &Core,
+    lanes: &[Arc<Lane>],
+    live: &Live,
+    limits: &Limits,
+) -> Result<String, InstanceError> {
     let began = std::time::Instant::now();
-    let rehearsals = stream::iter(lanes.to_vec()).map(|lane| rehearse_key(core, lane, live));
+    let rehearsals = stream::iter(lanes.to_vec()).map(|lane| rehearse_key(core, lane, live, limits));
     let passed: u64 = rehearsals
         .buffer_unordered(KEYS_AT_ONCE)
         .try_fold(0, |passed, one| std::future::ready(Ok(passed + one)))
@@ -179,7 +184,7 @@ async fn rehearse_keys(core: &Core, lanes: &[Arc<Lane>], live: &Live) -> Result<
 }
 
 /// How many keys this was a rehearsal of: one or none.
-async fn rehearse_key(core: &Core, lane: Arc<Lane>, live: &Live) -> Result<u64, InstanceError> {
+async fn rehearse_key(core: &Core, lane: Arc<Lane>, live: &Live, limits: &Limits) -> Result<u64, InstanceError> {
     if !lane.figures().is_live {
         return Ok(0);
     }
@@ -189,12 +194,12 @@ async fn rehearse_key(core: &Core, lane: Arc<Lane>, live: &Live) -> Result<u64, 
         reply,
     });
     // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.
-    let Ok(Ok(Ok(fresh))) = tokio::time::timeout(live.template.config.limits.save_timeout, answer).await else {
+    let Ok(Ok(Ok(fresh))) = tokio::time::timeout(limits.save_timeout, answer).await else {
         return Ok(0);
     };
     let is_another = fresh.state.tag.version.digest != live.template.version.id.digest;
     if is_another {
-        core.services.states.rehearse(live, &fresh.state).await?;
+        core.services.states.rehearse(live, &fresh.state, limits).await?;
     }
     // It is as good as a periodic save.
     if fresh.kept.written().await.is_ok() {

@@ -206,7 +206,8 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
         // Without this a restart would bring back what was to be left behind.
         From::Empty => keep_new(item, done).await,
         From::File(saved) => {
-            item.instance = Some(states.revive(&live, saved).await.map_err(|error| ("migrate", error))?);
+            let revived = states.revive(&live, saved, &item.limits).await;
+            item.instance = Some(revived.map_err(|error| ("migrate", error))?);
             item.report.state_bytes = Some(saved.tag.size);
             keep_new(item, done).await
         }
@@ -239,7 +240,8 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
                 .await
                 .map_err(|error| ("migrate", InstanceError::Unreadable(error.to_string())))?;
             let Some(saved) = saved else { return Ok(()) };
-            item.instance = Some(states.revive(&live, &saved).await.map_err(|error| ("migrate", error))?);
+            let revived = states.revive(&live, &saved, &item.limits).await;
+            item.instance = Some(revived.map_err(|error| ("migrate", error))?);
             item.report.state_bytes = Some(saved.tag.size);
             keep_new(item, done).await
         }

@@ -127,6 +127,12 @@ impl VersionError {
         }
     }
 
+    /// True if it is the file that is refused, or its name; false where the machine was not up to it.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.is_permanent() || matches!(self, VersionError::BadName { .. })
+    }
+
     /// The validator's or the wrapper's words, as [`VersionError::Invalid`].
     pub(crate) fn invalid(why: impl std::fmt::Display) -> Self {
         VersionError::Invalid { why: why.to_string() }

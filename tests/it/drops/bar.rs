@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 use wasmhot::HostBuilder;
-use wasmhot::control::protocol::{Exit, UndoRequest};
+use wasmhot::control::protocol::{ApplyRequest, Exit, UndoRequest};
 use wasmhot::event::{Event, EventKind};
 use wasmhot_appup::{HostSettings, LimitsSpec};
 
@@ -147,6 +147,18 @@ async fn r36_an_undone_version_does_not_come_back_by_itself() {
     assert_eq!(version(&world, "counter").await, "2.0.0");
 }
 
+/// Has hostile 1.0.1 compiled, so that its drop does not take longer than the call that is in its way.
+async fn compiled(world: &World) {
+    let path = world.outside().join("hostile-1.0.1.wasm");
+    std::fs::write(&path, hostile("1.0.1", "")).unwrap();
+    let request = ApplyRequest {
+        path,
+        dry_run: true,
+        ..ApplyRequest::default()
+    };
+    world.host.apply(request).await.unwrap();
+}
+
 /// As [`quick`], with a short wait for calls to end.
 fn impatient(builder: HostBuilder) -> HostBuilder {
     quick(builder).limits(LimitsSpec {
@@ -158,11 +170,12 @@ fn impatient(builder: HostBuilder) -> HostBuilder {
 #[tokio::test(flavor = "multi_thread")]
 async fn r36_a_passing_fault_is_tried_again_at_the_next_event() {
     let world = World::hostile("1.0.0", "", impatient).await;
+    compiled(&world).await;
     let _: i64 = world.host.call("hostile", "increment", (5_i64,)).await.unwrap();
     let host = world.host.clone();
     // It runs until the drop has been given up: a call cannot be told when to end.
     let long = tokio::spawn(async move {
-        let answer: Result<String, String> = host.call("hostile", "fault", ("sleep:3000",)).await.unwrap();
+        let answer: Result<String, String> = host.call("hostile", "fault", ("sleep:8000",)).await.unwrap();
         answer
     });
     until("the call runs", || world.host.status().modules[0].running == 1).await;
@@ -173,7 +186,7 @@ async fn r36_a_passing_fault_is_tried_again_at_the_next_event() {
     assert_eq!(world.host.status().pending.len(), 1);
     assert_eq!(
         long.await.unwrap(),
-        Ok("sleep:3000".to_string()),
+        Ok("sleep:8000".to_string()),
         "the call was not touched"
     );
     assert_eq!(version(&world, "hostile").await, "1.0.0");
@@ -187,9 +200,10 @@ async fn r36_a_passing_fault_is_tried_again_at_the_next_event() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r36_any_event_tries_what_failed_for_a_passing_reason() {
     let world = World::hostile("1.0.0", "", impatient).await;
+    compiled(&world).await;
     let host = world.host.clone();
     let long = tokio::spawn(async move {
-        let answer: Result<String, String> = host.call("hostile", "fault", ("sleep:2000",)).await.unwrap();
+        let answer: Result<String, String> = host.call("hostile", "fault", ("sleep:8000",)).await.unwrap();
         answer
     });
     until("the call runs", || world.host.status().modules[0].running == 1).await;

@@ -108,10 +108,8 @@ async fn a_changed_limit_is_in_effect_after_the_start() {
     // It could not even be called with so little memory.
     let world = world
         .restart_after(|app| {
-            write(
-                app,
-                &toml("1.0.1", "1.0.0", "[limits]\nqueue_max = 0\ncall_deadline = \"50ms\""),
-            )
+            let limits = "[limits]\nqueue_max = 0\ncall_deadline = \"50ms\"";
+            write(app, &toml("1.0.1", "1.0.0", limits));
         })
         .await;
     assert_eq!(
@@ -135,7 +133,7 @@ async fn a_changed_release_that_cannot_be_applied_leaves_what_ran_and_says_so() 
         ("1.0.0".into(), "shop 1.0.0")
     );
     assert_eq!(increment(&world, 1).await, 6);
-    let event = world.event_of(0, EventKind::CalledOff).await;
+    let event = world.event_of(0, EventKind::Alarm).await;
     assert!(event.message.contains("counter-3.0.0.wasm"), "{event:#?}");
     assert!(
         world
@@ -151,7 +149,7 @@ async fn a_changed_release_that_cannot_be_applied_leaves_what_ran_and_says_so() 
             std::fs::copy(app.join("counter-2.0.0.wasm"), app.join("counter-3.0.0.wasm")).unwrap();
         })
         .await;
-    let event = world.event_of(0, EventKind::CalledOff).await;
+    let event = world.event_of(0, EventKind::Alarm).await;
     assert!(event.message.contains("it is version 2.0.0, not 3.0.0"), "{event:#?}");
     assert_eq!(increment(&world, 1).await, 7);
 }

@@ -14,8 +14,7 @@ fn prepare(app: &Path) {
 }
 
 async fn set(world: &World, value: i64) {
-    let nothing: () = world.host.call("grumpy", "set", (value,)).await.unwrap();
-    nothing
+    let () = world.host.call("grumpy", "set", (value,)).await.unwrap();
 }
 
 async fn get(world: &World) -> i64 {

@@ -10,8 +10,10 @@ mod consider;
 mod files;
 
 use super::Inner;
-use super::apply::bar;
+use super::apply::{bar, compile_limit};
+
 use super::load::{load_bytes, of_store};
+use crate::control::protocol::Failure;
 use crate::event::{EventKind, Happening};
 use crate::intake::{IntakeEvent, Taken, Watcher, is_wasm, printable, take};
 use crate::store::{FileRecord, StoreError};
@@ -24,7 +26,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc::Receiver;
-use wasmhot_appup::{Digest, HostSettings};
+use wasmhot_appup::{Digest, HostSettings, LimitsSpec};
 
 /// Takes drops until the host ends.
 pub(super) fn watch(inner: &Arc<Inner>, watcher: Watcher, mut files: Receiver<IntakeEvent>, settings: &HostSettings) {
@@ -62,7 +64,7 @@ pub(super) async fn take_at_start(inner: &Arc<Inner>, directory: &Path, settings
     let mut fresh = BTreeSet::new();
     for file in files_of(directory, settings.file_max()).await {
         // A refusal is told when the watch finds the file at rest: it may still be written now.
-        let Ok(version) = load_bytes(&inner.core, &file.stem, Arc::clone(&file.bytes), file.digest).await else {
+        let Ok(version) = load(inner, &file).await else {
             continue;
         };
         note(inner, &file, &version);
@@ -93,6 +95,11 @@ async fn files_of(directory: &Path, file_max: u64) -> Vec<Taken> {
         paths.iter().filter_map(|path| take(path, file_max).ok()).collect()
     };
     tokio::task::spawn_blocking(read).await.unwrap_or_default()
+}
+
+async fn load(inner: &Inner, file: &Taken) -> Result<Arc<Version>, Failure> {
+    let limit = compile_limit(inner, &LimitsSpec::default()).await?;
+    load_bytes(&inner.core, &file.stem, Arc::clone(&file.bytes), file.digest, limit).await
 }
 
 /// The event of a file that was taken.
@@ -233,7 +240,7 @@ impl Taking<'_> {
             return;
         }
         let why = barred(self.inner, file.digest).await;
-        let version = match load_bytes(&self.inner.core, &file.stem, Arc::clone(&file.bytes), file.digest).await {
+        let version = match load(self.inner, &file).await {
             Ok(version) => version,
             Err(failure) => {
                 self.not_any_more(&file.path);
