@@ -150,13 +150,10 @@ impl Pool {
             Ok(place) => Ok(Some(place)),
             Err(gate) => {
                 gate.note_waiting();
-                let bound = self.template.config.limits.gate_queue_max;
+                let bound = gate.bound(&self.template.config.limits);
                 let _waits = Waits::new(&self.waiting);
-                let waiting = self.waiting.load(Ordering::Relaxed);
-                // R24: the upgrade gives way before a call is refused.
-                if u64::from(waiting) * 10 >= u64::from(bound) * 9 {
-                    gate.note_crowded();
-                }
+                let waiting = self.waiting.load(Ordering::Relaxed) as usize;
+                gate.note_queue(waiting, bound);
                 if !nested && waiting > bound {
                     let message = format!("the queue of {} is full ({bound} calls wait)", self.id().name);
                     return Err(CallError::not_executed(CallErrorCode::Overloaded, message).in_version(self.id()));
