@@ -153,6 +153,7 @@ impl Pool {
                 let bound = gate.bound(&self.template.config.limits);
                 let _waits = Waits::new(&self.waiting);
                 let waiting = self.waiting.load(Ordering::Relaxed) as usize;
+                // The upgrade gives way before a call is refused.
                 gate.note_queue(waiting, bound);
                 if !nested && waiting > bound {
                     let message = format!("the queue of {} is full ({bound} calls wait)", self.id().name);

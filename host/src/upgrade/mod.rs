@@ -142,6 +142,9 @@ impl Core {
             new: plan.graph(),
             moves: plan.moves.clone(),
         };
+        if let Some(failure) = plan.not_carried_out(&transition.old) {
+            return Err(failure);
+        }
         let options = CheckOptions {
             allow_lossy: plan.options.allow_lossy,
         };

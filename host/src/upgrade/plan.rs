@@ -1,6 +1,6 @@
 //! What one upgrade is to do, and what is written down of it.
 
-use crate::control::protocol::StateSource;
+use crate::control::protocol::{Exit, Failure, StateSource};
 use crate::instance::ModuleConfig;
 use crate::store::SavedState;
 use crate::version::Version;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasmhot_appup::{
-    Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node,
+    Action, Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node,
     StatePolicy, Version as Semver, Wiring,
 };
 
@@ -131,6 +131,33 @@ pub(crate) struct ModuleRecord {
     pub(crate) id: ModuleVersion,
     pub(crate) kind: Kind,
     pub(crate) spec: ModuleSpec,
+}
+
+impl Plan {
+    /// What the design has and this wasmhot does not carry out: refused, since to pass over it would lose state in silence.
+    pub(crate) fn not_carried_out(&self, old: &Graph) -> Option<Failure> {
+        let is_keyed = |kind: Option<Kind>| kind == Some(Kind::Keyed);
+        let refuse = |module: &ModuleName, what: &str, remedy: &str| {
+            let message = format!("`{module}`: {what}, which this wasmhot does not carry out yet; {remedy}");
+            let mut failure = Failure::new("not-carried-out", Exit::Refused, message).in_phase("check");
+            failure.module = Some(module.to_string());
+            failure
+        };
+        self.moves.iter().find_map(|step| {
+            let module = &step.module;
+            let after = is_keyed(self.desired.get(module).map(|desired| desired.config.kind));
+            let source = |from: &ModuleName| is_keyed(old.nodes.get(from).map(|node| node.kind));
+            if !step.state_from.is_empty() && (after || step.state_from.iter().any(source)) {
+                let remedy = "move the state by calls, or by `state export` and `state import`";
+                return Some(refuse(module, "`state_from` to or from a keyed module", remedy));
+            }
+            let takes_live = matches!(self.state_of(step), From::Live);
+            (after && step.action == Action::Update && !takes_live).then(|| {
+                let remedy = "reset or import single keys with `state reset --key` and `state import --key`";
+                refuse(module, "another state than the live one for all keys", remedy)
+            })
+        })
+    }
 }
 
 impl RevisionRecord {
