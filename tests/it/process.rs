@@ -112,14 +112,13 @@ fn watching_prints_every_change_and_ends_with_the_host() {
     host.ok(&["stop"]);
     assert_eq!(watch.ended(), Some(0));
     assert_eq!(programs.ended(), Some(0));
-    let mut interrupted = {
-        let host = Binary::run(&["counter-1.0.0"], &[]);
-        let mut watch = host.stays(&["status", "--watch"]);
-        watch.until(|line| line.starts_with("counter"));
-        signal(watch.pid(), Signal::INT);
-        watch
-    };
+    // The host lives on until the watch has ended: it must end by the signal.
+    let host = Binary::run(&["counter-1.0.0"], &[]);
+    let mut interrupted = host.stays(&["status", "--watch"]);
+    interrupted.until(|line| line.starts_with("counter"));
+    signal(interrupted.pid(), Signal::INT);
     assert_eq!(interrupted.ended(), Some(130));
+    drop(host);
 }
 
 #[test]
