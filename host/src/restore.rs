@@ -237,24 +237,22 @@ impl States {
         let to = &live.template.version.id;
         let between = self.versions.between(&saved.tag.version, to);
         if between.is_empty() {
-            return Err(InstanceError::Unreadable(format!(
-                "{to} cannot read the state that {} wrote: {refusal}",
-                saved.tag.version
-            )));
+            return Err(refusal);
         }
         let (mut from, mut bytes) = (saved.tag.version.clone(), saved.bytes.to_vec());
         for step in between {
-            let template = self.throw_away(&step, &live.template).await?;
-            let mut instance = template.start_within(live.revision, limits.start_timeout).await?;
-            instance
-                .migrate(
-                    &Change::between(&from.version, &step.version, &live.extra),
-                    &bytes,
-                    limits.migrate_timeout,
-                )
-                .await?;
+            let read = Change::between(&from.version, &step.version, &live.extra);
             let next = Change::between(&step.version, &to.version, &live.extra);
-            bytes = instance.save(&next, limits.save_timeout).await?.bytes;
+            let through = async {
+                let template = self.throw_away(&step, &live.template).await?;
+                let mut instance = template.start_within(live.revision, limits.start_timeout).await?;
+                instance.migrate(&read, &bytes, limits.migrate_timeout).await?;
+                Ok(instance.save(&next, limits.save_timeout).await?.bytes)
+            };
+            // No fault of the version that is to read it in the end.
+            bytes = through.await.map_err(|error: InstanceError| {
+                InstanceError::Unreadable(format!("{refusal}; by way of {step}: {error}"))
+            })?;
             from = step;
         }
         let change = Change::between(&from.version, &to.version, &live.extra);

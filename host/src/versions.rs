@@ -13,6 +13,9 @@ use wasmtime::component::{InstancePre, Linker};
 /// Compiled versions kept at hand although nothing runs them: the next undo or apply of one compiles nothing.
 const KEPT: usize = 16;
 
+/// A version that was compiled before may take this many times as long as a file that arrives.
+const KNOWN_PATIENCE: u32 = 10;
+
 /// Compiled versions, newest use last, and every version ever taken.
 pub(crate) struct Versions {
     pub(crate) engines: Arc<Engines>,
@@ -101,7 +104,9 @@ impl Versions {
             .map_err(|error| error.to_string())?
             .ok_or_else(|| format!("its bytes ({}) are not in the object store", id.digest))?;
         let stem = format!("{}@{}", id.name, id.version);
-        let compiled = version::compile_within(Arc::clone(&self.engines), &stem, bytes, None)
+        // It was compiled in time when it came, so it is no bomb: if it takes longer now, the machine is busy.
+        let limit = Some(version::time_by_size(bytes.len() as u64) * KNOWN_PATIENCE);
+        let compiled = version::compile_within(Arc::clone(&self.engines), &stem, bytes, limit)
             .await
             .map_err(|error| error.to_string())?;
         // What the catalog calls it counts: the name of the file it came from is not in the bytes.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use wasmhot::control::protocol::{ApplyRequest, Failure, UpgradeReport};
 use wasmhot::event::{Event, EventKind};
 use wasmhot::{Host, HostBuilder};
+use wasmhot_appup::LimitsSpec;
 
 /// Only a hang takes this long.
 pub(crate) const HANG: Duration = Duration::from_secs(60);
@@ -114,7 +115,15 @@ impl World {
     }
 
     async fn start(root: tempfile::TempDir, source: &Path, settings: impl FnOnce(HostBuilder) -> HostBuilder) -> Self {
-        let builder = Host::builder().source(source).state_dir(root.path().join("state"));
+        let mut builder = Host::builder().source(source).state_dir(root.path().join("state"));
+        let release = std::fs::read_to_string(source.join("release.toml")).unwrap_or_default();
+        if !release.contains("compile_timeout") {
+            // On a machine that is busy a compiler takes its time.
+            builder = builder.limits(LimitsSpec {
+                compile_timeout: Some(Duration::from_secs(600)),
+                ..LimitsSpec::default()
+            });
+        }
         let host = settings(builder).start().await.unwrap();
         Self { host, root }
     }

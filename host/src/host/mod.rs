@@ -86,10 +86,10 @@ impl HostBuilder {
         self
     }
 
-    /// Limits and timeouts of all modules, over whatever a release says.
+    /// Limits and timeouts of all modules, over whatever a release says, and over those given here before.
     #[must_use]
     pub fn limits(mut self, limits: LimitsSpec) -> Self {
-        self.limits = limits;
+        self.limits = limits.or(self.limits);
         self
     }
 

@@ -94,6 +94,20 @@ async fn r36_a_version_that_is_not_healthy_is_barred() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r36_what_fails_in_the_rehearsal_is_barred_too() {
+    for plan in ["migrate=err", "migrate=trap"] {
+        let world = hostile_at_5().await;
+        world.host.state_export("hostile", None).await.unwrap();
+        let since = world.now();
+        world.drop_file("hostile-1.0.1.wasm", &hostile("1.0.1", plan));
+        let event = refused(&world, since, "hostile-1.0.1.wasm").await;
+        assert!(event.message.contains("not tried again"), "{event:#?}");
+        assert!(told(&world, since, EventKind::Gated).is_empty());
+        assert_eq!((runs(&world, "hostile").as_str(), get(&world).await), ("1.0.0", 5));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r36_a_bar_survives_a_restart_and_apply_lifts_it() {
     let world = hostile_at_5().await;
     let file = world.app().join("hostile-1.0.1.wasm");

@@ -67,7 +67,7 @@ impl Limits {
             String::new()
         };
         let release = format!(
-            "format = 1\n[release]\nname = \"limits\"\nversion = \"1.0.0\"\n[limits]\n{limits}\
+            "format = 1\n[release]\nname = \"limits\"\nversion = \"1.0.0\"\n[limits]\nsave_interval = \"1h\"\n{limits}\
              [[modules]]\nname = \"{module}\"\npath = \"{module}.wasm\"\n"
         );
         let prepare = |app: &std::path::Path| {
