@@ -7,8 +7,11 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::broadcast;
 
-/// How many events are kept for those who ask later.
-const KEPT: usize = 4096;
+/// How many events are kept for those who ask later. One of a switch is a kilobyte or two: this many are of no account beside the
+/// host itself.
+const KEPT: usize = 1024;
+/// How many a subscriber may be behind before it has to look at those that are kept.
+const LIVE: usize = 256;
 
 /// What kind of thing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,7 +159,7 @@ impl Default for Events {
     fn default() -> Self {
         Self {
             kept: Mutex::new((0, VecDeque::new())),
-            live: broadcast::channel(1024).0,
+            live: broadcast::channel(LIVE).0,
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) fn patient() -> LimitsSpec {
         quiesce_timeout: Some(HANG),
         save_timeout: Some(HANG),
         memory_max: Some(16 << 20),
+        // A periodic save would let the fault be found in a rehearsal, where another test looks for it.
+        save_interval: Some(Duration::from_secs(3600)),
         ..LimitsSpec::default()
     }
 }

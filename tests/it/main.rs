@@ -8,6 +8,8 @@ mod control;
 mod demo;
 mod drops;
 mod faults;
+mod hangup;
+mod leak;
 mod library;
 mod limits;
 mod load;

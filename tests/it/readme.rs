@@ -158,8 +158,11 @@ fn normal(line: &str) -> String {
         let waited = next.starts_with("call") && after == "waited";
         let unit = UNITS.contains(&next.as_str());
         let varies = is_figure(&bare(word)) || is_number(&bare(word)) && (unit || waited || before == "revision");
+        let is_unit = UNITS.contains(&bare(word).as_str()) && is_number(&bare(before));
         let word = if varies {
             word.replace(&bare(word), "#")
+        } else if is_unit {
+            word.replace(&bare(word), "unit")
         } else {
             (*word).to_string()
         };
@@ -198,6 +201,7 @@ fn alike_is_what_differs_in_figures_only() {
         "gate closed for 14.0 ms, 0 calls waited",
         "gate closed for 1.3 ms, 1 call waited"
     ));
+    assert!(is_like("38 B, migrated in 1.2 ms", "2 KiB, migrated in 41 µs"));
     assert!(is_like(
         "revision 4 (x): passed in 1.2ms (9 bytes)",
         "revision 5 (x): passed in 99.1µs (83 bytes)"

@@ -196,15 +196,17 @@ impl World {
 
     /// The first event after `since` that is wanted.
     pub(crate) async fn event(&self, since: u64, wanted: impl Fn(&Event) -> bool) -> Event {
-        let (kept, mut live) = self.host.events().since(since);
-        if let Some(event) = kept.into_iter().find(&wanted) {
-            return event;
-        }
         let waiting = async {
-            loop {
-                let event = live.recv().await.unwrap();
-                if wanted(&event) {
+            'anew: loop {
+                let (kept, mut live) = self.host.events().since(since);
+                if let Some(event) = kept.into_iter().find(&wanted) {
                     return event;
+                }
+                // Who falls behind looks at the kept ones again.
+                while let Ok(event) = live.recv().await {
+                    if wanted(&event) {
+                        break 'anew event;
+                    }
                 }
             }
         };

@@ -150,19 +150,19 @@ mod tests {
         let mut stream = pin!(lines(&events, 1, true, stopping));
         let mut seen = read(&stream.next().await.expect("kept ones"));
         // More than the channel holds, fewer than are kept: nothing is lost.
-        publish(&events, 2000);
-        while seen.len() < 2002 {
+        publish(&events, 1000);
+        while seen.len() < 1002 {
             seen.extend(read(&stream.next().await.expect("live ones")));
         }
         let numbers = seen.iter().map(|line| match line {
             EventLine::Event(event) => event.sequence,
             EventLine::Missed { .. } => panic!("nothing was missed"),
         });
-        assert!(numbers.eq(2..=2003));
+        assert!(numbers.eq(2..=1003));
         publish(&events, 5000);
         let late = read(&stream.next().await.expect("live ones"));
-        assert_eq!(late[0], EventLine::Missed { missed: 5000 - 4096 });
-        assert_eq!(late.len(), 4097);
+        assert_eq!(late[0], EventLine::Missed { missed: 5000 - 1024 });
+        assert_eq!(late.len(), 1025);
     }
 
     #[tokio::test]

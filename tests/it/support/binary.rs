@@ -127,8 +127,10 @@ impl Binary {
     fn start(root: tempfile::TempDir, flags: &[&str]) -> Self {
         let mut command = command(root.path());
         command.arg("run").arg(root.path().join("app")).args(flags);
-        // On a machine that is busy a compiler takes its time.
-        command.args(["--compile-timeout", "10m"]);
+        if !flags.contains(&"--compile-timeout") {
+            // On a machine that is busy a compiler takes its time.
+            command.args(["--compile-timeout", "10m"]);
+        }
         let mut host = Lines::of_talk(&mut command);
         let ready = host.until(|line| line.starts_with("wasmhot: ready"));
         Self { host, root, ready }
