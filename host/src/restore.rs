@@ -249,10 +249,10 @@ impl States {
                 instance.migrate(&read, &bytes, limits.migrate_timeout).await?;
                 Ok(instance.save(&next, limits.save_timeout).await?.bytes)
             };
-            // No fault of the version that is to read it in the end.
-            bytes = through.await.map_err(|error: InstanceError| {
-                InstanceError::Unreadable(format!("{refusal}; by way of {step}: {error}"))
-            })?;
+            // What the version that is to read it has said itself stays what went wrong.
+            bytes = through
+                .await
+                .map_err(|error: InstanceError| refusal.and_also(&format!("by way of {step}: {error}")))?;
             from = step;
         }
         let change = Change::between(&from.version, &to.version, &live.extra);

@@ -185,6 +185,17 @@ impl InstanceError {
         }
     }
 
+    /// The same, with more to say where a guest has spoken.
+    pub(crate) fn and_also(&self, more: &str) -> Self {
+        match self {
+            InstanceError::Said { phase, said } => InstanceError::Said {
+                phase,
+                said: format!("{said}; {more}"),
+            },
+            other => other.clone(),
+        }
+    }
+
     /// Whether the content of the new version is at fault, so that trying the same bytes again is of no use (R36). What `save` does
     /// is the old version's affair.
     #[must_use]
