@@ -1,7 +1,7 @@
 //! `apply`, `undo`, `remove`: each makes a plan and runs it as one upgrade. A drop makes its plan here too.
 
 use super::Inner;
-use super::load::{blocking, desired, load_file, of_store};
+use super::load::{blocking, compile_limit, desired, load_file, load_spec, merge, of_store};
 use crate::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, StateSource, UpgradeReport};
 use crate::event::{EventKind, Happening};
 use crate::restore::read_state_file;
@@ -11,12 +11,11 @@ use crate::upgrade::refused;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::MutexGuard;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::{
-    Action, Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup,
-    Version as Semver, default_moves, plan_moves, undo_moves,
+    Action, Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, Move, Node, Relup, Version as Semver,
+    default_moves, plan_moves, undo_moves,
 };
 
 /// The upgrade lock, or what runs under it (R37). Whoever only looks whether there is something to do is waited for.
@@ -80,16 +79,6 @@ async fn apply_file(inner: &Arc<Inner>, path: &Path, options: Options) -> Result
         lift_bar(inner, &digest).await?;
     }
     Ok(report)
-}
-
-/// How long a file may be compiled of which nothing is known yet: as the caller says, else as the command line of the host says, else
-/// as the release does.
-pub(super) async fn compile_limit(inner: &Inner, asked: &LimitsSpec) -> Result<Option<Duration>, Failure> {
-    if let Some(limit) = asked.compile_timeout.or(inner.core.flags.compile_timeout) {
-        return Ok(Some(limit));
-    }
-    let current = current_record(inner).await?;
-    Ok(current.and_then(|record| record.limits.compile_timeout))
 }
 
 /// The configuration of a module that is there, or none.
@@ -223,98 +212,6 @@ async fn read_relup(path: &Path) -> Result<Relup, Failure> {
             .map_err(|error| Failure::new("bad-relup", Exit::Refused, error.to_string()).in_phase("check"))
     })
     .await
-}
-
-/// What a release or relup says of a module over what it had: what is not said again is not dropped (section 6).
-fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
-    let mut grants = old.grants.clone();
-    grants.env.extend(new.grants.env.clone());
-    for dir in &new.grants.dirs {
-        grants.dirs.retain(|known| known.guest != dir.guest);
-        grants.dirs.push(dir.clone());
-    }
-    let mut links = old.links.clone();
-    links.extend(new.links.clone());
-    let mut config = old.config.clone();
-    config.extend(new.config.clone());
-    ModuleSpec {
-        name: new.name.clone(),
-        version: new.version.clone(),
-        path: new.path.clone(),
-        sha256: new.sha256,
-        kind: new.kind.or(old.kind),
-        limits: new.limits.clone().or(old.limits.clone()),
-        grants,
-        links,
-        config,
-    }
-}
-
-/// Reads the file that a spec names and checks that it is what the spec says. It is compiled within `asked`, if that is given.
-pub(super) async fn load_spec(
-    inner: &Inner,
-    folder: &Path,
-    spec: ModuleSpec,
-    limits: &LimitsSpec,
-    asked: Option<Duration>,
-) -> Result<Desired, Failure> {
-    let wrong = |code: &str, message: String| Failure::new(code, Exit::Refused, message).in_phase("take");
-    let Some(path) = &spec.path else {
-        return Err(wrong(
-            "no-path",
-            format!(
-                "module `{}` has no `path`: say which file it is, relative to the release or relup",
-                spec.name
-            ),
-        ));
-    };
-    let path = folder.join(path);
-    let limit = asked
-        .or(inner.core.flags.compile_timeout)
-        .or(spec.limits.compile_timeout)
-        .or(limits.compile_timeout);
-    let version = load_file(&inner.core, &path, limit).await?;
-    if let Some(sha256) = &spec.sha256
-        && *sha256 != version.id.digest
-    {
-        return Err(wrong(
-            "wrong-digest",
-            format!("{}: its sha256 is {}, not {sha256}", path.display(), version.id.digest),
-        ));
-    }
-    // A name in the file that is not the module's would make two modules of one.
-    if version.id.name != spec.name && !version.is_named_by_file() {
-        return Err(wrong(
-            "wrong-name",
-            format!(
-                "{}: it calls itself `{}`, not `{}`",
-                path.display(),
-                version.id.name,
-                spec.name
-            ),
-        ));
-    }
-    let stated = spec.version.clone().filter(|stated| *stated != version.id.version);
-    if let Some(stated) = &stated
-        && !version.is_named_by_file()
-    {
-        return Err(wrong(
-            "wrong-version",
-            format!("{}: it is version {}, not {stated}", path.display(), version.id.version),
-        ));
-    }
-    let version = if version.id.name != spec.name || stated.is_some() {
-        let id = ModuleVersion {
-            name: spec.name.clone(),
-            version: stated.unwrap_or(version.id.version.clone()),
-            digest: version.id.digest,
-        };
-        Arc::new(version.renamed(id))
-    } else {
-        version
-    };
-    inner.core.versions.keep(&version);
-    Ok(desired(&inner.core, version, spec, limits))
 }
 
 pub(super) async fn current_record(inner: &Inner) -> Result<Option<RevisionRecord>, Failure> {

@@ -1,6 +1,7 @@
 //! From a file to a module that a release can have: read, compiled, kept in the object store, configured.
 
 use super::Inner;
+use super::apply::current_record;
 use crate::control::protocol::{Exit, Failure};
 use crate::instance::ModuleConfig;
 use crate::intake::{printable, take};
@@ -11,7 +12,7 @@ use crate::version::{self, Version, VersionError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, ModuleSpec};
+use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, ModuleSpec, ModuleVersion};
 
 /// The largest file that `apply` and a release may name: as large as a component of an interpreter may be.
 const FILE_MAX: u64 = 256 << 20;
@@ -55,6 +56,108 @@ pub(super) async fn load_bytes(
     blocking(move || objects.put(&bytes).map_err(|error| of_store(&error))).await?;
     core.versions.keep(&version);
     Ok(version)
+}
+
+/// How long a file may be compiled of which nothing is known yet: as the caller says, else as the command line of the host says, else
+/// as the release does.
+pub(super) async fn compile_limit(inner: &Inner, asked: &LimitsSpec) -> Result<Option<Duration>, Failure> {
+    if let Some(limit) = asked.compile_timeout.or(inner.core.flags.compile_timeout) {
+        return Ok(Some(limit));
+    }
+    let current = current_record(inner).await?;
+    Ok(current.and_then(|record| record.limits.compile_timeout))
+}
+
+/// What a release or relup says of a module over what it had: what is not said again is not dropped (section 6).
+pub(super) fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
+    let mut grants = old.grants.clone();
+    grants.env.extend(new.grants.env.clone());
+    for dir in &new.grants.dirs {
+        grants.dirs.retain(|known| known.guest != dir.guest);
+        grants.dirs.push(dir.clone());
+    }
+    let mut links = old.links.clone();
+    links.extend(new.links.clone());
+    let mut config = old.config.clone();
+    config.extend(new.config.clone());
+    ModuleSpec {
+        name: new.name.clone(),
+        version: new.version.clone(),
+        path: new.path.clone(),
+        sha256: new.sha256,
+        kind: new.kind.or(old.kind),
+        limits: new.limits.clone().or(old.limits.clone()),
+        grants,
+        links,
+        config,
+    }
+}
+
+/// Reads the file that a spec names and checks that it is what the spec says. It is compiled within `asked`, if that is given.
+pub(super) async fn load_spec(
+    inner: &Inner,
+    folder: &Path,
+    spec: ModuleSpec,
+    limits: &LimitsSpec,
+    asked: Option<Duration>,
+) -> Result<Desired, Failure> {
+    let wrong = |code: &str, message: String| Failure::new(code, Exit::Refused, message).in_phase("take");
+    let Some(path) = &spec.path else {
+        return Err(wrong(
+            "no-path",
+            format!(
+                "module `{}` has no `path`: say which file it is, relative to the release or relup",
+                spec.name
+            ),
+        ));
+    };
+    let path = folder.join(path);
+    let limit = asked
+        .or(inner.core.flags.compile_timeout)
+        .or(spec.limits.compile_timeout)
+        .or(limits.compile_timeout);
+    let version = load_file(&inner.core, &path, limit).await?;
+    if let Some(sha256) = &spec.sha256
+        && *sha256 != version.id.digest
+    {
+        return Err(wrong(
+            "wrong-digest",
+            format!("{}: its sha256 is {}, not {sha256}", path.display(), version.id.digest),
+        ));
+    }
+    // A name in the file that is not the module's would make two modules of one.
+    if version.id.name != spec.name && !version.is_named_by_file() {
+        return Err(wrong(
+            "wrong-name",
+            format!(
+                "{}: it calls itself `{}`, not `{}`",
+                path.display(),
+                version.id.name,
+                spec.name
+            ),
+        ));
+    }
+    let stated = spec.version.clone().filter(|stated| *stated != version.id.version);
+    if let Some(stated) = &stated
+        && !version.is_named_by_file()
+    {
+        return Err(wrong(
+            "wrong-version",
+            format!("{}: it is version {}, not {stated}", path.display(), version.id.version),
+        ));
+    }
+    let version = if version.id.name != spec.name || stated.is_some() {
+        let id = ModuleVersion {
+            name: spec.name.clone(),
+            version: stated.unwrap_or(version.id.version.clone()),
+            digest: version.id.digest,
+        };
+        Arc::new(version.renamed(id))
+    } else {
+        version
+    };
+    inner.core.versions.keep(&version);
+    Ok(desired(&inner.core, version, spec, limits))
 }
 
 fn of_version(error: &VersionError) -> Failure {

@@ -1,7 +1,7 @@
 //! A host starts: the state directory is locked, the catalog boots, the release or the directory is applied, drops are watched.
 
 use super::boot::boot;
-use super::load::{blocking, desired, of_store};
+use super::load::{blocking, desired, load_spec, of_store};
 use super::{Host, HostBuilder, Inner, apply, attempts, drops, saver};
 use crate::call::router::Router;
 use crate::call::routes::Routes;
@@ -306,7 +306,7 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
             dir.host = folder.join(&dir.host).display().to_string();
         }
         let name = spec.name.clone();
-        let module = apply::load_spec(inner, folder, spec, &release.limits, None).await?;
+        let module = load_spec(inner, folder, spec, &release.limits, None).await?;
         all.insert(
             name,
             desired(&inner.core, module.version, module.config.spec, &release.limits),

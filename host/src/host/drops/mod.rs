@@ -10,9 +10,9 @@ mod consider;
 mod files;
 
 use super::Inner;
-use super::apply::{bar, compile_limit};
+use super::apply::bar;
 
-use super::load::{load_bytes, of_store};
+use super::load::{compile_limit, load_bytes, of_store};
 use crate::control::protocol::Failure;
 use crate::event::{EventKind, Happening};
 use crate::intake::{IntakeEvent, Taken, Watcher, is_wasm, printable, take};
