@@ -151,14 +151,41 @@ impl Happening {
 /// The host's events: kept ones and subscribers.
 #[derive(Debug)]
 pub struct Events {
-    kept: Mutex<(u64, VecDeque<Event>)>,
+    kept: Mutex<Kept>,
     live: broadcast::Sender<Event>,
+}
+
+/// The last events, as JSON: [`Event`]s take several times the memory, since their details are trees.
+#[derive(Debug, Default)]
+struct Kept {
+    /// Of the newest event.
+    sequence: u64,
+    texts: VecDeque<Box<[u8]>>,
+}
+
+impl Kept {
+    fn keep(&mut self, event: &Event) {
+        if self.texts.len() == KEPT {
+            self.texts.pop_front();
+        }
+        // Names and text always have a form in JSON; an empty text would be an event that is left out below.
+        let text = serde_json::to_vec(event).unwrap_or_default();
+        self.texts.push_back(text.into_boxed_slice());
+    }
+
+    fn after(&self, sequence: u64) -> Vec<Event> {
+        // They are numbered without a gap up to the newest.
+        let newer = usize::try_from(self.sequence.saturating_sub(sequence)).unwrap_or(usize::MAX);
+        let passed = self.texts.len().saturating_sub(newer);
+        let texts = self.texts.iter().skip(passed);
+        texts.filter_map(|text| serde_json::from_slice(text).ok()).collect()
+    }
 }
 
 impl Default for Events {
     fn default() -> Self {
         Self {
-            kept: Mutex::new((0, VecDeque::new())),
+            kept: Mutex::default(),
             live: broadcast::channel(LIVE).0,
         }
     }
@@ -176,9 +203,9 @@ impl Events {
             details,
         } = happening;
         let mut kept = self.kept.lock().expect("no panic under this lock");
-        kept.0 += 1;
+        kept.sequence += 1;
         let event = Event {
-            sequence: kept.0,
+            sequence: kept.sequence,
             time_ms: now_ms(),
             kind,
             module,
@@ -196,10 +223,7 @@ impl Events {
             }
             _ => tracing::info!(kind = ?kind, module = event.module, version = event.version, "{}", event.message),
         }
-        if kept.1.len() == KEPT {
-            kept.1.pop_front();
-        }
-        kept.1.push_back(event.clone());
+        kept.keep(&event);
         // Sent under the lock so that subscribers see the order of the numbers; nobody listening is no fault.
         let _ = self.live.send(event);
     }
@@ -207,14 +231,7 @@ impl Events {
     /// Kept events after `sequence`, and a receiver of all later ones: together without gap or repeat.
     pub fn since(&self, sequence: u64) -> (Vec<Event>, broadcast::Receiver<Event>) {
         let kept = self.kept.lock().expect("no panic under this lock");
-        (
-            kept.1
-                .iter()
-                .filter(|event| event.sequence > sequence)
-                .cloned()
-                .collect(),
-            self.live.subscribe(),
-        )
+        (kept.after(sequence), self.live.subscribe())
     }
 }
 

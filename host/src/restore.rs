@@ -284,6 +284,7 @@ impl States {
             template: Arc::new(template),
             revision: live.revision,
             extra: live.extra.clone(),
+            limits: live.limits.clone(),
         };
         self.revive(&rehearsed, saved, limits).await.map(drop)
     }
@@ -296,10 +297,10 @@ impl States {
         change: &Change,
         key: Option<&str>,
     ) -> Result<(Box<Instance>, Moved), InstanceError> {
-        let limits = &live.template.config.limits;
+        let limits = &live.limits;
         // R26: a `save` that takes long is not interrupted before `stuck_timeout`: that would cost the state.
         let saved = old.save(change, limits.stuck_timeout).await?;
-        let mut new = live.template.start(live.revision).await?;
+        let mut new = live.template.start_within(live.revision, limits.start_timeout).await?;
         new.migrate(change, &saved.bytes, limits.migrate_timeout).await?;
         new.health(limits.health_timeout).await?;
         // R28 asks for the true writer: these bytes were written by the old version, for this change.

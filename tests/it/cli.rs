@@ -108,9 +108,9 @@ fn a_fault_before_the_gate_is_1_and_one_behind_it_is_7() {
 #[test]
 fn while_an_upgrade_runs_another_is_busy_and_waiting_may_end() {
     let host = hostile_host("", &NO_SAVES);
-    let slow = host.outside("slow.wasm", &hostile("2.0.0", "start=sleep:4000"));
+    let slow = host.outside("slow.wasm", &hostile("2.0.0", "migrate=sleep:4000"));
     let other = host.outside("other.wasm", &hostile("3.0.0", ""));
-    let (exit, failure) = host.json(&["apply", path(&slow), "--start-timeout", "60s", "--timeout", "1ms"]);
+    let (exit, failure) = host.json(&["apply", path(&slow), "--timeout", "1ms"]);
     assert_eq!((exit, &failure["exit"]), (6, &json!(6)), "{failure:#}");
     let id = failure["id"].as_str().unwrap().to_string();
     until_status(&host, "the upgrade is under way", |status| status["busy"].is_string());

@@ -25,6 +25,11 @@ pub(crate) fn guest(name: &str) -> PathBuf {
 /// The hostile guest with another version and a plan, such as `migrate=trap;health=err` (see `modules/hostile-1.0.0/src/plan.rs`).
 /// Different plans make different bytes, so different versions.
 pub(crate) fn hostile(version: &str, plan: &str) -> Vec<u8> {
+    hostile_as("hostile", version, plan)
+}
+
+/// [`hostile`] under another name of as many letters.
+pub(crate) fn hostile_as(name: &str, version: &str, plan: &str) -> Vec<u8> {
     const PLAN: &[u8] = b"WASMHOT-HOSTILE:";
     const PLAN_LENGTH: usize = 64;
     let mut bytes = std::fs::read(guest("hostile-1.0.0")).unwrap();
@@ -37,8 +42,13 @@ pub(crate) fn hostile(version: &str, plan: &str) -> Vec<u8> {
     let at = plans[0] + PLAN.len();
     let padded = format!("{plan:<PLAN_LENGTH$}");
     bytes[at..at + PLAN_LENGTH].copy_from_slice(padded.as_bytes());
-    let (old, new) = (r#""version":"1.0.0""#, format!(r#""version":"{version}""#));
-    assert_eq!(old.len(), new.len(), "a version as long as 1.0.0");
+    let old = r#""name":"hostile","version":"1.0.0""#;
+    let new = format!(r#""name":"{name}","version":"{version}""#);
+    assert_eq!(
+        old.len(),
+        new.len(),
+        "a name as long as hostile, a version as long as 1.0.0"
+    );
     for at in places(&bytes, old.as_bytes()) {
         bytes[at..at + new.len()].copy_from_slice(new.as_bytes());
     }

@@ -1,7 +1,7 @@
 //! Upgrades of stateful modules: joint moves with `extra`, where the state comes from (R27), what would lose it (R30), whose it was
 //! (R31), and several modules at once.
 
-use crate::support::{World, guest};
+use crate::support::{World, guest, hostile_as};
 use wasmhot::control::protocol::{ApplyRequest, Exit, Failure, StateSource, UndoRequest, UpgradeReport};
 use wasmhot::event::EventKind;
 
@@ -322,4 +322,26 @@ async fn r31_a_module_is_renamed_with_its_state_in_one_switch() {
     assert_eq!(value, 5);
     assert!(world.host.call::<_, i64>("counter", "get", ()).await.is_err());
     world.event_of(since, EventKind::Switched).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn modules_that_move_together_migrate_at_the_same_time() {
+    const NAMES: [&str; 2] = ["hostile", "hostila"];
+    let files = NAMES.map(|name| (format!("{name}.wasm"), hostile_as(name, "1.0.0", "")));
+    let world = World::of_files(&files, |builder| builder).await;
+    for name in NAMES {
+        let bytes = hostile_as(name, "1.0.1", "migrate=sleep:1500");
+        std::fs::write(world.outside().join(format!("{name}.wasm")), bytes).unwrap();
+    }
+    let relup = world.outside().join("relup.toml");
+    let text = "format = 1\n[release]\nname = \"both\"\nto = \"1.0.1\"\n".to_string()
+        + &NAMES
+            .map(|name| format!("[[modules]]\nname = \"{name}\"\npath = \"{name}.wasm\"\n"))
+            .concat()
+        + &NAMES.map(|name| format!("[[up]]\nupdate = \"{name}\"\n")).concat();
+    std::fs::write(&relup, text).unwrap();
+    let report = world.apply(&relup).await.unwrap();
+    let migrations: Vec<_> = report.modules.iter().filter_map(|module| module.migrate_us).collect();
+    assert_eq!(migrations.len(), 2, "{report:#?}");
+    assert!(report.gate_us < migrations.iter().sum(), "{report:#?}");
 }

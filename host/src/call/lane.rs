@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-use wasmhot_appup::ModuleName;
 use wasmhot_appup::interface::{FunctionName, FunctionType};
+use wasmhot_appup::{Limits, ModuleName};
 
 /// What a call gives.
 pub(crate) type CallResult = Result<Option<Value>, CallError>;
@@ -37,6 +37,8 @@ pub(crate) struct Live {
     pub(crate) revision: u64,
     /// Given to `save` and `migrate` of the keys that are still to be handed over.
     pub(crate) extra: serde_json::Value,
+    /// For bringing states to it: the module's own, as the upgrade that brought it has changed them.
+    pub(crate) limits: Limits,
 }
 
 /// A call that waits or runs.

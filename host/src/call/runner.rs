@@ -183,7 +183,7 @@ impl Runner {
         })?;
         let place = place_for(&self.lane, live, saved.is_none()).await?;
         let made = match saved {
-            Some(saved) => states.revive(live, &saved, &live.template.config.limits).await,
+            Some(saved) => states.revive(live, &saved, &live.limits).await,
             None if key.is_some() && live.template.config.limits.create == Create::Explicit => {
                 let message = format!(
                     "there is no key {:?}, and `create = \"explicit\"` makes none by a call",

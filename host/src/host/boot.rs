@@ -59,6 +59,7 @@ async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {
             template: Arc::clone(&template),
             revision,
             extra: serde_json::Value::Null,
+            limits: template.config.limits.clone(),
         })
     });
     let target = match (template.config.kind, &live) {

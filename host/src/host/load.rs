@@ -1,7 +1,7 @@
 //! From a file to a module that a release can have: read, compiled, kept in the object store, configured.
 
 use super::Inner;
-use super::apply::current_record;
+use super::plans::current_record;
 use crate::control::protocol::{Exit, Failure};
 use crate::instance::ModuleConfig;
 use crate::intake::{printable, take};

@@ -8,6 +8,7 @@ mod attempts;
 mod boot;
 mod drops;
 mod load;
+mod plans;
 mod saver;
 mod start;
 mod state;

@@ -2,7 +2,7 @@
 
 use super::boot::boot;
 use super::load::{blocking, desired, load_spec, of_store};
-use super::{Host, HostBuilder, Inner, apply, attempts, drops, saver};
+use super::{Host, HostBuilder, Inner, apply, attempts, drops, plans, saver};
 use crate::call::router::Router;
 use crate::call::routes::Routes;
 use crate::call::services::Services;
@@ -294,7 +294,6 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
 }
 
 async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, folder: &Path) -> Result<(), Failure> {
-    let _lock = apply::lock(inner).await?;
     let mut all = BTreeMap::new();
     for spec in &release.modules {
         let mut spec = spec.clone();
@@ -313,12 +312,13 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
         );
     }
     let old = inner.core.router.routes();
-    let mut plan = apply::plan_from(inner, Asked::Start, all, release.limits.clone(), Options::default());
-    plan.moves = apply::with_new_settings(inner, &plan.desired, default_moves(&old.graph(), &plan.graph()));
+    let mut plan = plans::plan_from(inner, Asked::Start, all, release.limits.clone(), Options::default());
+    plan.moves = plans::with_new_settings(inner, &plan.desired, default_moves(&old.graph(), &plan.graph()));
     plan.release.clone_from(&release.name);
     plan.release_version = release.version.clone();
     plan.release_file = Some(file);
-    inner.core.upgrade(plan).await.map(drop)
+    // Nobody else can ask for an upgrade before the host has started, so the plan cannot be outdated.
+    inner.core.upgrade(plan, apply::lock(inner)).await.map(drop)
 }
 
 fn default_path(name: &ModuleName, version: Option<&Semver>) -> String {

@@ -8,6 +8,7 @@ use crate::control::protocol::StopReport;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::store::SaveReason;
+use crate::upgrade::ClosedGates;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,7 +49,7 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
         None,
     );
     let targets: Vec<_> = routes.modules.values().map(|route| route.target.clone()).collect();
-    crate::upgrade::close_gates(&gate, &targets);
+    let closed = ClosedGates::close(Arc::clone(&gate), targets);
     let quiet = tokio::time::timeout(limit, gate.quiet()).await.is_ok();
     let mut report = StopReport {
         interrupted: if quiet { 0 } else { gate.active() },
@@ -56,7 +57,7 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
     };
     // Before the gates open again for the saves: a call that slipped in behind its module's save would be answered and lost.
     stop_calls(&routes);
-    crate::upgrade::open_gates(&gate, &targets);
+    drop(closed);
     let lanes = lanes_to_save(&routes);
     let saving = tokio::time::timeout(
         limit.max(Duration::from_secs(5)),

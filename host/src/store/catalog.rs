@@ -7,7 +7,7 @@
 
 use super::tables::{FILES, META, REVISIONS, STATE_BYTES, STATES, open, seal};
 use super::{FileRecord, Meta, SavedState, SavedStateTag, StoreError, private_dir, sync_dir};
-use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, WriteTransaction};
+use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,10 @@ pub struct Commit<'a, R: Serialize> {
     pub states: Vec<SavedState>,
     /// Modules whose saved states go, with all their keys. Removed before `states` are written.
     pub delete_states: Vec<ModuleName>,
+    /// Contents that nothing bars any more.
+    pub lifted: Vec<Digest>,
+    /// Contents that are barred from now on.
+    pub barred: Vec<(Digest, FileRecord)>,
 }
 
 impl Catalog {
@@ -103,11 +107,23 @@ impl Catalog {
         let meta = seal(&commit.meta)?;
         let record = seal(commit.record)?;
         let tags = tags_of(&commit.states)?;
+        let barred: Vec<_> = commit
+            .barred
+            .iter()
+            .map(|(digest, record)| Ok((digest.to_string(), seal(record)?)))
+            .collect::<Result<_, StoreError>>()?;
         self.write(true, |transaction| {
             for module in &commit.delete_states {
                 delete_states_in(transaction, module)?;
             }
             insert_states(transaction, &commit.states, &tags)?;
+            let mut files = transaction.open_table(FILES)?;
+            for digest in &commit.lifted {
+                lift(&mut files, digest)?;
+            }
+            for (digest, record) in &barred {
+                files.insert(digest.as_str(), record.as_slice())?;
+            }
             transaction
                 .open_table(REVISIONS)?
                 .insert(commit.revision, record.as_slice())?;
@@ -340,6 +356,20 @@ fn insert_states(transaction: &WriteTransaction, states: &[SavedState], tags: &[
         }
         tag_table.insert(place, tag.as_slice())?;
         byte_table.insert(place, &*state.bytes)?;
+    }
+    Ok(())
+}
+
+/// What is known of the content stays, but for the bar.
+fn lift(files: &mut Table<'_, &str, &[u8]>, digest: &Digest) -> Result<(), redb::Error> {
+    let place = digest.to_string();
+    let known = files
+        .get(place.as_str())?
+        .and_then(|known| open::<FileRecord>(Path::new("catalog"), known.value()).ok());
+    if let Some(known) = known.filter(|known| known.barred.is_some())
+        && let Ok(sealed) = seal(&FileRecord { barred: None, ..known })
+    {
+        files.insert(place.as_str(), sealed.as_slice())?;
     }
     Ok(())
 }

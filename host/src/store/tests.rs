@@ -57,6 +57,8 @@ fn p04_a_commit_is_there_whole_after_opening_again() {
             meta: meta.clone(),
             states: vec![saved("a", None, b"state"), saved("old", None, b"new")],
             delete_states: vec![name("old")],
+            lifted: Vec::new(),
+            barred: Vec::new(),
         };
         catalog.commit(&commit).expect("commits");
     }
@@ -96,6 +98,8 @@ fn p04_a_catalog_of_a_killed_host_opens_as_it_was_committed() {
                 meta,
                 states,
                 delete_states: Vec::new(),
+                lifted: Vec::new(),
+                barred: Vec::new(),
             })
             .expect("commits");
         // Not yet durable: lost with the host, and nothing else with it.
@@ -167,6 +171,8 @@ fn a_commit_that_cannot_be_written_leaves_everything_as_it_was() {
         meta,
         states,
         delete_states,
+        lifted: Vec::new(),
+        barred: Vec::new(),
     });
     assert_eq!(error.expect_err("fails").code(), "encode");
     assert_eq!(catalog.meta().expect("reads"), Meta::default());

@@ -1,7 +1,8 @@
 //! One upgrade, one switch: check, prepare, rehearse, gate, save and migrate, commit, switch, drain, retire (section 5 of the design).
 //!
 //! Invariants:
-//! - Upgrades run one at a time, under [`Core::upgrading`].
+//! - Upgrades switch one at a time, under [`Core::upgrading`]; checking, preparing and rehearsing hold no lock (R37). A plan that was
+//!   made for another revision than the one that runs when the lock is had is outdated and not carried out.
 //! - Whatever fails before the switch leaves code, routing and state as they were (P3); everything that could fail is done before it.
 
 mod drain;
@@ -25,7 +26,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-pub(crate) use switch::{close_gates, open_gates};
+pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
 use transfer::{OldInstance, Transferred};
 use wasmhot_appup::{CheckOptions, Checked, Digest, LimitsSpec, ModuleName, Refusal, Transition, Wiring};
@@ -86,13 +87,26 @@ pub(crate) fn refused(refusals: Vec<Refusal>) -> Failure {
     failure
 }
 
+/// Who holds it is the one upgrade that may switch.
+pub(crate) type UpgradeLock<'a> = tokio::sync::MutexGuard<'a, ()>;
+
+/// What became of a plan.
+pub(crate) enum Outcome {
+    /// It was carried out, or was a dry run.
+    Done(Box<UpgradeReport>),
+    /// Another upgrade has switched since the plan was made: nothing was done.
+    Outdated,
+}
+
 impl Core {
-    /// Runs one upgrade. The caller holds `upgrading`.
-    pub(crate) async fn upgrade(self: &Arc<Self>, plan: Plan) -> Result<UpgradeReport, Failure> {
+    /// Runs one upgrade. `lock` is waited for when everything is ready that needs no lock.
+    pub(crate) async fn upgrade<'a>(
+        self: &Arc<Self>,
+        plan: Plan,
+        lock: impl Future<Output = Result<UpgradeLock<'a>, Failure>>,
+    ) -> Result<Outcome, Failure> {
         let what = describe(&plan);
-        self.busy.send_replace(Some(what.clone()));
-        let result = self.run(plan, &what).await;
-        self.busy.send_replace(None);
+        let result = self.run(plan, &what, lock).await;
         if let Err(failure) = &result {
             let phase = failure.phase.as_deref().unwrap_or("check");
             let message = format!("{what}: called off in {phase}: {}", failure.message);
@@ -104,8 +118,16 @@ impl Core {
         result
     }
 
-    async fn run(self: &Arc<Self>, plan: Plan, what: &str) -> Result<UpgradeReport, Failure> {
+    async fn run<'a>(
+        self: &Arc<Self>,
+        plan: Plan,
+        what: &str,
+        lock: impl Future<Output = Result<UpgradeLock<'a>, Failure>>,
+    ) -> Result<Outcome, Failure> {
         let old = self.router.routes();
+        if old.revision != plan.base {
+            return Ok(Outcome::Outdated);
+        }
         let revision = old.revision + 1;
         self.events
             .publish(Happening::new(EventKind::UpgradeBegun, what).revision(revision));
@@ -122,18 +144,23 @@ impl Core {
         let modules = |prepared: &[Prepared]| prepared.iter().map(|item| item.report.clone()).collect();
         if plan.options.dry_run {
             report.modules = modules(&prepared);
-            return Ok(report);
+            return Ok(Outcome::Done(Box::new(report)));
         }
+        let _lock = lock.await?;
+        if self.router.routes().revision != plan.base {
+            return Ok(Outcome::Outdated);
+        }
+        let announced = Announced::new(&self.busy, what);
         let instances = self
             .gated_part(&plan, &old, revision, checked, &mut prepared, &mut report)
             .await?;
         report.revision = Some(revision);
         report.modules = modules(&prepared);
         // Whoever hears of it may ask for the next one.
-        self.busy.send_replace(None);
+        drop(announced);
         self.tell_switched(&report, revision);
         switch::retire_old(self, &old, revision, &prepared, instances);
-        Ok(report)
+        Ok(Outcome::Done(Box::new(report)))
     }
 
     fn check(&self, plan: &Plan, old: &Routes) -> Result<Checked, Failure> {
@@ -173,9 +200,9 @@ impl Core {
             .iter()
             .filter_map(|name| Some(old.modules.get(name)?.target.clone()))
             .collect();
-        switch::close_gates(&gate, &members);
+        let closed = ClosedGates::close(Arc::clone(&gate), members);
         report.on_old = gate.active();
-        if !members.is_empty() {
+        if !closed.members.is_empty() {
             let gated: Vec<_> = checked.gated.iter().map(ToString::to_string).collect();
             self.events.publish(
                 Happening::new(EventKind::Gated, format!("new calls wait: {}", gated.join(", "))).revision(revision),
@@ -188,14 +215,11 @@ impl Core {
             let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared);
             report.on_old += switch::switch(self, old, next, prepared);
         });
-        switch::open_gates(&gate, &members);
-        let (waited, closed) = gate.figures();
+        let is_gated = !closed.members.is_empty();
+        drop(closed);
+        let (waited, closed_for) = gate.figures();
         report.waited = waited;
-        report.gate_us = if members.is_empty() {
-            0
-        } else {
-            transfer::micros(closed)
-        };
+        report.gate_us = if is_gated { transfer::micros(closed_for) } else { 0 };
         Ok(outcome?.old)
     }
 
@@ -265,6 +289,22 @@ impl Core {
                 .revision(revision)
                 .details(details),
         );
+    }
+}
+
+/// Says what runs, to those who find the host busy, until it is dropped.
+struct Announced<'a>(&'a watch::Sender<Option<String>>);
+
+impl<'a> Announced<'a> {
+    fn new(busy: &'a watch::Sender<Option<String>>, what: &str) -> Self {
+        busy.send_replace(Some(what.to_string()));
+        Self(busy)
+    }
+}
+
+impl Drop for Announced<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(None);
     }
 }
 

@@ -30,6 +30,13 @@ pub(crate) enum Asked {
     FailedKeys,
 }
 
+impl Asked {
+    /// To a revision that was there before.
+    pub(crate) fn goes_back(self) -> bool {
+        matches!(self, Asked::Undo | Asked::FailedKeys)
+    }
+}
+
 /// A module as it shall be.
 #[derive(Clone, Debug)]
 pub(crate) struct Desired {
@@ -41,6 +48,8 @@ pub(crate) struct Desired {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) asked: Asked,
+    /// The revision that it was made for: it is good for nothing once another one runs.
+    pub(crate) base: u64,
     pub(crate) release: String,
     pub(crate) release_version: Semver,
     /// Limits for all modules of the release.
@@ -54,11 +63,15 @@ pub(crate) struct Plan {
     pub(crate) undo_to: Option<u64>,
     /// Digest of the release.toml that this comes from, if it comes from one.
     pub(crate) release_file: Option<Digest>,
+    /// Contents that were asked for by name: from the switch on nothing bars them any more (R36).
+    pub(crate) lifted: Vec<Digest>,
+    /// Versions that an undo leaves: from the switch on they are barred as drops (R36).
+    pub(crate) barred: Vec<ModuleVersion>,
     pub(crate) options: Options,
 }
 
 /// What the caller wants of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     pub(crate) dry_run: bool,
     pub(crate) allow_lossy: bool,

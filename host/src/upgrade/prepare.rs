@@ -91,6 +91,7 @@ async fn prepare_one(core: &Core, plan: &Plan, old: &Routes, revision: u64, step
             template: Arc::clone(&template),
             revision,
             extra: step.extra.clone(),
+            limits: limits.clone(),
         })
     });
     Ok(Prepared {

@@ -14,11 +14,11 @@ use crate::call::routes::{Route, Routes, Target};
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
-use crate::store::{Commit, Meta};
+use crate::store::{Commit, FileRecord, Meta};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wasmhot_appup::{Action, Kind, ModuleName, Wiring};
+use wasmhot_appup::{Action, Digest, Kind, ModuleName, ModuleVersion, Wiring};
 
 /// Makes the new revision durable, with the states that were handed over (R28).
 pub(super) async fn commit(
@@ -36,6 +36,8 @@ pub(super) async fn commit(
         .filter(|step| step.purge)
         .map(|step| step.module.clone())
         .collect();
+    let lifted = plan.lifted.clone();
+    let barred: Vec<_> = plan.barred.iter().map(undone).collect();
     let release_file = plan
         .release_file
         .or(*core.release_file.lock().expect("no panic under this lock"));
@@ -52,6 +54,8 @@ pub(super) async fn commit(
             meta,
             states,
             delete_states,
+            lifted,
+            barred,
         })
     });
     match written.await {
@@ -67,6 +71,16 @@ pub(super) async fn commit(
         .in_phase("commit")),
         Err(error) => Err(Failure::new("internal", Exit::Bug, error.to_string()).in_phase("commit")),
     }
+}
+
+/// What the catalog notes of a version that an undo leaves.
+fn undone(id: &ModuleVersion) -> (Digest, FileRecord) {
+    let record = FileRecord {
+        stem: id.to_string(),
+        barred: Some("it was undone".to_string()),
+        first_seen_ms: crate::event::now_ms(),
+    };
+    (id.digest, record)
 }
 
 /// The table of the new revision: what does not move stays as it is.
@@ -156,27 +170,37 @@ fn running_without_gate(old: &Routes, prepared: &[Prepared]) -> u64 {
     prepared.iter().map(of).sum::<usize>() as u64
 }
 
-/// Closes the gate on every module of its set.
-pub(crate) fn close_gates(gate: &Arc<Gate>, members: &[Target]) {
-    for member in members {
-        match member {
-            Target::Pool(pool) => pool.close(gate),
-            Target::Single(lane) => lane.close(gate),
-            Target::Keyed(keyed) => keyed.close(gate),
+/// Gates that are closed until this is dropped: after the switch, when the upgrade is called off, or by a panic.
+pub(crate) struct ClosedGates {
+    gate: Arc<Gate>,
+    pub(crate) members: Vec<Target>,
+}
+
+impl ClosedGates {
+    /// Closes the gate on every module of its set.
+    pub(crate) fn close(gate: Arc<Gate>, members: Vec<Target>) -> Self {
+        for member in &members {
+            match member {
+                Target::Pool(pool) => pool.close(&gate),
+                Target::Single(lane) => lane.close(&gate),
+                Target::Keyed(keyed) => keyed.close(&gate),
+            }
         }
+        Self { gate, members }
     }
 }
 
-/// Opens it again, after the switch or when the upgrade is called off.
-pub(crate) fn open_gates(gate: &Gate, members: &[Target]) {
-    for member in members {
-        match member {
-            Target::Pool(pool) => pool.open(),
-            Target::Single(lane) => lane.open(),
-            Target::Keyed(keyed) => keyed.open(),
+impl Drop for ClosedGates {
+    fn drop(&mut self) {
+        for member in &self.members {
+            match member {
+                Target::Pool(pool) => pool.open(),
+                Target::Single(lane) => lane.open(),
+                Target::Keyed(keyed) => keyed.open(),
+            }
         }
+        self.gate.open();
     }
-    gate.open();
 }
 
 /// After the gates are open: old pools drain, old instances are freed, keys are handed over in the background.

@@ -16,6 +16,7 @@ use crate::error::{CallError, CallErrorCode};
 use crate::instance::{Change, Direction, Instance, InstanceError};
 use crate::restore::{States, handed_over, tagged};
 use crate::store::{SaveReason, SavedState};
+use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -92,6 +93,23 @@ impl Drop for HandedOver {
 }
 
 impl Transferred {
+    fn new(core: &Core) -> Self {
+        Self {
+            old: BTreeMap::new(),
+            states: HandedOver {
+                saved: Vec::new(),
+                own: Vec::new(),
+                states: core.services.states.clone(),
+            },
+        }
+    }
+
+    fn absorb(&mut self, mut other: Transferred) {
+        self.old.append(&mut other.old);
+        self.states.saved.append(&mut other.states.saved);
+        self.states.own.append(&mut other.states.own);
+    }
+
     /// Not on a way down: then the bytes have the format of the version that is to read them.
     fn keep_own(&mut self, name: &ModuleName, change: &Change, state: &SavedState) {
         let Some(instance) = self.old.get_mut(name).and_then(OldInstance::instance) else {
@@ -144,33 +162,48 @@ pub(super) fn lanes_to_take(old: &Routes, prepared: &[Prepared]) -> BTreeMap<Mod
         .collect()
 }
 
-/// Moves every state. New instances end up in `prepared`, ready to serve.
+/// Moves every state: modules that move their own at the same time, then those that take the states of others. New instances end up in
+/// `prepared`, ready to serve.
 pub(super) async fn transfer(
     core: &Core,
     plan: &Plan,
     prepared: &mut [Prepared],
-    old: BTreeMap<ModuleName, OldInstance>,
+    mut old: BTreeMap<ModuleName, OldInstance>,
 ) -> Result<Transferred, Failure> {
-    let mut done = Transferred {
-        old,
-        states: HandedOver {
-            saved: Vec::new(),
-            own: Vec::new(),
-            states: core.services.states.clone(),
-        },
-    };
-    for item in prepared {
-        let name = item.step.module.clone();
-        if item.step.action == Action::Delete || item.kind() == Some(Kind::Pool) {
-            keep_last_state(item, &mut done).await?;
-        } else if item.hands_over() {
-            let moved = if item.step.state_from.is_empty() {
-                move_own_state(core, plan, item, &mut done).await
-            } else {
-                take_from_others(item, &mut done).await
-            };
+    let (own, others): (Vec<_>, Vec<_>) = prepared.iter_mut().partition(|item| item.step.state_from.is_empty());
+    let moving = own.into_iter().map(|item| {
+        let mut done = Transferred::new(core);
+        done.old.extend(old.remove_entry(&item.step.module));
+        move_one(core, plan, item, done)
+    });
+    let moving: Vec<_> = moving.collect();
+    let mut done = Transferred::new(core);
+    done.old = old;
+    for moved in try_join_all(moving).await? {
+        done.absorb(moved);
+    }
+    for item in others {
+        if item.hands_over() {
+            let name = item.step.module.clone();
+            let moved = take_from_others(core, item, &mut done).await;
             moved.map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
         }
+    }
+    Ok(done)
+}
+
+async fn move_one(
+    core: &Core,
+    plan: &Plan,
+    item: &mut Prepared,
+    mut done: Transferred,
+) -> Result<Transferred, Failure> {
+    if item.step.action == Action::Delete || item.kind() == Some(Kind::Pool) {
+        keep_last_state(item, &mut done).await?;
+    } else if item.hands_over() {
+        let name = item.step.module.clone();
+        let moved = move_own_state(core, plan, item, &mut done).await;
+        moved.map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
     }
     Ok(done)
 }
@@ -229,7 +262,7 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             .await?;
             item.report.save_us = Some(micros(took));
             done.keep_own(&name, &change, &state);
-            let received = receive(item, &change, &state).await;
+            let received = receive(core, item, &change, &state).await;
             done.states.saved.push(state);
             received
         }
@@ -249,7 +282,7 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
 }
 
 /// R31: `migrate` runs once per predecessor, with `from = "shop@1.4.0"`.
-async fn take_from_others(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+async fn take_from_others(core: &Core, item: &mut Prepared, done: &mut Transferred) -> Step<()> {
     for name in item.step.state_from.clone() {
         let Some(instance) = done.old.get_mut(&name).and_then(OldInstance::instance) else {
             return Err((
@@ -267,24 +300,33 @@ async fn take_from_others(item: &mut Prepared, done: &mut Transferred) -> Step<(
         })
         .await?;
         item.report.save_us = Some(item.report.save_us.unwrap_or(0) + micros(took));
-        receive(item, &change, &state).await?;
+        receive(core, item, &change, &state).await?;
     }
     keep_new(item, done).await
 }
 
-/// `migrate` and `health` in the new instance.
-async fn receive(item: &mut Prepared, change: &Change, state: &SavedState) -> Step<()> {
+/// `migrate` and `health` in the new instance, by a task of its own: so several modules do it at once.
+async fn receive(core: &Core, item: &mut Prepared, change: &Change, state: &SavedState) -> Step<()> {
     let limits = item.limits.clone();
-    let Some(new) = item.instance.as_mut() else {
+    let Some(mut new) = item.instance.take() else {
         return Ok(());
     };
-    let took = new
-        .migrate(change, &state.bytes, limits.migrate_timeout)
-        .await
-        .map_err(|error| ("migrate", error))?;
-    new.health(limits.health_timeout)
-        .await
-        .map_err(|error| ("health", error))?;
+    let (change, bytes) = (change.clone(), Arc::clone(&state.bytes));
+    let receiving = core.services.guests.spawn(async move {
+        let migrated = new.migrate(&change, &bytes, limits.migrate_timeout).await;
+        let took = migrated.map_err(|error| ("migrate", error))?;
+        let healthy = new.health(limits.health_timeout).await;
+        healthy.map_err(|error| ("health", error))?;
+        Ok((new, took))
+    });
+    let ended = |_| {
+        (
+            "migrate",
+            InstanceError::Unreadable("the task ended before its time".to_string()),
+        )
+    };
+    let (new, took) = receiving.await.map_err(ended)??;
+    item.instance = Some(new);
     item.report.state_bytes = Some(item.report.state_bytes.unwrap_or(0) + state.tag.size);
     item.report.migrate_us = Some(item.report.migrate_us.unwrap_or(0) + micros(took));
     Ok(())

@@ -72,6 +72,65 @@ async fn r37_drops_wait_and_changing_verbs_are_refused_while_an_upgrade_runs() {
     until("nothing is busy", || world.host.status().busy.is_none()).await;
 }
 
+/// An upgrade of hostile that takes its time before any gate closes, and before it has the lock.
+async fn preparing(world: &World) -> tokio::task::JoinHandle<Result<UpgradeReport, Failure>> {
+    let since = world.now();
+    let path = world.outside().join("hostile-1.0.1.wasm");
+    std::fs::write(&path, hostile("1.0.1", "start=sleep:2500")).unwrap();
+    let host = world.host.clone();
+    let request = ApplyRequest {
+        path,
+        ..ApplyRequest::default()
+    };
+    let running = tokio::spawn(async move { host.apply(request).await });
+    world.event_of(since, EventKind::UpgradeBegun).await;
+    running
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r37_preparing_holds_no_lock_and_an_outdated_plan_is_made_anew() {
+    let world = World::hostile("1.0.0", "", quick).await;
+    let _: i64 = world.host.call("hostile", "increment", (5_i64,)).await.unwrap();
+    let running = preparing(&world).await;
+    let other = world.apply(&guest("counter-1.0.0")).await.unwrap();
+    assert!(!running.is_finished());
+    let report = running.await.unwrap().unwrap();
+    assert_eq!(report.revision, other.revision.map(|before| before + 1));
+    assert_eq!(runs(&world, "hostile"), "1.0.1");
+    assert_eq!(runs(&world, "counter"), "1.0.0");
+    let count: i64 = world.host.call("hostile", "get", ()).await.unwrap();
+    assert_eq!(count, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r37_a_drop_that_is_prepared_gives_way_and_is_looked_at_again() {
+    let world = World::hostile("1.0.0", "", quick).await;
+    let since = world.now();
+    world.drop_file("hostile-1.0.1.wasm", &hostile("1.0.1", "start=sleep:2500"));
+    world.event_of(since, EventKind::UpgradeBegun).await;
+    world.apply(&guest("counter-1.0.0")).await.unwrap();
+    let hostile = |event: &Event| event.kind == EventKind::Switched && event.message.contains("hostile");
+    world.event(since, hostile).await;
+    assert_eq!(
+        (runs(&world, "hostile"), runs(&world, "counter")),
+        ("1.0.1".to_string(), "1.0.0".to_string())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_is_prepared_when_the_host_stops_does_not_happen() {
+    let world = World::hostile("1.0.0", "", quick).await;
+    let _: i64 = world.host.call("hostile", "increment", (5_i64,)).await.unwrap();
+    let running = preparing(&world).await;
+    world.host.stop().await;
+    let failure = running.await.unwrap().unwrap_err();
+    assert_eq!(failure.code, "stopping", "{failure:?}");
+    let world = world.restart_with(quick).await;
+    assert_eq!(runs(&world, "hostile"), "1.0.0");
+    let count: i64 = world.host.call("hostile", "get", ()).await.unwrap();
+    assert_eq!(count, 5);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn r37_a_stop_waits_for_the_upgrade_that_runs() {
     let world = World::hostile("1.0.0", "", quick).await;

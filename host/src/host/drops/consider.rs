@@ -5,9 +5,11 @@ use super::{barred_of, decided, note_bar};
 use crate::control::protocol::Failure;
 use crate::event::{EventKind, Happening};
 use crate::host::Inner;
-use crate::host::apply::{current_record, plan_from, run, spec_for};
+use crate::host::apply::{nothing_to_do, wait_for_lock};
 use crate::host::load::desired;
+use crate::host::plans::{current_record, plan_from, spec_for};
 use crate::intake::printable;
+use crate::upgrade::Outcome;
 use crate::upgrade::plan::{Asked, Desired, Options};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,24 +23,35 @@ pub(super) async fn consider(inner: &Arc<Inner>, fresh: &BTreeSet<Digest>, asked
     if look(inner, fresh, true).await.is_empty() {
         return;
     }
-    // Drops wait for whatever upgrade runs (R37). What runs, and what is barred, is another thing then.
-    let _lock = inner.core.upgrading.lock().await;
-    let candidates = look(inner, fresh, false).await;
-    let limits = match current_record(inner).await {
-        Ok(record) => record.map(|record| record.limits).unwrap_or_default(),
-        Err(error) => {
-            let alarm = Happening::new(EventKind::Alarm, error.message);
-            return inner.core.events.publish(alarm);
+    loop {
+        // Drops wait for whatever upgrade runs (R37). What runs, and what is barred, is another thing then.
+        let Ok(lock) = wait_for_lock(inner).await else { return };
+        drop(lock);
+        let candidates = look(inner, fresh, false).await;
+        let limits = match current_record(inner).await {
+            Ok(record) => record.map(|record| record.limits).unwrap_or_default(),
+            Err(error) => {
+                let alarm = Happening::new(EventKind::Alarm, error.message);
+                return inner.core.events.publish(alarm);
+            }
+        };
+        let moving = Moving {
+            inner,
+            limits,
+            asked,
+            expiry,
+        };
+        if let Settled::Yes = moving.settle(candidates).await {
+            return;
         }
-    };
-    Moving {
-        inner,
-        limits,
-        asked,
-        expiry,
     }
-    .settle(candidates)
-    .await;
+}
+
+/// Whether all candidates have been dealt with.
+enum Settled {
+    Yes,
+    /// Another upgrade has switched meanwhile: what fits, and what is a candidate, is to be looked at anew.
+    Outdated,
 }
 
 /// The candidates: of each module with new content, the highest of its files, if that is what is new; and what is pending.
@@ -111,7 +124,7 @@ async fn look(inner: &Arc<Inner>, fresh: &BTreeSet<Digest>, tells: bool) -> Cand
     candidates
 }
 
-/// One look at the candidates, under the upgrade lock.
+/// One look at the candidates.
 struct Moving<'a> {
     inner: &'a Arc<Inner>,
     limits: LimitsSpec,
@@ -120,7 +133,7 @@ struct Moving<'a> {
 }
 
 impl Moving<'_> {
-    async fn settle(&self, mut candidates: Candidates) {
+    async fn settle(&self, mut candidates: Candidates) -> Settled {
         // At a start everything that fits is one switch: the first revision is the directory as it was found.
         let mut as_one = self.asked == Asked::Start;
         while !candidates.is_empty() {
@@ -144,9 +157,13 @@ impl Moving<'_> {
             };
             let mut again = Candidates::new();
             for group in groups.into_iter().filter(|group| !group.is_empty()) {
-                let Err(failure) = self.switch(&group, &wanted).await else {
-                    self.switched(&group, &candidates).await;
-                    continue;
+                let failure = match self.switch(&group, &wanted).await {
+                    Ok(Outcome::Done(_)) => {
+                        self.switched(&group, &candidates).await;
+                        continue;
+                    }
+                    Ok(Outcome::Outdated) => return Settled::Outdated,
+                    Err(failure) => failure,
                 };
                 let group: Candidates = group
                     .iter()
@@ -158,6 +175,7 @@ impl Moving<'_> {
             as_one = false;
             candidates = again;
         }
+        Settled::Yes
     }
 
     fn wanted(&self, candidates: &Candidates) -> BTreeMap<ModuleName, Desired> {
@@ -173,7 +191,7 @@ impl Moving<'_> {
         &self,
         group: &BTreeSet<ModuleName>,
         wanted: &BTreeMap<ModuleName, Desired>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Outcome, Failure> {
         let mut all = self.inner.running();
         for name in group {
             if let Some(desired) = wanted.get(name) {
@@ -181,7 +199,10 @@ impl Moving<'_> {
             }
         }
         let plan = plan_from(self.inner, self.asked, all, self.limits.clone(), Options::default());
-        run(self.inner, plan).await.map(drop)
+        if plan.moves.is_empty() {
+            return Ok(Outcome::Done(Box::new(nothing_to_do(&plan))));
+        }
+        self.inner.core.upgrade(plan, wait_for_lock(self.inner)).await
     }
 
     async fn switched(&self, group: &BTreeSet<ModuleName>, candidates: &Candidates) {

@@ -10,8 +10,6 @@ mod consider;
 mod files;
 
 use super::Inner;
-use super::apply::bar;
-
 use super::load::{compile_limit, load_bytes, of_store};
 use crate::control::protocol::Failure;
 use crate::event::{EventKind, Happening};
@@ -182,10 +180,12 @@ async fn remember(inner: &Inner, digest: Digest, stem: String) {
 }
 
 async fn note_bar(inner: &Inner, stem: &str, digest: Digest, why: &str) {
-    if let Err(error) = bar(inner, stem, digest, why).await {
-        let alarm = Happening::new(EventKind::Alarm, error.message);
-        inner.core.events.publish(alarm);
-    }
+    let record = FileRecord {
+        stem: stem.to_string(),
+        barred: Some(why.to_string()),
+        first_seen_ms: crate::event::now_ms(),
+    };
+    ask(inner, move |catalog| catalog.put_file(&digest, &record)).await;
 }
 
 async fn expire(inner: &Arc<Inner>) {
