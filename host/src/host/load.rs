@@ -7,18 +7,54 @@ use crate::instance::ModuleConfig;
 use crate::intake::{printable, take};
 use crate::store::StoreError;
 use crate::upgrade::Core;
-use crate::upgrade::plan::Desired;
+use crate::upgrade::plan::{Desired, RevisionRecord};
 use crate::version::{self, Version, VersionError};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, ModuleSpec, ModuleVersion};
+use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion};
 
 /// The largest file that `apply` and a release may name: as large as a component of an interpreter may be.
 const FILE_MAX: u64 = 256 << 20;
 
-/// Reads and compiles a file, and keeps its bytes. Compiling may take `limit`, or as long as its size says.
-pub(super) async fn load_file(core: &Core, path: &Path, limit: Option<Duration>) -> Result<Arc<Version>, Failure> {
+/// How long a file may be compiled.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CompileLimits {
+    /// For any file: as the caller says, else as the command line of the host does.
+    asked: Option<Duration>,
+    /// As the release says of a module.
+    modules: BTreeMap<ModuleName, Duration>,
+    /// As the release says.
+    release: Option<Duration>,
+}
+
+impl CompileLimits {
+    /// Of the release that runs.
+    pub(super) async fn of(inner: &Inner, asked: &LimitsSpec) -> Result<Self, Failure> {
+        let current = current_record(inner).await?;
+        let own = |record: &RevisionRecord| -> BTreeMap<_, _> {
+            let own = record.modules.iter();
+            own.filter_map(|module| Some((module.id.name.clone(), module.spec.limits.compile_timeout?)))
+                .collect()
+        };
+        Ok(Self {
+            asked: asked.compile_timeout.or(inner.core.flags.compile_timeout),
+            modules: current.as_ref().map(own).unwrap_or_default(),
+            release: current.and_then(|record| record.limits.compile_timeout),
+        })
+    }
+
+    /// None: as its size says.
+    fn get(&self, file_stem: &str, bytes: &[u8]) -> Option<Duration> {
+        let own = || self.modules.get(&version::name_of(file_stem, bytes)?).copied();
+        let own = || (!self.modules.is_empty()).then(own).flatten();
+        self.asked.or_else(own).or(self.release)
+    }
+}
+
+/// Reads and compiles a file, and keeps its bytes.
+pub(super) async fn load_file(core: &Core, path: &Path, limits: &CompileLimits) -> Result<Arc<Version>, Failure> {
     let shown = printable(path);
     let owned = path.to_path_buf();
     let taken = blocking(move || {
@@ -27,7 +63,7 @@ pub(super) async fn load_file(core: &Core, path: &Path, limit: Option<Duration>)
     });
     let loaded = async {
         let taken = taken.await?;
-        load_bytes(core, &taken.stem, taken.bytes, taken.digest, limit).await
+        load_bytes(core, &taken.stem, taken.bytes, taken.digest, limits).await
     };
     loaded.await.map_err(|failure| Failure {
         message: format!("{shown}: {}", failure.message),
@@ -41,12 +77,13 @@ pub(super) async fn load_bytes(
     stem: &str,
     bytes: Arc<[u8]>,
     digest: Digest,
-    limit: Option<Duration>,
+    limits: &CompileLimits,
 ) -> Result<Arc<Version>, Failure> {
     let version = match core.versions.compiled(&digest) {
         // The file's name may be part of the version's name (R5), so only a version with the same bytes *and* name is the same.
         Some(version) if !version.is_named_by_file() => version,
         _ => {
+            let limit = limits.get(stem, &bytes);
             let compiled =
                 version::compile_within(Arc::clone(&core.versions.engines), stem, Arc::clone(&bytes), limit).await;
             Arc::new(compiled.map_err(|error| of_version(&error))?)
@@ -56,16 +93,6 @@ pub(super) async fn load_bytes(
     blocking(move || objects.put(&bytes).map_err(|error| of_store(&error))).await?;
     core.versions.keep(&version);
     Ok(version)
-}
-
-/// How long a file may be compiled of which nothing is known yet: as the caller says, else as the command line of the host says, else
-/// as the release does.
-pub(super) async fn compile_limit(inner: &Inner, asked: &LimitsSpec) -> Result<Option<Duration>, Failure> {
-    if let Some(limit) = asked.compile_timeout.or(inner.core.flags.compile_timeout) {
-        return Ok(Some(limit));
-    }
-    let current = current_record(inner).await?;
-    Ok(current.and_then(|record| record.limits.compile_timeout))
 }
 
 /// What a release or relup says of a module over what it had: what is not said again is not dropped (section 6).
@@ -112,11 +139,14 @@ pub(super) async fn load_spec(
         ));
     };
     let path = folder.join(path);
-    let limit = asked
-        .or(inner.core.flags.compile_timeout)
-        .or(spec.limits.compile_timeout)
-        .or(limits.compile_timeout);
-    let version = load_file(&inner.core, &path, limit).await?;
+    let compile = CompileLimits {
+        asked: asked
+            .or(inner.core.flags.compile_timeout)
+            .or(spec.limits.compile_timeout),
+        release: limits.compile_timeout,
+        ..CompileLimits::default()
+    };
+    let version = load_file(&inner.core, &path, &compile).await?;
     if let Some(sha256) = &spec.sha256
         && *sha256 != version.id.digest
     {

@@ -1,7 +1,7 @@
 //! From what somebody asks for to a plan for what runs now: `apply`, `undo`, `remove`; and what all plans are made from.
 
 use super::Inner;
-use super::load::{blocking, compile_limit, desired, load_file, load_spec, merge, of_store};
+use super::load::{CompileLimits, blocking, desired, load_file, load_spec, merge, of_store};
 use crate::control::protocol::{Exit, Failure};
 use crate::upgrade::plan::{Asked, Desired, Options, Plan, RevisionRecord};
 use crate::upgrade::refused;
@@ -32,8 +32,8 @@ pub(super) enum Wanted {
 
 impl Wanted {
     pub(super) async fn file(inner: &Inner, path: &Path, options: Options) -> Result<Self, Failure> {
-        let limit = compile_limit(inner, &options.limits).await?;
-        let version = load_file(&inner.core, path, limit).await?;
+        let limits = CompileLimits::of(inner, &options.limits).await?;
+        let version = load_file(&inner.core, path, &limits).await?;
         Ok(Wanted::File { version, options })
     }
 

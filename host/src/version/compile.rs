@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use wasmhot_appup::ModuleName;
 use wasmhot_appup::interface::{FunctionName, ModuleInterface};
 use wasmtime::component::{Component, ComponentExportIndex};
 
@@ -42,6 +43,12 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
         interface: Arc::new(prepared.contract.interface),
         component,
     })
+}
+
+/// What a file calls itself. None if it is refused.
+#[must_use]
+pub fn name_of(file_stem: &str, bytes: &[u8]) -> Option<ModuleName> {
+    Some(prepare(file_stem, bytes).ok()?.id.name)
 }
 
 /// The functions that values can be built for, with their places.

@@ -16,7 +16,7 @@ mod prepare;
 mod types;
 mod wrap;
 
-pub use compile::{compile, compile_within, time_by_size};
+pub use compile::{compile, compile_within, name_of, time_by_size};
 pub use contract::OFFERED;
 pub use describe::{CoreOrComponent, DescribedFunction, Description, describe};
 pub use engine::{EPOCH, EngineKind, EngineSettings, Engines};

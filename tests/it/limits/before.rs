@@ -83,6 +83,29 @@ async fn compile_timeout_of_a_release_and_of_a_module() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn compile_timeout_of_a_module_counts_for_its_drops_and_for_apply() {
+    let release = "format = 1\n[release]\nname = \"s\"\nversion = \"1.0.0\"\n[limits]\ncompile_timeout = \"1h\"\n\
+         [[modules]]\nname = \"counter\"\npath = \"counter-1.0.0.wasm\"\n";
+    let world = World::release(release, &["counter-1.0.0"]).await;
+    let relup = world.outside().join("relup.toml");
+    std::fs::copy(guest("counter-1.0.0"), world.outside().join("counter-1.0.0.wasm")).unwrap();
+    // The same bytes, which are compiled already.
+    let text = "format = 1\n[release]\nname = \"s\"\nto = \"1.0.1\"\n\
+         [[modules]]\nname = \"counter\"\npath = \"counter-1.0.0.wasm\"\n[modules.limits]\ncompile_timeout = \"1ns\"\n\
+         [[up]]\nupdate = \"counter\"\n";
+    std::fs::write(&relup, text).unwrap();
+    world.apply(&relup).await.unwrap();
+    let failure = world.apply(&guest("counter-1.1.0")).await.unwrap_err();
+    assert_eq!(failure.code, "compile-timeout", "{failure:?}");
+    let since = world.now();
+    world.drop_file("counter-1.1.0.wasm", &std::fs::read(guest("counter-1.1.0")).unwrap());
+    let refused = world.event_of(since, EventKind::Refused).await;
+    assert_eq!(refused.details["code"], "compile-timeout", "{refused:#?}");
+    // Another module has the limit of the release.
+    world.apply(&guest("tally-1.0.0")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn start_timeout_ends_the_upgrade_before_anything_waits() {
     for by in ALL {
         for plan in ["start=loop", "start=block"] {

@@ -10,7 +10,7 @@ mod consider;
 mod files;
 
 use super::Inner;
-use super::load::{compile_limit, load_bytes, of_store};
+use super::load::{CompileLimits, load_bytes, of_store};
 use crate::control::protocol::Failure;
 use crate::event::{EventKind, Happening};
 use crate::intake::{IntakeEvent, Taken, Watcher, is_wasm, printable, take};
@@ -96,8 +96,8 @@ async fn files_of(directory: &Path, file_max: u64) -> Vec<Taken> {
 }
 
 async fn load(inner: &Inner, file: &Taken) -> Result<Arc<Version>, Failure> {
-    let limit = compile_limit(inner, &LimitsSpec::default()).await?;
-    load_bytes(&inner.core, &file.stem, Arc::clone(&file.bytes), file.digest, limit).await
+    let limits = CompileLimits::of(inner, &LimitsSpec::default()).await?;
+    load_bytes(&inner.core, &file.stem, Arc::clone(&file.bytes), file.digest, &limits).await
 }
 
 /// The event of a file that was taken.
