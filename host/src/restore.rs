@@ -85,6 +85,19 @@ impl States {
         self.blocking(move || catalog.state(&module, key.as_deref())).await
     }
 
+    /// How many keys of a module have a saved state.
+    pub(crate) async fn count_keys(&self, module: &ModuleName) -> Result<u64, StoreError> {
+        let (catalog, module) = (Arc::clone(&self.catalog), module.clone());
+        let count = move || {
+            Ok(catalog
+                .states_of(&module)?
+                .iter()
+                .filter(|tag| tag.key.is_some())
+                .count() as u64)
+        };
+        self.blocking(count).await
+    }
+
     /// Keeps these states; `durable` waits until they are on disk. What is not durable is so about a second later.
     pub(crate) async fn put(&self, states: Vec<SavedState>, durable: bool) -> Written {
         self.keeper.give(states, durable).written().await
@@ -126,21 +139,21 @@ impl States {
     ) -> Result<Box<Instance>, InstanceError> {
         let to = &live.template.version.id;
         let from = &saved.tag.version;
-        let change = Change::between(&from.version, &to.version, &live.extra);
+        let change = Change::of_versions(from, to, &live.extra);
         if let Some(written_for) = &saved.tag.written_for {
             // Bytes that were handed over, to the version that asks for them now.
             if written_for.to.digest == to.digest {
                 return self
                     .read(
                         live,
-                        &Change::between(&from.version, &to.version, &written_for.extra),
+                        &Change::of_versions(from, to, &written_for.extra),
                         &saved.bytes,
                         limits,
                     )
                     .await;
             }
             // Bytes that a newer version wrote in the format of an older one: that one has to read them first.
-            if written_for.to.version < from.version {
+            if written_for.to.name == from.name && written_for.to.version < from.version {
                 let bytes = self.rewrite_as(&written_for.to, live, saved, limits).await?;
                 let change = Change::between(&written_for.to.version, &to.version, &live.extra);
                 return self.read(live, &change, &bytes, limits).await;

@@ -75,7 +75,6 @@ async fn at_rest(host: &Binary, client: &Client) -> Size {
 }
 
 #[tokio::test]
-#[ignore = "at its bound: resident memory was 1.08 times that after ten upgrades when run alone, 1.10 beside other tests"]
 async fn a_thousand_upgrades_leave_nothing_behind() {
     let host = Binary::run(&["counter-1.0.0"], &[]);
     let client = Client::new(host.socket());

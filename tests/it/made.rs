@@ -1,5 +1,7 @@
 //! Modules that a test makes itself, where it needs bytes that no guest in `modules/` has.
 
+use crate::support::guest;
+
 /// A component or core module from its text.
 pub(crate) fn wasm(text: &str) -> Vec<u8> {
     wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"))
@@ -111,6 +113,16 @@ const GRUMPY: &str = r#"(module
           ;; more
         )"#;
 
+/// A module that counts the states that it was given.
+pub(crate) fn gathering() -> Vec<u8> {
+    let (begin, end) = ("(if (result i32) (i64.lt_s", "(func (export \"set\")");
+    let (before, rest) = GRUMPY.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let counts = "(i64.store (i32.const 16) (i64.add (i64.load (i32.const 16)) (i64.const 1)))
+            (call $result (i32.const 0) (i32.const 0) (i32.const 0)))";
+    wasm(&format!("{before}{counts}{end}{after}"))
+}
+
 /// A module that keeps a number, and whose health check does not end while it is 13. `build` makes other bytes.
 pub(crate) fn moody(build: u32) -> Vec<u8> {
     let text = GRUMPY.replace(
@@ -141,4 +153,19 @@ pub(crate) fn slow_calc(add: i32) -> Vec<u8> {
           (instance $calc (export "f" (func $f)))
           (export "demo:pair/calc" (instance $calc)))"#
     ))
+}
+
+/// A guest under another name of as many letters.
+pub(crate) fn renamed(file: &str, old: &str, new: &str) -> Vec<u8> {
+    let mut bytes = std::fs::read(guest(file)).unwrap();
+    let [old, new] = [old, new].map(|name| format!(r#""name":"{name}""#).into_bytes());
+    assert_eq!(old.len(), new.len());
+    let places: Vec<usize> = (0..bytes.len() - old.len())
+        .filter(|at| bytes[*at..].starts_with(&old))
+        .collect();
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at..at + new.len()].copy_from_slice(&new);
+    }
+    bytes
 }

@@ -1,6 +1,7 @@
 //! Upgrades of stateful modules: joint moves with `extra`, where the state comes from (R27), what would lose it (R30), whose it was
 //! (R31), and several modules at once.
 
+use crate::made::renamed;
 use crate::support::{World, guest, hostile_as};
 use wasmhot::control::protocol::{ApplyRequest, Exit, Failure, StateSource, UndoRequest, UpgradeReport};
 use wasmhot::event::EventKind;
@@ -293,27 +294,16 @@ state_from = ["counter"]
 delete_module = "counter"
 "#;
 
-/// The same module under another name of the same length.
-fn renamed(name: &str) -> Vec<u8> {
-    let mut bytes = std::fs::read(guest("counter-1.0.0")).unwrap();
-    let (old, new) = (br#""name":"counter""#, format!(r#""name":"{name}""#));
-    assert_eq!(old.len(), new.len());
-    let places: Vec<usize> = (0..bytes.len() - old.len())
-        .filter(|at| bytes[*at..].starts_with(old))
-        .collect();
-    assert!(!places.is_empty());
-    for at in places {
-        bytes[at..at + new.len()].copy_from_slice(new.as_bytes());
-    }
-    bytes
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn r31_a_module_is_renamed_with_its_state_in_one_switch() {
     let world = World::of(&["counter-1.0.0"]).await;
     let _: i64 = world.host.call("counter", "increment", (5_i64,)).await.unwrap();
     let outside = world.outside();
-    std::fs::write(outside.join("kounter-1.0.0.wasm"), renamed("kounter")).unwrap();
+    std::fs::write(
+        outside.join("kounter-1.0.0.wasm"),
+        renamed("counter-1.0.0", "counter", "kounter"),
+    )
+    .unwrap();
     std::fs::write(outside.join("relup.toml"), RENAME).unwrap();
     let since = world.now();
     let report = world.apply(&outside.join("relup.toml")).await.unwrap();

@@ -126,6 +126,11 @@ impl Crowd {
         self.keys.load(Ordering::Acquire)
     }
 
+    /// There are so many keys from now on.
+    pub(crate) fn set_keys(&self, keys: u64) {
+        self.keys.store(keys, Ordering::Release);
+    }
+
     /// One more key, unless there are `max` already.
     pub(crate) fn add_key(&self, max: u64) -> bool {
         let add = |keys: u64| (keys < max).then_some(keys + 1);

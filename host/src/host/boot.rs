@@ -87,20 +87,13 @@ async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {
     Route { template, live, target }
 }
 
-/// How many keys have a saved state.
 async fn count_keys(core: &Core, name: &ModuleName) -> u64 {
-    let (catalog, module) = (Arc::clone(&core.catalog), name.clone());
-    let tags = tokio::task::spawn_blocking(move || catalog.states_of(&module)).await;
-    match tags {
-        Ok(Ok(tags)) => tags.iter().filter(|tag| tag.key.is_some()).count() as u64,
-        Ok(Err(error)) => {
-            let message = format!("the keys of {name} cannot be counted: {error}");
-            core.events
-                .publish(Happening::new(EventKind::Alarm, message).module(name));
-            0
-        }
-        Err(_) => 0,
-    }
+    core.services.states.count_keys(name).await.unwrap_or_else(|error| {
+        let message = format!("the keys of {name} cannot be counted: {error}");
+        core.events
+            .publish(Happening::new(EventKind::Alarm, message).module(name));
+        0
+    })
 }
 
 /// A pool without its first instance makes one at its first call: a passing failure at the start is no reason to leave it out.

@@ -5,7 +5,7 @@
 use super::{Instance, InstanceError};
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
-use wasmhot_appup::Version as Semver;
+use wasmhot_appup::{ModuleVersion, Version as Semver};
 use wasmtime::component::{ComponentExportIndex, ComponentType, Lower};
 
 /// Which way state goes.
@@ -56,6 +56,21 @@ impl Change {
             from: from.to_string(),
             to: to.to_string(),
             direction,
+            extra: extra.to_string(),
+        }
+    }
+
+    /// From the version that wrote a state to the one that reads it. After a rename (R31) the writer is told with its name, and the
+    /// two versions say nothing about older and newer.
+    #[must_use]
+    pub(crate) fn of_versions(from: &ModuleVersion, to: &ModuleVersion, extra: &serde_json::Value) -> Self {
+        if from.name == to.name {
+            return Self::between(&from.version, &to.version, extra);
+        }
+        Self {
+            from: format!("{}@{}", from.name, from.version),
+            to: to.version.to_string(),
+            direction: Direction::Upgrade,
             extra: extra.to_string(),
         }
     }

@@ -16,7 +16,7 @@ use std::sync::{Arc, RwLock};
 use wasmhot_appup::{Digest, ModuleName};
 
 /// The database keeps pages in memory up to this size: it would take 1 GiB unasked.
-const CACHE_BYTES: usize = 4 << 20;
+const CACHE_BYTES: usize = 2 << 20;
 
 /// The open catalog. All methods block; a reader never waits for a writer, writers wait for each other.
 pub struct Catalog {

@@ -6,6 +6,7 @@
 //! - Whatever fails before the switch leaves code, routing and state as they were (P3); everything that could fail is done before it.
 
 mod drain;
+mod keys;
 pub(crate) mod plan;
 mod prepare;
 mod switch;
@@ -28,7 +29,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
-use transfer::{OldInstance, Transferred};
+use transfer::{Sources, Taken, Transferred};
 use wasmhot_appup::{CheckOptions, Checked, Digest, LimitsSpec, ModuleName, Refusal, Transition, Wiring};
 
 /// What upgrades work on: the host without its doors.
@@ -169,13 +170,15 @@ impl Core {
             new: plan.graph(),
             moves: plan.moves.clone(),
         };
-        if let Some(failure) = plan.not_carried_out(&transition.old) {
+        if let Some(failure) = plan.refuses_keys(&transition.old) {
             return Err(failure);
         }
         let options = CheckOptions {
             allow_lossy: plan.options.allow_lossy,
         };
-        wasmhot_appup::check(&transition, &old.wiring, &options).map_err(refused)
+        let mut checked = wasmhot_appup::check(&transition, &old.wiring, &options).map_err(refused)?;
+        checked.gated.extend(plan.taken_as_a_whole(&transition.old));
+        Ok(checked)
     }
 
     /// From the closing of the gates to their opening. Gives the old instances, which nobody needs any more; on a failure everything
@@ -188,7 +191,7 @@ impl Core {
         checked: Checked,
         prepared: &mut [Prepared],
         report: &mut UpgradeReport,
-    ) -> Result<BTreeMap<ModuleName, OldInstance>, Failure> {
+    ) -> Result<Taken, Failure> {
         let gate = Gate::new(
             revision,
             checked.gated.clone(),
@@ -211,9 +214,10 @@ impl Core {
         let outcome = self
             .hand_over(plan, old, revision, &checked.wiring, &gate, prepared)
             .await;
-        let outcome = outcome.inspect(|_| {
+        let outcome = outcome.map(|mut transferred| {
             let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared);
-            report.on_old += switch::switch(self, old, next, prepared);
+            report.on_old += switch::switch(self, old, next, prepared, &mut transferred.old);
+            transferred
         });
         let is_gated = !closed.members.is_empty();
         drop(closed);
@@ -235,9 +239,9 @@ impl Core {
     ) -> Result<Transferred, Failure> {
         let quiesce_timeout = shortest(prepared, |item| item.limits.quiesce_timeout);
         let max_pause = shortest(prepared, |item| item.limits.max_pause);
-        let lanes = transfer::lanes_to_take(old, prepared);
+        let sources = Sources::of(plan, old, prepared);
         let work = async {
-            let taken = tokio::time::timeout(quiesce_timeout, transfer::take_old(gate, &lanes))
+            let taken = tokio::time::timeout(quiesce_timeout, transfer::take_old(gate, &sources))
                 .await
                 .map_err(|_| {
                     let message = format!(

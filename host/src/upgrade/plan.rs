@@ -107,6 +107,9 @@ impl Plan {
     }
 
     pub(crate) fn state_of(&self, step: &Move) -> From<'_> {
+        if step.action == Action::Restart {
+            return From::Empty;
+        }
         match (step.state, &self.options.state, &self.options.state_file) {
             (Some(StatePolicy::Live), ..) => From::Live,
             (Some(StatePolicy::LastSaved), ..) => From::LastSaved,
@@ -147,27 +150,37 @@ pub(crate) struct ModuleRecord {
 }
 
 impl Plan {
-    /// What the design has and this wasmhot does not carry out: refused, since to pass over it would lose state in silence.
-    pub(crate) fn not_carried_out(&self, old: &Graph) -> Option<Failure> {
+    /// What cannot be carried out for keyed modules, whatever their versions are.
+    pub(crate) fn refuses_keys(&self, old: &Graph) -> Option<Failure> {
         let is_keyed = |kind: Option<Kind>| kind == Some(Kind::Keyed);
-        let refuse = |module: &ModuleName, what: &str, remedy: &str| {
-            let message = format!("`{module}`: {what}, which this wasmhot does not carry out yet; {remedy}");
-            let mut failure = Failure::new("not-carried-out", Exit::Refused, message).in_phase("check");
+        let refuse = |module: &ModuleName, message: String| {
+            let mut failure = Failure::new("state-from", Exit::Refused, message).in_phase("check");
             failure.module = Some(module.to_string());
             failure
         };
         self.moves.iter().find_map(|step| {
             let module = &step.module;
             let after = is_keyed(self.desired.get(module).map(|desired| desired.config.kind));
-            let source = |from: &ModuleName| is_keyed(old.nodes.get(from).map(|node| node.kind));
-            if !step.state_from.is_empty() && (after || step.state_from.iter().any(source)) {
-                let remedy = "move the state by calls, or by `state export` and `state import`";
-                return Some(refuse(module, "`state_from` to or from a keyed module", remedy));
+            let was_keyed = |from: &ModuleName| is_keyed(old.nodes.get(from).map(|node| node.kind));
+            if after && let Some(from) = step.state_from.iter().find(|from| !was_keyed(from)) {
+                let message = format!(
+                    "`{module}` is keyed and takes the state of `{from}`, which is not: nobody knows which keys there are; \
+                     let `{from}` run beside `{module}` until calls have moved what belongs to each key"
+                );
+                return Some(refuse(module, message));
             }
-            let takes_live = matches!(self.state_of(step), From::Live);
-            (after && step.action == Action::Update && !takes_live).then(|| {
-                let remedy = "reset or import single keys with `state reset --key` and `state import --key`";
-                refuse(module, "another state than the live one for all keys", remedy)
+            if after && step.state_from.len() > 1 {
+                let message = format!(
+                    "`{module}` is keyed and takes the states of several modules: a key may be in more than one of them; \
+                     name one in `state_from` and move the others by calls"
+                );
+                return Some(refuse(module, message));
+            }
+            (after && matches!(self.state_of(step), From::File(_))).then(|| {
+                let message = format!(
+                    "a file holds the state of one key, and `{module}` is keyed; `wasmhot state import {module} --key KEY FILE` gives it to one"
+                );
+                refuse(module, message)
             })
         })
     }

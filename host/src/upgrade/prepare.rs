@@ -4,7 +4,7 @@
 use super::plan::{From, Plan};
 use super::{Core, failed};
 use crate::call::lane::{Errand, Lane, Live};
-use crate::call::routes::{Routes, Target};
+use crate::call::routes::{Route, Routes, Target};
 use crate::control::protocol::{Exit, Failure, ModuleReport};
 use crate::instance::{Instance, InstanceError, Template};
 use crate::store::SaveReason;
@@ -12,7 +12,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use wasmhot_appup::{Action, Kind, Limits, Move};
+use wasmhot_appup::{Action, Kind, Limits, ModuleName, Move};
 
 /// A saved state is good for a rehearsal if it is younger than this.
 const REHEARSAL_AGE_MAX: Duration = Duration::from_secs(60);
@@ -30,6 +30,8 @@ pub(super) struct Prepared {
     pub(super) instance: Option<Box<Instance>>,
     /// What a stateful module will run.
     pub(super) live: Option<Arc<Live>>,
+    /// How many keys a keyed module has from the switch on, as far as that is known before.
+    pub(super) keys: u64,
     /// The limits for the time of the upgrade.
     pub(super) limits: Limits,
     pub(super) report: ModuleReport,
@@ -42,7 +44,8 @@ impl Prepared {
 
     /// True for a module whose one instance hands its state to the next.
     pub(super) fn hands_over(&self) -> bool {
-        self.kind() == Some(Kind::Single) && matches!(self.step.action, Action::Update | Action::Add)
+        let has_state = matches!(self.step.action, Action::Update | Action::Add | Action::Restart);
+        self.kind() == Some(Kind::Single) && has_state
     }
 }
 
@@ -72,6 +75,7 @@ async fn prepare_one(core: &Core, plan: &Plan, old: &Routes, revision: u64, step
             template: None,
             instance: None,
             live: None,
+            keys: 0,
             limits,
             report,
         });
@@ -99,9 +103,19 @@ async fn prepare_one(core: &Core, plan: &Plan, old: &Routes, revision: u64, step
         template: Some(template),
         instance: Some(instance),
         live,
+        keys: keys(core, before, desired.config.kind, &step.module).await,
         limits,
         report,
     })
+}
+
+/// The keys that a keyed module has; one that comes (back) has those that were kept of it.
+async fn keys(core: &Core, before: Option<&Route>, kind: Kind, module: &ModuleName) -> u64 {
+    match before.map(|route| &route.target) {
+        Some(Target::Keyed(keyed)) => keyed.crowd.keys(),
+        _ if kind == Kind::Keyed => core.services.states.count_keys(module).await.unwrap_or(0),
+        _ => 0,
+    }
 }
 
 async fn started(template: &Arc<Template>, revision: u64, limits: &Limits) -> Result<Box<Instance>, InstanceError> {

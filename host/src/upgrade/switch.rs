@@ -4,7 +4,7 @@
 
 use super::plan::{Plan, RevisionRecord};
 use super::prepare::Prepared;
-use super::transfer::{OldInstance, Transferred};
+use super::transfer::{OldInstance, Taken, Transferred};
 use super::{Core, drain};
 use crate::call::gate::Gate;
 use crate::call::keyed::Keyed;
@@ -30,12 +30,9 @@ pub(super) async fn commit(
 ) -> Result<(), Failure> {
     let record = RevisionRecord::of(plan, revision, wiring);
     let states = transferred.states.take();
-    let delete_states: Vec<_> = plan
-        .moves
-        .iter()
-        .filter(|step| step.purge)
-        .map(|step| step.module.clone())
-        .collect();
+    let purged = plan.moves.iter().filter(|step| step.purge);
+    let mut delete_states: Vec<_> = purged.map(|step| step.module.clone()).collect();
+    delete_states.append(&mut transferred.forgotten);
     let lifted = plan.lifted.clone();
     let barred: Vec<_> = plan.barred.iter().map(undone).collect();
     let release_file = plan
@@ -109,7 +106,9 @@ pub(super) fn next_routes(
                 Target::Single(Lane::new(name.clone(), None, live, services, None, seat, None))
             }
             (Kind::Keyed, Some(Target::Keyed(keyed)), _) => Target::Keyed(Arc::clone(keyed)),
-            (Kind::Keyed, _, Some(live)) => Target::Keyed(Keyed::new(name.clone(), Arc::clone(live), services, 0)),
+            (Kind::Keyed, _, Some(live)) => {
+                Target::Keyed(Keyed::new(name.clone(), Arc::clone(live), services, item.keys))
+            }
             (Kind::Pool | Kind::Single | Kind::Keyed, ..) => Target::Pool(Pool::new(
                 Arc::clone(&template),
                 revision,
@@ -136,7 +135,13 @@ pub(super) fn next_routes(
 }
 
 /// Puts the new instances into their seats and stores the pointer. The gates are still closed.
-pub(super) fn switch(core: &Core, old: &Routes, next: Arc<Routes>, prepared: &mut [Prepared]) -> u64 {
+pub(super) fn switch(
+    core: &Core,
+    old: &Routes,
+    next: Arc<Routes>,
+    prepared: &mut [Prepared],
+    taken: &mut Taken,
+) -> u64 {
     for item in prepared.iter_mut() {
         let Some(Target::Single(lane)) = next.modules.get(&item.step.module).map(|route| &route.target) else {
             continue;
@@ -155,6 +160,10 @@ pub(super) fn switch(core: &Core, old: &Routes, next: Arc<Routes>, prepared: &mu
         ) {
             core.services.reset_failed_keys(&item.step.module);
             keyed.move_to(Arc::clone(live));
+            if let Some(left) = taken.keyed.remove(&item.step.module) {
+                keyed.crowd.set_keys(item.keys);
+                left.into_iter().for_each(OldInstance::put_to_sleep);
+            }
         }
     }
     on_old
@@ -204,14 +213,13 @@ impl Drop for ClosedGates {
 }
 
 /// After the gates are open: old pools drain, old instances are freed, keys are handed over in the background.
-pub(super) fn retire_old(
-    core: &Arc<Core>,
-    old: &Routes,
-    revision: u64,
-    prepared: &[Prepared],
-    instances: BTreeMap<ModuleName, OldInstance>,
-) {
-    for (name, old) in instances {
+pub(super) fn retire_old(core: &Arc<Core>, old: &Routes, revision: u64, prepared: &[Prepared], instances: Taken) {
+    // One that only gave its state to another goes back to its calls.
+    let goes = |name: &ModuleName| prepared.iter().any(|item| item.step.module == *name);
+    for (_, keys) in instances.keyed.into_iter().filter(|(name, _)| goes(name)) {
+        keys.into_iter().for_each(|old| drop(old.retire()));
+    }
+    for (name, old) in instances.single.into_iter().filter(|(name, _)| goes(name)) {
         let Some(Seat::Here(instance)) = old.retire() else {
             continue;
         };

@@ -7,12 +7,14 @@
 
 use super::plan::{From, Plan};
 use super::prepare::Prepared;
-use super::{Core, failed};
+use super::{Core, failed, keys};
 use crate::call::gate::Gate;
+use crate::call::keyed::Keyed;
 use crate::call::lane::{Lane, Seat};
 use crate::call::routes::{Routes, Target};
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
+use crate::instance::lifecycle::Saved;
 use crate::instance::{Change, Direction, Instance, InstanceError};
 use crate::restore::{States, handed_over, tagged};
 use crate::store::{SaveReason, SavedState};
@@ -23,6 +25,15 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use wasmhot_appup::{Action, Kind, Limits, ModuleName};
 
+/// What an upgrade takes out of the modules that give state or go: their old instances. Put back where the upgrade does not happen.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// Of `single` modules.
+    pub(super) single: BTreeMap<ModuleName, OldInstance>,
+    /// Of all keys that live, of keyed modules that go or are left behind as a whole.
+    pub(super) keyed: BTreeMap<ModuleName, Vec<OldInstance>>,
+}
+
 /// An old instance in the upgrade's hands. Dropped before [`OldInstance::retire`], it goes back to its lane.
 pub(super) struct OldInstance {
     lane: Arc<Lane>,
@@ -30,7 +41,25 @@ pub(super) struct OldInstance {
 }
 
 impl OldInstance {
-    fn instance(&mut self) -> Option<&mut Box<Instance>> {
+    /// Takes the instance of a closed lane. None while a call runs there.
+    fn take(lane: &Arc<Lane>) -> Option<Self> {
+        let seat = Some(lane.take_seat()?);
+        let lane = Arc::clone(lane);
+        Some(Self { lane, seat })
+    }
+
+    /// The key that it serves, in a keyed module.
+    pub(super) fn key(&self) -> Option<&Arc<str>> {
+        self.lane.key.as_ref()
+    }
+
+    /// The switch has happened, and the lane stays: what it has saved is what its next call finds.
+    pub(super) fn put_to_sleep(mut self) {
+        drop(self.seat.take());
+        self.lane.set_seat(Seat::Asleep, true);
+    }
+
+    pub(super) fn instance(&mut self) -> Option<&mut Box<Instance>> {
         match &mut self.seat {
             Some(Seat::Here(instance)) => Some(instance),
             _ => None,
@@ -61,14 +90,16 @@ impl Drop for OldInstance {
 /// What the transfer came to.
 pub(super) struct Transferred {
     /// The instances of the modules as they were, for the way back and for retiring.
-    pub(super) old: BTreeMap<ModuleName, OldInstance>,
+    pub(super) old: Taken,
     /// States to be committed with the switch.
     pub(super) states: HandedOver,
+    /// Modules whose saved states go with the switch, before the new ones are written.
+    pub(super) forgotten: Vec<ModuleName>,
 }
 
 /// States on their way to the commit.
 pub(super) struct HandedOver {
-    saved: Vec<SavedState>,
+    pub(super) saved: Vec<SavedState>,
     /// The same as states of the versions that wrote them. If the upgrade is called off they are kept: they are newer than any save
     /// before, and who knows whether the old instances answer their next call (R26).
     own: Vec<SavedState>,
@@ -95,7 +126,8 @@ impl Drop for HandedOver {
 impl Transferred {
     fn new(core: &Core) -> Self {
         Self {
-            old: BTreeMap::new(),
+            old: Taken::default(),
+            forgotten: Vec::new(),
             states: HandedOver {
                 saved: Vec::new(),
                 own: Vec::new(),
@@ -105,14 +137,16 @@ impl Transferred {
     }
 
     fn absorb(&mut self, mut other: Transferred) {
-        self.old.append(&mut other.old);
+        self.old.single.append(&mut other.old.single);
+        self.old.keyed.append(&mut other.old.keyed);
+        self.forgotten.append(&mut other.forgotten);
         self.states.saved.append(&mut other.states.saved);
         self.states.own.append(&mut other.states.own);
     }
 
     /// Not on a way down: then the bytes have the format of the version that is to read them.
     fn keep_own(&mut self, name: &ModuleName, change: &Change, state: &SavedState) {
-        let Some(instance) = self.old.get_mut(name).and_then(OldInstance::instance) else {
+        let Some(instance) = self.old.single.get_mut(name).and_then(OldInstance::instance) else {
             return;
         };
         if change.direction != Direction::Downgrade {
@@ -123,43 +157,63 @@ impl Transferred {
 }
 
 /// Waits until all gated modules are quiet at once, and takes the instances of those that give state or go.
-pub(super) async fn take_old(
-    gate: &Gate,
-    lanes: &BTreeMap<ModuleName, Arc<Lane>>,
-) -> BTreeMap<ModuleName, OldInstance> {
+pub(super) async fn take_old(gate: &Gate, from: &Sources) -> Taken {
     loop {
         gate.quiet().await;
-        let mut taken = BTreeMap::new();
-        for (name, lane) in lanes {
-            let Some(seat) = lane.take_seat() else { break };
-            taken.insert(
-                name.clone(),
-                OldInstance {
-                    lane: Arc::clone(lane),
-                    seat: Some(seat),
-                },
-            );
-        }
-        if taken.len() == lanes.len() {
+        if let Some(taken) = from.take() {
             return taken;
         }
         // A call that passes the gate has begun in between, or a save that an earlier upgrade gave up still runs.
-        drop(taken);
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// The lanes whose instances the upgrade needs: of modules that move, and of those that give their state to others.
-pub(super) fn lanes_to_take(old: &Routes, prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<Lane>> {
-    let moving = prepared.iter().map(|item| &item.step.module);
-    let feeding = prepared.iter().flat_map(|item| &item.step.state_from);
-    moving
-        .chain(feeding)
-        .filter_map(|name| match &old.modules.get(name)?.target {
-            Target::Single(lane) => Some((name.clone(), Arc::clone(lane))),
-            Target::Pool(_) | Target::Keyed(_) => None,
+/// The modules whose instances the upgrade needs: those that move, and those that give their state to others.
+pub(super) struct Sources {
+    single: BTreeMap<ModuleName, Arc<Lane>>,
+    keyed: BTreeMap<ModuleName, Arc<Keyed>>,
+}
+
+impl Sources {
+    pub(super) fn of(plan: &Plan, old: &Routes, prepared: &[Prepared]) -> Self {
+        let moving = prepared.iter().map(|item| &item.step.module);
+        let feeding = prepared.iter().flat_map(|item| &item.step.state_from);
+        let single = moving
+            .chain(feeding)
+            .filter_map(|name| match &old.modules.get(name)?.target {
+                Target::Single(lane) => Some((name.clone(), Arc::clone(lane))),
+                Target::Pool(_) | Target::Keyed(_) => None,
+            });
+        let keyed = plan.taken_as_a_whole(&old.graph());
+        let keyed = keyed
+            .into_iter()
+            .filter_map(|name| match &old.modules.get(&name)?.target {
+                Target::Keyed(keyed) => Some((name, Arc::clone(keyed))),
+                Target::Pool(_) | Target::Single(_) => None,
+            });
+        Self {
+            single: single.collect(),
+            keyed: keyed.collect(),
+        }
+    }
+
+    /// None, with everything put back, while a call runs somewhere.
+    fn take(&self) -> Option<Taken> {
+        let single = self.single.iter();
+        let single = single.map(|(name, lane)| Some((name.clone(), OldInstance::take(lane)?)));
+        let live = |keyed: &Keyed| -> Option<Vec<OldInstance>> {
+            let lanes = keyed.lanes().into_iter().filter(|lane| lane.figures().is_live);
+            lanes.map(|lane| OldInstance::take(&lane)).collect()
+        };
+        let keyed = self
+            .keyed
+            .iter()
+            .map(|(name, keyed)| Some((name.clone(), live(keyed)?)));
+        Some(Taken {
+            single: single.collect::<Option<_>>()?,
+            keyed: keyed.collect::<Option<_>>()?,
         })
-        .collect()
+    }
 }
 
 /// Moves every state: modules that move their own at the same time, then those that take the states of others. New instances end up in
@@ -168,12 +222,13 @@ pub(super) async fn transfer(
     core: &Core,
     plan: &Plan,
     prepared: &mut [Prepared],
-    mut old: BTreeMap<ModuleName, OldInstance>,
+    mut old: Taken,
 ) -> Result<Transferred, Failure> {
     let (own, others): (Vec<_>, Vec<_>) = prepared.iter_mut().partition(|item| item.step.state_from.is_empty());
     let moving = own.into_iter().map(|item| {
         let mut done = Transferred::new(core);
-        done.old.extend(old.remove_entry(&item.step.module));
+        done.old.single.extend(old.single.remove_entry(&item.step.module));
+        done.old.keyed.extend(old.keyed.remove_entry(&item.step.module));
         move_one(core, plan, item, done)
     });
     let moving: Vec<_> = moving.collect();
@@ -183,11 +238,13 @@ pub(super) async fn transfer(
         done.absorb(moved);
     }
     for item in others {
-        if item.hands_over() {
-            let name = item.step.module.clone();
-            let moved = take_from_others(core, item, &mut done).await;
-            moved.map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
-        }
+        let name = item.step.module.clone();
+        let moved = match item.kind() {
+            Some(Kind::Single) => take_from_others(core, item, &mut done).await,
+            Some(Kind::Keyed) => keys::take_over(core, item, &mut done).await,
+            Some(Kind::Pool) | None => Ok(()),
+        };
+        moved.map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
     }
     Ok(done)
 }
@@ -198,23 +255,32 @@ async fn move_one(
     item: &mut Prepared,
     mut done: Transferred,
 ) -> Result<Transferred, Failure> {
-    if item.step.action == Action::Delete || item.kind() == Some(Kind::Pool) {
+    let name = item.step.module.clone();
+    let moved = if item.step.action == Action::Delete || item.kind() == Some(Kind::Pool) {
         keep_last_state(item, &mut done).await?;
+        keys::keep_last_states(item, &mut done).await
     } else if item.hands_over() {
-        let name = item.step.module.clone();
-        let moved = move_own_state(core, plan, item, &mut done).await;
-        moved.map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
-    }
+        move_own_state(core, plan, item, &mut done).await
+    } else {
+        keys::leave_behind(core, plan, item, &mut done).await
+    };
+    moved.map_err(|(phase, error)| failed(&name, phase, Exit::CalledOff, &error))?;
     Ok(done)
 }
 
 /// A module that goes keeps its last state, for the day when the name comes back.
 async fn keep_last_state(item: &mut Prepared, done: &mut Transferred) -> Result<(), Failure> {
     let name = item.step.module.clone();
-    if item.step.purge || done.old.get_mut(&name).is_none_or(|old| old.instance().is_none()) {
+    if item.step.purge
+        || done
+            .old
+            .single
+            .get_mut(&name)
+            .is_none_or(|old| old.instance().is_none())
+    {
         return Ok(());
     }
-    let change = match done.old.get_mut(&name).and_then(OldInstance::instance) {
+    let change = match done.old.single.get_mut(&name).and_then(OldInstance::instance) {
         Some(instance) => Change::restore(&instance.template.version.id.version),
         None => return Ok(()),
     };
@@ -229,7 +295,7 @@ async fn keep_last_state(item: &mut Prepared, done: &mut Transferred) -> Result<
     Ok(())
 }
 
-type Step<T> = Result<T, (&'static str, InstanceError)>;
+pub(super) type Step<T> = Result<T, (&'static str, InstanceError)>;
 
 async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mut Transferred) -> Step<()> {
     let Some(live) = item.live.clone() else { return Ok(()) };
@@ -245,7 +311,7 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             keep_new(item, done).await
         }
         From::Live if item.step.action == Action::Update => {
-            let instance = done.old.get_mut(&name).and_then(OldInstance::instance);
+            let instance = done.old.single.get_mut(&name).and_then(OldInstance::instance);
             let Some(instance) = instance else {
                 let said =
                     "there is no live state; say `--state last-saved`, `--state empty` or `--state FILE`".to_string();
@@ -281,20 +347,27 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
     }
 }
 
-/// R31: `migrate` runs once per predecessor, with `from = "shop@1.4.0"`.
+/// R31: `migrate` runs once per predecessor, with `from = "shop@1.4.0"`; for a keyed one once per key, with `extra.key`.
 async fn take_from_others(core: &Core, item: &mut Prepared, done: &mut Transferred) -> Step<()> {
     for name in item.step.state_from.clone() {
-        let Some(instance) = done.old.get_mut(&name).and_then(OldInstance::instance) else {
+        if done.old.keyed.contains_key(&name) {
+            for (change, state) in keys::of_predecessor(core, item, done, &name).await? {
+                receive(core, item, &change, &state).await?;
+            }
+            continue;
+        }
+        let Some(instance) = done.old.single.get_mut(&name).and_then(OldInstance::instance) else {
             return Err((
                 "save",
                 InstanceError::Unreadable(format!("{name} has no live state to give")),
             ));
         };
-        let id = instance.template.version.id.clone();
         let Some(live) = &item.live else { return Ok(()) };
-        let mut change = Change::between(&id.version, &id.version, &item.step.extra);
-        change.from = format!("{}@{}", id.name, id.version);
-        change.to = live.template.version.id.version.to_string();
+        let from = &instance.template.version.id;
+        let to = &live.template.version.id;
+        let mut change = Change::of_versions(from, to, &item.step.extra);
+        // Also where it is the module itself that is one of several.
+        change.from = format!("{}@{}", from.name, from.version);
         let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| {
             tagged(instance, None, SaveReason::HandedOver, bytes)
         })
@@ -346,7 +419,7 @@ async fn keep_new(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
     Ok(())
 }
 
-/// `save` in an old instance, by a task of its own (R26). On success the instance is back in `done`.
+/// `save` in an old instance. On success, and where it said no, the instance is back in `done`.
 async fn save_old(
     limits: &Limits,
     done: &mut Transferred,
@@ -354,9 +427,25 @@ async fn save_old(
     change: &Change,
     tag: impl FnOnce(&Instance, Vec<u8>) -> SavedState + Send,
 ) -> Step<(SavedState, Duration)> {
-    let Some(mut old) = done.old.remove(name) else {
+    let Some(old) = done.old.single.remove(name) else {
         return Err(("save", InstanceError::Unreadable(format!("{name} has no live state"))));
     };
+    let (mut old, saved) = save_by_task(limits, old, change).await?;
+    let tagged = saved.and_then(|saved| match old.instance() {
+        Some(instance) => Ok((tag(instance, saved.bytes), saved.took)),
+        None => Err(InstanceError::Unreadable("no live state".to_string())),
+    });
+    done.old.single.insert(name.clone(), old);
+    tagged.map_err(|error| ("save", error))
+}
+
+/// `save` in an old instance, by a task of its own (R26): where it takes longer than `save_timeout` the instance goes back to its lane
+/// when it has ended.
+pub(super) async fn save_by_task(
+    limits: &Limits,
+    mut old: OldInstance,
+    change: &Change,
+) -> Step<(OldInstance, Result<Saved, InstanceError>)> {
     let (limit, stuck) = (limits.save_timeout, limits.stuck_timeout);
     let (reply, answer) = oneshot::channel();
     let change = change.clone();
@@ -369,22 +458,10 @@ async fn save_old(
         // Nobody waits any more, or will not look: either way `old` goes back to its lane when it is dropped.
         let _ = reply.send((old, saved));
     });
-    let Ok(Ok((mut old, saved))) = tokio::time::timeout(limit, answer).await else {
-        return Err(("save", InstanceError::Timeout { phase: "save", limit }));
-    };
-    let saved = match saved {
-        Ok(saved) => saved,
-        Err(error) => {
-            done.old.insert(name.clone(), old);
-            return Err(("save", error));
-        }
-    };
-    let state = match old.instance() {
-        Some(instance) => tag(instance, saved.bytes),
-        None => return Err(("save", InstanceError::Unreadable("no live state".to_string()))),
-    };
-    done.old.insert(name.clone(), old);
-    Ok((state, saved.took))
+    match tokio::time::timeout(limit, answer).await {
+        Ok(Ok(done)) => Ok(done),
+        _ => Err(("save", InstanceError::Timeout { phase: "save", limit })),
+    }
 }
 
 pub(super) fn micros(took: Duration) -> u64 {
