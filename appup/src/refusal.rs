@@ -30,8 +30,6 @@ pub enum RefusalCode {
     MissingInstruction,
     /// An instruction that does not fit what runs or what will run.
     BadInstruction,
-    /// A `call` step, which is not carried out yet (R32).
-    UnsupportedCallStep,
 }
 
 /// One reason why an upgrade is refused.
@@ -112,7 +110,6 @@ impl RefusalCode {
             RefusalCode::StateFrom => "state-from",
             RefusalCode::MissingInstruction => "missing-instruction",
             RefusalCode::BadInstruction => "bad-instruction",
-            RefusalCode::UnsupportedCallStep => "unsupported-call-step",
         }
     }
 }
@@ -158,7 +155,6 @@ mod tests {
             RefusalCode::StateFrom,
             RefusalCode::MissingInstruction,
             RefusalCode::BadInstruction,
-            RefusalCode::UnsupportedCallStep,
         ];
         for code in codes {
             assert_eq!(serde_json::to_string(&code).expect("serialises"), format!("\"{code}\""));

@@ -63,6 +63,16 @@ pub enum EventKind {
     SweepDone,
     /// The state of a module was reset, imported or given back by hand.
     StateChanged,
+    /// A `call` step of an upgrade was carried out or undone (R32).
+    StepDone,
+    /// An upgrade is on probation, or its probation has ended.
+    Probation,
+    /// A release is what the host boots from now on.
+    Permanent,
+    /// The host went back to the release before by itself.
+    WentBack,
+    /// Drops and applies wait from now on, or no longer.
+    Held,
     /// A module was removed.
     Removed,
     /// Something that needs a person.

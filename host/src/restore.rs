@@ -20,6 +20,14 @@ pub(crate) struct Moved {
     pub(crate) took: Duration,
 }
 
+/// What a rehearsal came to.
+pub(crate) struct Rehearsed {
+    /// How long `migrate` took.
+    pub(crate) there: Duration,
+    /// Whether there is a way back, where that was asked.
+    pub(crate) back: Option<Result<(), InstanceError>>,
+}
+
 /// The saved states of this host.
 #[derive(Clone)]
 pub(crate) struct States {
@@ -285,8 +293,15 @@ impl States {
             .map_err(InstanceError::Contract)
     }
 
-    /// A throw-away instance of the live version reads the state and answers `health`: the rehearsal of a migration.
-    pub(crate) async fn rehearse(&self, live: &Live, saved: &SavedState, limits: &Limits) -> Result<(), InstanceError> {
+    /// The rehearsal of a migration: a throw-away instance of the live version reads the state and answers `health`; and, where `old`
+    /// says who it would go back to, the state goes back into a throw-away instance of that.
+    pub(crate) async fn rehearse(
+        &self,
+        live: &Live,
+        saved: &SavedState,
+        limits: &Limits,
+        old: Option<&ModuleVersion>,
+    ) -> Result<Rehearsed, InstanceError> {
         let mut config = live.template.config.clone();
         config.spec.grants.dirs.clear();
         let template = self
@@ -299,7 +314,28 @@ impl States {
             extra: live.extra.clone(),
             limits: live.limits.clone(),
         };
-        self.revive(&rehearsed, saved, limits).await.map(drop)
+        let mut new = self.revive(&rehearsed, saved, limits).await?;
+        let there = new.migrated_in;
+        let back = match old {
+            Some(old) => Some(self.rehearse_back(&mut new, old, limits).await),
+            None => None,
+        };
+        Ok(Rehearsed { there, back })
+    }
+
+    async fn rehearse_back(
+        &self,
+        new: &mut Instance,
+        old: &ModuleVersion,
+        limits: &Limits,
+    ) -> Result<(), InstanceError> {
+        let template = Arc::clone(&new.template);
+        let change = Change::between(&template.version.id.version, &old.version, &serde_json::Value::Null);
+        let bytes = new.save(&change, limits.save_timeout).await?.bytes;
+        let template = self.throw_away(old, &template).await?;
+        let mut old = template.start_within(new.revision, limits.start_timeout).await?;
+        old.migrate(&change, &bytes, limits.migrate_timeout).await?;
+        old.health(limits.health_timeout).await
     }
 
     /// Takes the state out of `old` and makes an instance of the live version with it. `old` stays as it is, except after a trap.

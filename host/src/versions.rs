@@ -72,6 +72,13 @@ impl Versions {
         }
     }
 
+    /// Knows only these versions any more.
+    pub(crate) fn forget(&self, stays: impl Fn(&ModuleVersion) -> bool) {
+        self.known.lock().expect("no panic under this lock").retain(&stays);
+        let mut kept = self.kept.lock().expect("no panic under this lock");
+        kept.retain(|kept| stays(&kept.version.id));
+    }
+
     /// Versions known of all modules.
     pub(crate) fn known(&self) -> Vec<ModuleVersion> {
         self.known.lock().expect("no panic under this lock").clone()

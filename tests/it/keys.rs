@@ -129,6 +129,7 @@ async fn a_keyed_module_that_is_removed_keeps_what_its_live_keys_have_not_saved(
     let remove = |purge| RemoveRequest {
         module: "rooms".to_string(),
         purge,
+        by: None,
     };
     world.host.remove(remove(false)).await.unwrap();
     world.apply(&guest("rooms-1.0.0")).await.unwrap();

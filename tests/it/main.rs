@@ -19,6 +19,7 @@ mod made;
 mod nested;
 mod process;
 mod readme;
+mod releases;
 mod restart;
 mod smoke;
 mod stop;

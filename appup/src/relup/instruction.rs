@@ -131,6 +131,12 @@ impl Instruction {
         }
     }
 
+    /// True for a `call`: it moves no module.
+    #[must_use]
+    pub fn is_step(&self) -> bool {
+        matches!(self, Instruction::Call { .. })
+    }
+
     /// Its key in TOML.
     #[must_use]
     pub fn key(&self) -> &'static str {

@@ -34,7 +34,7 @@ pub fn default_moves(old: &Graph, new: &Graph) -> Vec<Move> {
 /// # Errors
 /// As [`plan_moves`].
 pub fn undo_moves(old: &Graph, new: &Graph, down: &[Instruction]) -> Result<Vec<Move>, Vec<Refusal>> {
-    if down.is_empty() {
+    if down.iter().all(Instruction::is_step) {
         Ok(default_moves(old, new))
     } else {
         plan_moves(down, old, new)
@@ -44,7 +44,7 @@ pub fn undo_moves(old: &Graph, new: &Graph, down: &[Instruction]) -> Result<Vec<
 /// The moves that the instructions of one direction ask for, in their order.
 ///
 /// `update` of a module that keeps no state on either side is a load; `update` of a module that does not run yet, with
-/// `state_from`, adds it (R31: that is a rename). An instruction for a module that does not change is obeyed.
+/// `state_from`, adds it (R31: that is a rename). `call` steps move nothing and are passed over. An instruction for a module that does not change is obeyed.
 ///
 /// # Errors
 /// A refusal for each instruction that does not fit the graphs, and for each change without an instruction.
@@ -52,7 +52,7 @@ pub fn plan_moves(instructions: &[Instruction], old: &Graph, new: &Graph) -> Res
     let mut named: BTreeSet<&ModuleName> = BTreeSet::new();
     let mut planned = Vec::new();
     let mut refusals = Vec::new();
-    for instruction in instructions {
+    for instruction in instructions.iter().filter(|instruction| !instruction.is_step()) {
         let module = instruction.module();
         let is_first = named.insert(module);
         let (before, after) = (old.nodes.get(module), new.nodes.get(module));
@@ -115,16 +115,6 @@ fn plan_one(instruction: &Instruction, before: Option<&Node>, after: Option<&Nod
     let module = instruction.module();
     let plain = |action| Ok(Move::new(module.clone(), action));
     match (instruction, before, after) {
-        (Instruction::Call { function, .. }, _, _) => {
-            let message = format!("The step that calls `{module}.{function}` cannot be carried out yet.");
-            let remedy = "take the `call` entry out and call the function by hand".to_owned();
-            Err(Refusal::new(
-                RefusalCode::UnsupportedCallStep,
-                &[module],
-                message,
-                remedy,
-            ))
-        }
         (Instruction::DeleteModule { purge, .. }, Some(_), None) => Ok(Move {
             purge: *purge,
             ..Move::new(module.clone(), Action::Delete)

@@ -122,22 +122,29 @@ fn an_instruction_for_what_does_not_change_is_obeyed() {
 }
 
 #[test]
-fn r32_call_steps_are_refused_for_now() {
-    let refusals = by(
-        "a pool 1.0.0",
-        "a pool 1.0.0",
-        "[[up]]\ncall = { module = \"a\", function = \"f\" }",
-    );
-    assert_eq!(
-        refusals.expect_err("is refused")[0].code,
-        RefusalCode::UnsupportedCallStep
-    );
+fn r32_call_steps_move_nothing() {
+    let step = "[[up]]\ncall = { module = \"a\", function = \"f\" }\n";
+    let transition = by("a pool 1.0.0", "a pool 1.0.0", step).expect("fits");
+    assert!(transition.moves.is_empty());
+    let (old, new) = ("a single 1.0.0", "a single 1.1.0");
+    let refusals = by(old, new, step).expect_err("nothing says how `a` changes");
+    assert_eq!(refusals[0].code, RefusalCode::MissingInstruction);
+    let both = format!("{step}[[up]]\nupdate = \"a\"\n{step}");
+    assert_eq!(by(old, new, &both).expect("fits").moves.len(), 1);
 }
 
 #[test]
 fn the_way_back_is_by_down_or_by_default() {
     let (old, new) = (graph("a single 1.1.0"), graph("a single 1.0.0"));
     assert_eq!(undo_moves(&old, &new, &[]), Ok(default_moves(&old, &new)));
+    let step = Instruction::Call {
+        module: name("a"),
+        function: "f".to_owned(),
+        args: Vec::new(),
+        when: When::Before,
+        undo: None,
+    };
+    assert_eq!(undo_moves(&old, &new, &[step]), Ok(default_moves(&old, &new)));
     let down = [Instruction::RestartModule { module: name("a") }];
     assert_eq!(
         undo_moves(&old, &new, &down),

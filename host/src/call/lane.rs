@@ -327,7 +327,7 @@ impl Lane {
     }
 
     /// The tree whose call runs here.
-    pub(super) fn holder(&self) -> Option<Arc<Frame>> {
+    pub(crate) fn holder(&self) -> Option<Arc<Frame>> {
         self.lock().holder.clone()
     }
 

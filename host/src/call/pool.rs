@@ -36,8 +36,47 @@ pub(crate) struct Pool {
     waiting: AtomicU32,
     outside_running: AtomicUsize,
     nested_running: AtomicUsize,
-    gate: Mutex<Option<Arc<Gate>>>,
+    door: Mutex<Door>,
     retired: watch::Sender<bool>,
+}
+
+/// What calls pass when they start and when they end.
+#[derive(Default)]
+struct Door {
+    gate: Option<Arc<Gate>>,
+    /// The calls that run, in places that are used again.
+    running: Vec<Option<Running>>,
+    free: Vec<usize>,
+}
+
+/// A call that runs.
+pub(crate) struct Running {
+    pub(crate) since: Instant,
+    pub(crate) origin: Origin,
+}
+
+impl Door {
+    fn enter(&mut self, origin: &Origin) -> usize {
+        let running = Some(Running {
+            since: Instant::now(),
+            origin: origin.clone(),
+        });
+        match self.free.pop() {
+            Some(seat) => {
+                self.running[seat] = running;
+                seat
+            }
+            None => {
+                self.running.push(running);
+                self.running.len() - 1
+            }
+        }
+    }
+
+    fn leave(&mut self, seat: usize) {
+        self.running[seat] = None;
+        self.free.push(seat);
+    }
 }
 
 /// What the pool made of a call.
@@ -67,7 +106,7 @@ impl Pool {
             waiting: AtomicU32::new(0),
             outside_running: AtomicUsize::new(0),
             nested_running: AtomicUsize::new(0),
-            gate: Mutex::new(None),
+            door: Mutex::default(),
             retired: watch::channel(false).0,
         })
     }
@@ -186,16 +225,16 @@ impl Pool {
 
     /// Closes the gate of a joint move (R22). Running calls are counted into it.
     pub(crate) fn close(&self, gate: &Arc<Gate>) {
-        let mut slot = self.gate.lock().expect("no panic under this lock");
+        let mut door = self.door.lock().expect("no panic under this lock");
         for _ in 0..self.running() {
             gate.enter();
         }
-        *slot = Some(Arc::clone(gate));
+        door.gate = Some(Arc::clone(gate));
     }
 
     /// Opens it again; the gate itself wakes who waits.
     pub(crate) fn open(&self) {
-        *self.gate.lock().expect("no panic under this lock") = None;
+        self.door.lock().expect("no panic under this lock").gate = None;
     }
 
     /// The pool was replaced: calls from outside that have not started go to the new one.
@@ -217,6 +256,12 @@ impl Pool {
     /// Calls that run now.
     pub(crate) fn running(&self) -> usize {
         self.outside_running.load(Ordering::Acquire) + self.nested_running.load(Ordering::Acquire)
+    }
+
+    /// Each call that runs, as `of` sees it.
+    pub(crate) fn each_running<T>(&self, of: impl FnMut(&Running) -> T) -> Vec<T> {
+        let door = self.door.lock().expect("no panic under this lock");
+        door.running.iter().flatten().map(of).collect()
     }
 
     /// Calls that wait for a place.
@@ -304,6 +349,7 @@ impl PoolCall {
 struct Place {
     pool: Arc<Pool>,
     nested: bool,
+    seat: usize,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -322,18 +368,20 @@ impl Place {
         } else {
             &pool.outside_running
         };
-        let slot = pool.gate.lock().expect("no panic under this lock");
-        if let Some(gate) = slot.as_ref() {
+        let mut door = pool.door.lock().expect("no panic under this lock");
+        if let Some(gate) = door.gate.as_ref() {
             if !pool.passes(gate, origin, function) {
                 return Err(Arc::clone(gate));
             }
             gate.enter();
         }
         running.fetch_add(1, Ordering::AcqRel);
-        drop(slot);
+        let seat = door.enter(origin);
+        drop(door);
         Ok(Self {
             pool: Arc::clone(pool),
             nested,
+            seat,
             _permit: permit,
         })
     }
@@ -347,9 +395,10 @@ impl Drop for Place {
             &self.pool.outside_running
         };
         // Whichever gate is closed now has counted this call: at its start, or when it closed.
-        let slot = self.pool.gate.lock().expect("no panic under this lock");
+        let mut door = self.pool.door.lock().expect("no panic under this lock");
         running.fetch_sub(1, Ordering::AcqRel);
-        if let Some(gate) = slot.as_ref() {
+        door.leave(self.seat);
+        if let Some(gate) = door.gate.as_ref() {
             gate.leave();
         }
     }

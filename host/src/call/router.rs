@@ -3,6 +3,7 @@
 use super::frame::Origin;
 use super::lane::{CallResult, Job, Lane};
 use super::pool::PoolAnswer;
+use super::rates;
 use super::routes::{Route, Routes, Target};
 use super::ticket::{AbandonOnDrop, Ticket};
 use crate::error::{CallError, CallErrorCode};
@@ -26,12 +27,14 @@ pub(crate) struct Request {
 #[derive(Debug)]
 pub(crate) struct Router {
     routes: ArcSwap<Routes>,
+    started: Instant,
 }
 
 impl Router {
     pub(crate) fn new(routes: Arc<Routes>) -> Self {
         Self {
             routes: ArcSwap::new(routes),
+            started: Instant::now(),
         }
     }
 
@@ -74,7 +77,7 @@ impl Router {
             let origin = Origin::outside(Arc::clone(&routes), deadline);
             if let Target::Pool(pool) = &route.target {
                 match pool.call(&function, args, origin).await {
-                    PoolAnswer::Done(answer) => return answer,
+                    PoolAnswer::Done(answer) => return self.counted(route, began, answer),
                     // Closed and still current: nothing takes its place, the host stops.
                     PoolAnswer::Replaced(_) if pool.is_closed() && Arc::ptr_eq(&routes, &self.routes.load()) => {
                         let id = &route.template.version.id;
@@ -84,17 +87,26 @@ impl Router {
                     PoolAnswer::Replaced(_) => continue,
                 }
             }
-            return dispatch(
-                route,
-                Request {
-                    function,
-                    ty,
-                    args,
-                    origin,
-                },
-            )
-            .await;
+            let request = Request {
+                function,
+                ty,
+                args,
+                origin,
+            };
+            let answer = dispatch(route, request).await;
+            return self.counted(route, began, answer);
         }
+    }
+
+    fn counted(&self, route: &Route, began: Instant, answer: CallResult) -> CallResult {
+        let failed = answer.as_ref().is_err_and(|error| rates::is_error(error.code));
+        route.rates.count(self.millis_at(began), failed);
+        answer
+    }
+
+    /// The clock of [`Rates`](super::rates::Rates).
+    pub(crate) fn millis_at(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 }
 

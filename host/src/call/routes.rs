@@ -8,6 +8,7 @@
 use super::keyed::Keyed;
 use super::lane::{Lane, Live};
 use super::pool::Pool;
+use super::rates::Rates;
 use crate::instance::Template;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -33,6 +34,8 @@ pub(crate) struct Route {
     pub(crate) live: Option<Arc<Live>>,
     /// Where its calls go.
     pub(crate) target: Target,
+    /// How many calls from outside fail.
+    pub(crate) rates: Arc<Rates>,
 }
 
 /// The routing table of a revision.

@@ -65,6 +65,12 @@ impl Services {
             .collect()
     }
 
+    /// Pools that were replaced and still live.
+    pub(crate) fn old_pools(&self) -> Vec<Arc<Pool>> {
+        let pools = self.old_pools.lock().expect("no panic under this lock");
+        pools.iter().filter_map(Weak::upgrade).collect()
+    }
+
     pub(crate) fn note_failed_key(&self, lane: &Lane) {
         self.failed_keys
             .lock()

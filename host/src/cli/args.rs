@@ -12,6 +12,7 @@ Examples:
   wasmhot call counter 'increment(5)'    call a function
   wasmhot apply counter-2.0.0.wasm       upgrade a module, with its state
   wasmhot undo                           go back, with the state of now
+  wasmhot history                        what was attempted, and what became of it
   wasmhot status --watch                 what runs
 
 Exit codes: 0 done, 1 failed before any gate closed, 2 usage, 3 host not running, 4 refused, 5 busy, 6 timed out waiting (it goes on),
@@ -87,6 +88,58 @@ pub(super) enum Verb {
     Apply(Box<Apply>),
     /// Go one revision back, with the live state.
     Undo(Undo),
+    /// What runs is what the host boots: end a probation.
+    Permanent,
+    /// List the revisions that can be gone back to.
+    Releases {
+        /// Only those of this status: permanent, current, boots or old.
+        #[arg(long, value_parser = ["permanent", "current", "boots", "old"])]
+        status: Option<String>,
+    },
+    /// Show what was attempted: who, when, what, and what became of it.
+    History {
+        /// So many of the newest.
+        #[arg(short = 'n', long, value_name = "NUMBER")]
+        limit: Option<usize>,
+    },
+    /// Show how two revisions differ.
+    Diff {
+        /// The one.
+        from: u64,
+        /// The other.
+        to: u64,
+    },
+    /// Show what keeps a version: calls that have not ended, states, revisions.
+    Why {
+        /// The version.
+        #[arg(value_name = "MODULE@VERSION")]
+        version: String,
+    },
+    /// Let drops and applies wait until `release-hold`.
+    Hold {
+        /// Why, for those who wait.
+        #[arg(default_value = "")]
+        reason: String,
+    },
+    /// Let drops and applies go on.
+    ReleaseHold,
+    /// Forget a revision: nobody can go back to it.
+    Forget {
+        /// Its number.
+        revision: u64,
+    },
+    /// Forget old revisions, and bytes that nothing needs.
+    Gc {
+        /// So many of the newest revisions stay.
+        #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+        keep: u64,
+        /// What is younger stays [default: 30 days].
+        #[arg(long, value_name = "TIME", value_parser = duration)]
+        older_than: Option<Duration>,
+        /// Only say what would go.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// List the versions that the host knows.
     Versions {
         /// Of this module only.
@@ -181,6 +234,12 @@ pub(super) struct Apply {
     /// Allow an upgrade that loses state; asks, or needs --yes.
     #[arg(long)]
     pub(super) allow_lossy: bool,
+    /// Let the host boot the release before, and take the new one back by itself, for so long [default: it is permanent at once].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(super) probation: Option<Duration>,
+    /// How many more of a hundred calls may fail in probation than before [default: 1%].
+    #[arg(long, value_name = "PERCENT", value_parser = percent, requires = "probation")]
+    pub(super) max_error_rate: Option<f64>,
     /// Wait no longer than this; the upgrade goes on [default: wait for its end].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) timeout: Option<Duration>,
@@ -193,6 +252,9 @@ pub(super) struct Apply {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Undo {
+    /// Go to this revision, in one switch [default: to the one before].
+    #[arg(long, value_name = "REVISION")]
+    pub(super) to: Option<u64>,
     /// Where the state comes from: live, last-saved, empty, or an exported state's file.
     #[arg(long, value_name = "SOURCE", default_value = "live")]
     pub(super) state: String,
@@ -313,6 +375,15 @@ impl Limits {
             save_interval: self.save_interval,
             ..LimitsSpec::default()
         }
+    }
+}
+
+/// `1%`, `0.5%`, or the bare number.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.strip_suffix('%').unwrap_or(text).trim();
+    match number.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("not a number of percent from 0% to 100%".to_string()),
     }
 }
 

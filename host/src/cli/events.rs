@@ -1,7 +1,7 @@
 //! `wasmhot events`: what happened, a line each.
 
 use super::output::{Output, Style};
-use super::text::indented;
+use super::text::{clock, indented};
 use crate::control::client::Client;
 use crate::control::protocol::{EventLine, Exit, Failure};
 use crate::event::{Event, EventKind};
@@ -49,19 +49,4 @@ fn line(out: &Output, event: &Event) -> String {
 pub(super) fn name(kind: EventKind) -> String {
     let word = serde_json::to_value(kind).unwrap_or_default();
     word.as_str().unwrap_or_default().to_string()
-}
-
-/// The time of day, here.
-fn clock(ms: u64) -> String {
-    let at = i64::try_from(ms)
-        .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    at.map_or_else(
-        || "--:--:--".to_string(),
-        |at| {
-            at.to_zoned(jiff::tz::TimeZone::system())
-                .strftime("%H:%M:%S")
-                .to_string()
-        },
-    )
 }

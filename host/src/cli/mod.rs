@@ -8,6 +8,7 @@ mod events;
 mod inspect;
 mod output;
 mod progress;
+mod releases;
 mod run;
 mod signals;
 mod state;
@@ -78,6 +79,19 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
         Verb::Apply(verb) => upgrade::apply(out, &client, verb).await,
         Verb::Undo(verb) => upgrade::undo(out, &client, verb).await,
         Verb::Remove(verb) => upgrade::remove(out, &client, verb).await,
+        Verb::Permanent => releases::permanent(out, &client).await,
+        Verb::Releases { status } => releases::releases(out, &client, status.as_deref()).await,
+        Verb::History { limit } => releases::history(out, &client, *limit).await,
+        Verb::Diff { from, to } => releases::diff(out, &client, *from, *to).await,
+        Verb::Why { version } => releases::why(out, &client, version).await,
+        Verb::Hold { reason } => releases::hold(out, &client, reason).await,
+        Verb::ReleaseHold => releases::release_hold(out, &client).await,
+        Verb::Forget { revision } => releases::forget(out, &client, *revision).await,
+        Verb::Gc {
+            keep,
+            older_than,
+            dry_run,
+        } => releases::gc(out, &client, *keep, *older_than, *dry_run).await,
         Verb::Versions { module } => inspect::versions(out, &client, module.as_deref()).await,
         Verb::Events { follow, since } => events::events(out, &client, *since, *follow).await,
         Verb::Inspect { file } => inspect::inspect(out, file),

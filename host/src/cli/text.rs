@@ -71,6 +71,21 @@ pub(super) fn millis(ms: u64) -> String {
     time(ms.saturating_mul(1000))
 }
 
+/// The time of day, here.
+pub(super) fn clock(ms: u64) -> String {
+    local(ms, "%H:%M:%S").unwrap_or_else(|| "--:--:--".to_string())
+}
+
+/// Day and time, here.
+pub(super) fn moment(ms: u64) -> String {
+    local(ms, "%Y-%m-%d %H:%M:%S").unwrap_or_else(|| "(no time)".to_string())
+}
+
+fn local(ms: u64, format: &str) -> Option<String> {
+    let at = jiff::Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()?;
+    Some(at.to_zoned(jiff::tz::TimeZone::system()).strftime(format).to_string())
+}
+
 /// Columns as wide as they need to be. A heading that begins with `>` makes its column stand at the right.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> Vec<String> {
     let right: Vec<bool> = headings.iter().map(|heading| heading.starts_with('>')).collect();

@@ -12,6 +12,7 @@ use crate::control::protocol::{
 };
 use crate::event::now_ms;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(super) async fn apply(out: &Output, client: &Client, verb: &Apply) -> Result<Exit, Failure> {
     let path = existing(&verb.path)?;
@@ -26,10 +27,11 @@ pub(super) async fn apply(out: &Output, client: &Client, verb: &Apply) -> Result
         state,
         allow_lossy: verb.allow_lossy,
         limits: verb.limits.spec(),
+        probation_ms: verb.probation.map(whole_millis),
+        max_error_rate: verb.max_error_rate,
+        by: who(),
         id: Some(id.clone()),
-        timeout_ms: verb
-            .timeout
-            .map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+        timeout_ms: verb.timeout.map(whole_millis),
     };
     let mut signals = Signals::new()?;
     let shown = verb.path.display();
@@ -52,6 +54,18 @@ pub(super) async fn apply(out: &Output, client: &Client, verb: &Apply) -> Result
     }
 }
 
+fn whole_millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The user, for the history.
+fn who() -> Option<String> {
+    let named = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    named
+        .filter(|name| !name.is_empty())
+        .or_else(|| Some(format!("uid {}", rustix::process::getuid().as_raw())))
+}
+
 /// Rare enough to be new in this host.
 fn new_id() -> String {
     format!("{:x}-{:x}", now_ms(), std::process::id())
@@ -59,13 +73,19 @@ fn new_id() -> String {
 
 pub(super) async fn undo(out: &Output, client: &Client, verb: &Undo) -> Result<Exit, Failure> {
     let request = UndoRequest {
+        to: verb.to,
+        by: who(),
         allow_lossy: verb.allow_lossy,
         state: source(&verb.state)?,
     };
     if verb.allow_lossy {
         confirm(out, "--allow-lossy: state may be lost on the way back")?;
     }
-    let report = with_progress(out, client, "going one revision back", client.undo(&request)).await?;
+    let what = match verb.to {
+        Some(revision) => format!("going back to revision {revision}"),
+        None => "going one revision back".to_string(),
+    };
+    let report = with_progress(out, client, &what, client.undo(&request)).await?;
     upgraded(out, &report)
 }
 
@@ -79,6 +99,7 @@ pub(super) async fn remove(out: &Output, client: &Client, verb: &Remove) -> Resu
     let request = RemoveRequest {
         module: module.clone(),
         purge: *purge,
+        by: who(),
     };
     let report = with_progress(out, client, &format!("removing {module}"), client.remove(&request)).await?;
     upgraded(out, &report)
@@ -107,9 +128,14 @@ fn source(text: &str) -> Result<StateSource, Failure> {
 }
 
 fn upgraded(out: &Output, report: &UpgradeReport) -> Result<Exit, Failure> {
+    let exit = if report.degraded.is_some() {
+        Exit::Degraded
+    } else {
+        Exit::Done
+    };
     if out.json {
-        out.json(report, Exit::Done);
-        return Ok(Exit::Done);
+        out.json(report, exit);
+        return Ok(exit);
     }
     for module in &report.modules {
         out.line(&moved(module));
@@ -124,13 +150,27 @@ fn upgraded(out: &Output, report: &UpgradeReport) -> Result<Exit, Failure> {
         Some(revision) => {
             let gate = match report.gate_us {
                 0 => "no gate closed".to_string(),
-                us => format!("gate closed for {}, {} waited", time(us), count(report.waited, "call")),
+                us => {
+                    let predicted = report.predicted_us.map(|us| format!(" ({} predicted)", time(us)));
+                    let predicted = predicted.unwrap_or_default();
+                    format!(
+                        "gate closed for {}{predicted}, {} waited",
+                        time(us),
+                        count(report.waited, "call")
+                    )
+                }
             };
             let name = out.paint(Style::Green, &format!("revision {revision}"));
             out.line(&format!("{name} (release {}): {gate}", clean(&report.release)));
         }
         None if report.modules.is_empty() => {}
-        None => out.line("dry run: nothing was switched"),
+        None => {
+            let predicted = report.predicted_us.map(|us| format!("; predicted pause: {}", time(us)));
+            out.line(&format!(
+                "dry run: nothing was switched{}",
+                predicted.unwrap_or_default()
+            ));
+        }
     }
     for warning in &report.warnings {
         match report.modules.is_empty() {
@@ -139,7 +179,8 @@ fn upgraded(out: &Output, report: &UpgradeReport) -> Result<Exit, Failure> {
         }
     }
     report.lossy.iter().for_each(|lost| out.warn(lost));
-    Ok(Exit::Done)
+    report.degraded.iter().for_each(|missing| out.warn(missing));
+    Ok(exit)
 }
 
 fn moved(module: &ModuleReport) -> String {

@@ -4,8 +4,9 @@
 //! out of its queue (R10), everything else goes on in the host.
 
 use super::protocol::{
-    ApplyRequest, CallReply, CallRequest, EventLine, Exit, Failure, PROTOCOL, RemoveRequest, StateShown, Status,
-    StopReport, UndoRequest, UpgradeReport, VersionStatus,
+    ApplyRequest, CallReply, CallRequest, DiffReport, EventLine, Exit, Failure, ForgetRequest, GcReport, GcRequest,
+    Held, HistoryEntry, HoldRequest, PROTOCOL, PermanentReport, ReleaseStatus, RemoveRequest, StateShown, Status,
+    StopReport, UndoRequest, UpgradeReport, VersionStatus, WhyReport,
 };
 use super::socket::{check_length, own_uid};
 use super::target::encode;
@@ -104,6 +105,80 @@ impl Client {
             .map(|module| format!("?module={}", encode(module)))
             .unwrap_or_default();
         self.get(&format!("/versions{query}")).await
+    }
+
+    /// What runs is what the host boots from now on.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn permanent(&self) -> Result<PermanentReport, Failure> {
+        self.command("/permanent").await
+    }
+
+    /// The revisions that the host keeps, of one status or all.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn releases(&self, status: Option<&str>) -> Result<Vec<ReleaseStatus>, Failure> {
+        let query = status.map(|status| format!("?status={}", encode(status)));
+        self.get(&format!("/releases{}", query.unwrap_or_default())).await
+    }
+
+    /// What was attempted: the newest `limit`, or all.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn history(&self, limit: Option<usize>) -> Result<Vec<HistoryEntry>, Failure> {
+        let query = limit.map(|limit| format!("?limit={limit}"));
+        self.get(&format!("/history{}", query.unwrap_or_default())).await
+    }
+
+    /// How two revisions differ.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn diff(&self, from: u64, to: u64) -> Result<DiffReport, Failure> {
+        self.get(&format!("/diff?from={from}&to={to}")).await
+    }
+
+    /// What keeps a version, written `name@version`.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn why(&self, version: &str) -> Result<WhyReport, Failure> {
+        self.get(&format!("/why?version={}", encode(version))).await
+    }
+
+    /// Drops and applies wait from now on.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn hold(&self, request: &HoldRequest) -> Result<Held, Failure> {
+        self.post("/hold", request).await
+    }
+
+    /// They wait no longer.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn release_hold(&self) -> Result<Held, Failure> {
+        self.command("/release-hold").await
+    }
+
+    /// Forgets a revision.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn forget(&self, request: &ForgetRequest) -> Result<GcReport, Failure> {
+        self.post("/forget", request).await
+    }
+
+    /// Forgets what nobody will go back to.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn gc(&self, request: &GcRequest) -> Result<GcReport, Failure> {
+        self.post("/gc", request).await
     }
 
     /// Events after the number `since`; with `follow`, those to come too. `u64::MAX` leaves out all that have been.

@@ -1,7 +1,10 @@
 //! Requests: what can be asked of a host, read from HTTP (pure) and run on it.
 
 use super::answer::Answer;
-use super::protocol::{ApplyRequest, CallRequest, Exit, Failure, PROTOCOL, RemoveRequest, UndoRequest};
+use super::protocol::{
+    ApplyRequest, CallRequest, Exit, Failure, ForgetRequest, GcRequest, HoldRequest, PROTOCOL, RemoveRequest,
+    UndoRequest,
+};
 use super::target::Target;
 use crate::event::Events;
 use crate::host::Host;
@@ -19,7 +22,9 @@ const STATE_FILE_MAX: u64 = (1 << 30) + JSON_MAX;
 /// What there is, for those who ask for something else.
 const PATHS: &str = "GET /v1/status, POST /v1/call, POST /v1/apply, POST /v1/undo, POST /v1/remove, GET /v1/versions?module=M, \
      GET /v1/events?since=N&follow=true, GET /v1/state/M?key=K, GET /v1/state/M/export?key=K, POST /v1/state/M/import?key=K, \
-     POST /v1/state/M/reset?key=K, POST /v1/state/M/restore?key=K, POST /v1/stop";
+     POST /v1/state/M/reset?key=K, POST /v1/state/M/restore?key=K, POST /v1/permanent, GET /v1/releases?status=S, \
+     GET /v1/history?limit=N, GET /v1/diff?from=N&to=N, GET /v1/why?version=V, POST /v1/hold, POST /v1/release-hold, \
+     POST /v1/forget, POST /v1/gc, POST /v1/stop";
 
 /// Something asked of the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +46,24 @@ pub(super) enum Operation {
         key: Option<String>,
         verb: StateVerb,
     },
+    Permanent,
+    Releases {
+        status: Option<String>,
+    },
+    History {
+        limit: Option<usize>,
+    },
+    Diff {
+        from: u64,
+        to: u64,
+    },
+    Why {
+        version: String,
+    },
+    Hold(HoldRequest),
+    ReleaseHold,
+    Forget(ForgetRequest),
+    Gc(GcRequest),
     Stop,
 }
 
@@ -92,6 +115,15 @@ impl Backend for Host {
                     StateVerb::Restore => Answer::json(&self.state_restore(&module, key).await?),
                 }
             }
+            Operation::Permanent => Answer::json(&self.permanent().await?),
+            Operation::Releases { status } => Answer::json(&self.releases(status.as_deref()).await?),
+            Operation::History { limit } => Answer::json(&self.history(limit).await?),
+            Operation::Diff { from, to } => Answer::json(&self.diff(from, to).await?),
+            Operation::Why { version } => Answer::json(&self.why(&version).await?),
+            Operation::Hold(request) => Answer::json(&self.hold(request).await?),
+            Operation::ReleaseHold => Answer::json(&self.release_hold().await?),
+            Operation::Forget(request) => Answer::json(&self.forget(request).await?),
+            Operation::Gc(request) => Answer::json(&self.gc(request).await?),
             Operation::Stop => Answer::json(&self.stop().await),
         }
     }
@@ -114,8 +146,11 @@ impl Operation {
             return Err(no_such_path());
         };
         let wanted = match *path {
-            ["status" | "versions" | "events"] | ["state", _] | ["state", _, "export"] => Method::GET,
+            ["status" | "versions" | "events" | "releases" | "history" | "diff" | "why"]
+            | ["state", _]
+            | ["state", _, "export"] => Method::GET,
             ["call" | "apply" | "undo" | "remove" | "stop"] => Method::POST,
+            ["permanent" | "hold" | "release-hold" | "forget" | "gc"] => Method::POST,
             ["state", _, "import" | "reset" | "restore"] => Method::POST,
             _ => return Err(no_such_path()),
         };
@@ -123,7 +158,10 @@ impl Operation {
             let message = format!("this path takes {wanted}, not {method}; there are: {PATHS}");
             return Err(Failure::new("wrong-method", Exit::Usage, message));
         }
-        let takes_body = matches!(*path, ["call" | "apply" | "undo" | "remove"] | ["state", _, "import"]);
+        let takes_body = matches!(
+            *path,
+            ["call" | "apply" | "undo" | "remove" | "hold" | "forget" | "gc"] | ["state", _, "import"]
+        );
         if !takes_body && !body.is_empty() {
             return Err(bad_request("this request takes no body"));
         }
@@ -133,6 +171,24 @@ impl Operation {
             ["apply"] => Operation::Apply(absolute(json(&body)?)?),
             ["undo"] => Operation::Undo(json(&body)?),
             ["remove"] => Operation::Remove(json(&body)?),
+            ["permanent"] => Operation::Permanent,
+            ["releases"] => Operation::Releases {
+                status: query.remove("status"),
+            },
+            ["history"] => Operation::History {
+                limit: parameter(query.remove("limit"), "limit", "a whole number")?,
+            },
+            ["diff"] => Operation::Diff {
+                from: needed(query.remove("from"), "from")?,
+                to: needed(query.remove("to"), "to")?,
+            },
+            ["why"] => Operation::Why {
+                version: needed(query.remove("version"), "version")?,
+            },
+            ["hold"] => Operation::Hold(json(&body)?),
+            ["release-hold"] => Operation::ReleaseHold,
+            ["forget"] => Operation::Forget(json(&body)?),
+            ["gc"] => Operation::Gc(json(&body)?),
             ["versions"] => Operation::Versions {
                 module: query.remove("module"),
             },
@@ -207,6 +263,11 @@ fn parameter<T: std::str::FromStr>(text: Option<String>, name: &str, what: &str)
             .map_err(|_| bad_request(format!("{name}={text}: this is not {what}")))
     });
     parsed.transpose()
+}
+
+fn needed<T: std::str::FromStr>(text: Option<String>, name: &str) -> Result<T, Failure> {
+    parameter(text, name, "what is asked for here")?
+        .ok_or_else(|| bad_request(format!("this request needs the parameter {name}; there are: {PATHS}")))
 }
 
 #[cfg(test)]

@@ -6,22 +6,38 @@ use super::plans::Wanted;
 use crate::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, StateSource, UpgradeReport};
 use crate::event::{EventKind, Happening};
 use crate::restore::read_state_file;
-use crate::upgrade::plan::{Asked, Options, Plan};
+use crate::upgrade::plan::{Asked, Options, Plan, Trial};
 use crate::upgrade::{Outcome, UpgradeLock};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::ModuleName;
 
 /// A plan is made so often for one request, where other upgrades switch while it is prepared, before it gives way to them.
 const PLANNED_MAX: usize = 4;
 
-/// The upgrade lock, or what runs under it (R37). Whoever holds it for a moment is waited for.
+/// The upgrade lock, or what keeps it (R37): an upgrade that runs, or a probation. Whoever holds it for a moment is waited for.
 pub(super) async fn lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
+    let lock = back_lock(inner).await?;
+    match inner.core.probation.borrow().as_ref() {
+        None => Ok(lock),
+        Some(probation) => {
+            let left = probation.ends.saturating_duration_since(Instant::now());
+            Err(busy_with(&format!(
+                "revision {} ({}) is on probation for another {left:.0?}: `wasmhot permanent` or `wasmhot undo` ends that",
+                probation.attempt.revision, probation.attempt.to_release
+            )))
+        }
+    }
+}
+
+/// The upgrade lock for what may be done in probation: `permanent`, and going back.
+pub(super) async fn back_lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
     let mut busy = inner.core.busy.subscribe();
     tokio::select! {
         biased;
-        lock = wait_for_lock(inner) => lock,
+        lock = free_lock(inner) => lock,
         what = busy.wait_for(Option::is_some) => {
             let what = what.ok().and_then(|what| what.clone()).unwrap_or_default();
             Err(busy_with(&format!("an upgrade is running: {what}")))
@@ -29,13 +45,32 @@ pub(super) async fn lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
     }
 }
 
-/// The upgrade lock, whatever runs now.
-pub(super) async fn wait_for_lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
+async fn free_lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
     let lock = inner.core.upgrading.lock().await;
     if inner.stopping.load(std::sync::atomic::Ordering::Acquire) {
         return Err(Failure::new("stopping", Exit::CalledOff, "the host is stopping"));
     }
     Ok(lock)
+}
+
+/// The upgrade lock for a drop: it waits for whatever upgrade runs, for the end of a probation, and until nobody holds drops.
+pub(super) async fn wait_for_lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
+    loop {
+        not_held(inner).await;
+        let mut probation = inner.core.probation.subscribe();
+        // The sender lives as long as the host.
+        let _ = probation.wait_for(Option::is_none).await;
+        let lock = free_lock(inner).await?;
+        if inner.core.probation.borrow().is_none() && inner.core.held.borrow().is_none() {
+            return Ok(lock);
+        }
+    }
+}
+
+/// Returns when nobody holds drops and applies any more.
+async fn not_held(inner: &Inner) {
+    let mut held = inner.core.held.subscribe();
+    let _ = held.wait_for(Option::is_none).await;
 }
 
 fn busy_with(what: &str) -> Failure {
@@ -46,12 +81,12 @@ fn busy_with(what: &str) -> Failure {
 /// moves nothing is done already, unless it is an undo: two revisions may differ in nothing but the next one to go back to.
 pub(super) async fn carry_out(inner: &Arc<Inner>, wanted: Wanted) -> Result<UpgradeReport, Failure> {
     for _ in 0..PLANNED_MAX {
-        drop(lock(inner).await?);
+        drop(wanted.lock(inner).await?);
         let plan = wanted.plan(inner).await?;
         if plan.moves.is_empty() && !plan.asked.goes_back() {
             return Ok(nothing_to_do(&plan));
         }
-        if let Outcome::Done(report) = inner.core.upgrade(plan, lock(inner)).await? {
+        if let Outcome::Done(report) = inner.core.upgrade(plan, wanted.lock(inner)).await? {
             return Ok(*report);
         }
     }
@@ -67,6 +102,7 @@ pub(super) fn nothing_to_do(plan: &Plan) -> UpgradeReport {
 }
 
 pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<UpgradeReport, Failure> {
+    not_held(inner).await;
     // Said at once, not after the file has been compiled.
     drop(lock(inner).await?);
     let state_file = match &request.state {
@@ -79,6 +115,8 @@ pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<U
         state: request.state,
         state_file,
         limits: request.limits,
+        by: request.by,
+        probation: trial(request.probation_ms, request.max_error_rate)?,
     };
     let wanted = if request.path.extension().is_some_and(|extension| extension == "toml") {
         Wanted::relup(&request.path, options).await?
@@ -99,19 +137,42 @@ async fn read_state(path: &Path) -> Result<crate::store::SavedState, Failure> {
     .await
 }
 
-/// One revision further back, by the down path, configuration and grants included (R38).
-pub(super) async fn undo(inner: &Arc<Inner>, asked: Asked, mut options: Options) -> Result<UpgradeReport, Failure> {
+/// The default of `--max-error-rate`, in percent.
+const MAX_ERROR_RATE: f64 = 1.0;
+
+fn trial(time_ms: Option<u64>, max_error_rate: Option<f64>) -> Result<Option<Trial>, Failure> {
+    let wrong = |what: &str| Err(Failure::new("bad-request", Exit::Usage, what));
+    match (time_ms, max_error_rate) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => wrong("an error rate is for a probation: say how long that is"),
+        (_, Some(rate)) if !(0.0..=100.0).contains(&rate) => {
+            wrong("an error rate is a number of percent, from 0 to 100")
+        }
+        (Some(time_ms), rate) => Ok(Some(Trial {
+            time: Duration::from_millis(time_ms),
+            max_error_rate: rate.unwrap_or(MAX_ERROR_RATE),
+        })),
+    }
+}
+
+/// One revision further back, or to that one, by the down path, configuration and grants included (R38).
+pub(super) async fn undo(
+    inner: &Arc<Inner>,
+    asked: Asked,
+    to: Option<u64>,
+    mut options: Options,
+) -> Result<UpgradeReport, Failure> {
     if let StateSource::File(path) = &options.state {
         options.state_file = Some(read_state(path).await?);
     }
-    carry_out(inner, Wanted::Undo { asked, options }).await
+    carry_out(inner, Wanted::Undo { asked, to, options }).await
 }
 
 pub(super) async fn remove(inner: &Arc<Inner>, request: &RemoveRequest) -> Result<UpgradeReport, Failure> {
     let name = ModuleName::parse(&request.module)
         .map_err(|error| Failure::new("bad-name", Exit::Refused, error.to_string()))?;
-    let purge = request.purge;
-    carry_out(inner, Wanted::Remove { name, purge }).await
+    let (purge, by) = (request.purge, request.by.clone());
+    carry_out(inner, Wanted::Remove { name, purge, by }).await
 }
 
 /// R33: when a sweep finds more keys that cannot be handed over than `max_failed_keys` allows, the switch is undone.
@@ -123,7 +184,7 @@ pub(super) fn undo_on_failed_keys(inner: &Arc<Inner>, mut told: UnboundedReceive
             if inner.core.router.routes().revision != revision {
                 continue;
             }
-            if let Err(failure) = undo(&inner, Asked::FailedKeys, Options::default()).await {
+            if let Err(failure) = undo(&inner, Asked::FailedKeys, None, Options::default()).await {
                 let message = format!(
                     "revision {revision} failed for too many keys and could not be undone: {}",
                     failure.message

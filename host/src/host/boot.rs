@@ -84,7 +84,12 @@ async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {
             Target::Pool(Pool::new(Arc::clone(&template), revision, services, first))
         }
     };
-    Route { template, live, target }
+    Route {
+        template,
+        live,
+        target,
+        rates: Arc::default(),
+    }
 }
 
 async fn count_keys(core: &Core, name: &ModuleName) -> u64 {
@@ -115,6 +120,14 @@ async fn seat(core: &Core, live: &Arc<Live>) -> Seat {
         Ok(instance) => Seat::Here(instance),
         Err(error) => {
             let id = &live.template.version.id;
+            if let Some(instance) = as_before(core, live).await {
+                let message = format!(
+                    "what {id} should go back with cannot be read ({error}): it has the state from before the upgrade"
+                );
+                core.events
+                    .publish(Happening::new(EventKind::Alarm, message).version(id));
+                return Seat::Here(instance);
+            }
             let message = format!(
                 "the saved state cannot be read: {error}; see `wasmhot state show {0}`, then `wasmhot state import {0} FILE` or `wasmhot state reset {0}`",
                 id.name
@@ -124,6 +137,14 @@ async fn seat(core: &Core, live: &Arc<Live>) -> Seat {
             Seat::Failed(CallError::not_executed(CallErrorCode::StateUnreadable, message).in_version(id))
         }
     }
+}
+
+/// R40: after a crash in probation, where the state of the new release cannot go down, that of before is better than none.
+async fn as_before(core: &Core, live: &Arc<Live>) -> Option<Box<Instance>> {
+    let (catalog, module) = (Arc::clone(&core.catalog), live.template.version.id.name.clone());
+    let read = tokio::task::spawn_blocking(move || catalog.state_before(&module));
+    let saved = read.await.ok()?.ok()??;
+    core.services.states.revive(live, &saved, &live.limits).await.ok()
 }
 
 async fn instance_with_state(core: &Core, live: &Arc<Live>) -> Result<Box<Instance>, InstanceError> {

@@ -9,12 +9,16 @@ mod boot;
 mod drops;
 mod load;
 mod plans;
+mod probation;
+mod recover;
+mod releases;
 mod saver;
 mod start;
 mod state;
 mod status;
 mod stop;
 
+use crate::call::named::{Named, find, read_call, wrong_argument};
 use crate::call::router::Router;
 use crate::call::routes::Route;
 use crate::control::protocol::{
@@ -32,7 +36,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use wasmhot_appup::interface::{FunctionName, FunctionType};
 use wasmhot_appup::{HostSettings, LimitsSpec, ModuleName};
 
 /// A running host. Clones are the same host; it ends when it is stopped or the last clone is dropped.
@@ -159,8 +162,8 @@ impl Host {
     ) -> Result<Option<Value>, CallError> {
         let module = self.module(module)?;
         let prepare = |route: &Route| {
-            let (name, ty) = find(route, function)?;
-            check_args(&ty, &args).map_err(|error| wrong_argument(route, &name, &ty, &error))?;
+            let (name, ty) = find(&route.template.version, function)?;
+            check_args(&ty, &args).map_err(|error| wrong_argument(&route.template.version, &name, &ty, &error))?;
             Ok((name, ty, args.clone()))
         };
         self.routed(&module, deadline, prepare).await
@@ -174,7 +177,7 @@ impl Host {
         let module = self.module(&request.module)?;
         let answered = Mutex::new(None);
         let prepare = |route: &Route| {
-            let (name, ty, args) = read_call(route, &request)?;
+            let (name, ty, args) = read_call(&route.template.version, &request)?;
             *answered.lock().expect("no panic under this lock") = Some(Arc::clone(&ty));
             Ok((name, ty, args))
         };
@@ -192,7 +195,7 @@ impl Host {
         &self,
         module: &ModuleName,
         deadline: Option<Duration>,
-        prepare: impl Fn(&Route) -> Result<(FunctionName, Arc<FunctionType>, Vec<Value>), CallError>,
+        prepare: impl Fn(&Route) -> Result<Named, CallError>,
     ) -> Result<Option<Value>, CallError> {
         if self.inner.stopping.load(Ordering::Acquire) {
             return Err(CallError::not_executed(CallErrorCode::Stopping, "the host is stopping").in_module(module));
@@ -251,9 +254,10 @@ impl Host {
         let options = Options {
             allow_lossy: request.allow_lossy,
             state: request.state,
+            by: request.by,
             ..Options::default()
         };
-        self.on_its_own(async move { apply::undo(&host.inner, Asked::Undo, options).await })
+        self.on_its_own(async move { apply::undo(&host.inner, Asked::Undo, request.to, options).await })
             .await
     }
 
@@ -311,64 +315,6 @@ impl Host {
         let mut stopped = self.inner.stopped.subscribe();
         // The sender lives in the host that is asked.
         let _ = stopped.wait_for(|stopped| *stopped).await;
-    }
-}
-
-/// The one function that `typed` names, or an error that lists those there are.
-fn find(route: &Route, typed: &str) -> Result<(FunctionName, Arc<FunctionType>), CallError> {
-    let version = &route.template.version;
-    let found: Vec<_> = version
-        .interface
-        .find_exports(typed)
-        .into_iter()
-        .filter_map(|name| version.exports.get_key_value(name))
-        .collect();
-    match found.as_slice() {
-        [(name, export)] => Ok(((*name).clone(), Arc::clone(&export.ty))),
-        [] => {
-            let known: Vec<_> = version
-                .exports
-                .iter()
-                .map(|(name, export)| format!("  {name}: {}", export.ty))
-                .collect();
-            let message = format!("no function `{typed}`; there are:\n{}", known.join("\n"));
-            Err(CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_version(&version.id))
-        }
-        several => {
-            let names: Vec<_> = several.iter().map(|(name, _)| name.to_string()).collect();
-            let message = format!("`{typed}` is in several interfaces; say which: {}", names.join(", "));
-            Err(CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_version(&version.id))
-        }
-    }
-}
-
-fn wrong_argument(route: &Route, name: &FunctionName, ty: &FunctionType, error: &dyn std::fmt::Display) -> CallError {
-    let message = format!("{error}; `{name}` is {ty}");
-    CallError::not_executed(CallErrorCode::WrongArgument, message).in_version(&route.template.version.id)
-}
-
-/// Function and arguments of a call in text, read for the version that the route has.
-fn read_call(route: &Route, request: &CallRequest) -> Result<(FunctionName, Arc<FunctionType>, Vec<Value>), CallError> {
-    let id = &route.template.version.id;
-    let wrong = |message: String| CallError::not_executed(CallErrorCode::WrongArgument, message).in_version(id);
-    match (&request.call, &request.function) {
-        (Some(text), None) => {
-            let call = wave::CallText::split(text).map_err(|error| wrong(error.to_string()))?;
-            let (name, ty) = find(route, call.name())?;
-            let args = call
-                .args(&ty)
-                .map_err(|error| wrong(format!("{error}\n`{name}` is {ty}")))?;
-            Ok((name, ty, args))
-        }
-        (None, Some(function)) => {
-            let (name, ty) = find(route, function)?;
-            let args = serde_json::Value::Array(request.args.clone().unwrap_or_default());
-            let args = json::args_from_json(&args, &ty).map_err(|error| wrong_argument(route, &name, &ty, &error))?;
-            Ok((name, ty, args))
-        }
-        _ => Err(wrong(
-            "a call is either `call` (WAVE text) or `function` with `args` (a JSON array)".to_string(),
-        )),
     }
 }
 

@@ -1,10 +1,12 @@
 //! From what somebody asks for to a plan for what runs now: `apply`, `undo`, `remove`; and what all plans are made from.
 
 use super::Inner;
+use super::apply::{back_lock, lock};
 use super::load::{CompileLimits, blocking, desired, load_file, load_spec, merge, of_store};
 use crate::control::protocol::{Exit, Failure};
+use crate::upgrade::journal::Step;
 use crate::upgrade::plan::{Asked, Desired, Options, Plan, RevisionRecord};
-use crate::upgrade::refused;
+use crate::upgrade::{UpgradeLock, refused as refused_by_check};
 use crate::version::Version;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,10 +26,18 @@ pub(super) enum Wanted {
         path: PathBuf,
         options: Options,
     },
-    /// One revision further back, by the down path, configuration and grants included (R38).
-    Undo { asked: Asked, options: Options },
+    /// One revision further back, or to that one, by the down path, configuration and grants included (R38).
+    Undo {
+        asked: Asked,
+        to: Option<u64>,
+        options: Options,
+    },
     /// `remove MODULE`.
-    Remove { name: ModuleName, purge: bool },
+    Remove {
+        name: ModuleName,
+        purge: bool,
+        by: Option<String>,
+    },
 }
 
 impl Wanted {
@@ -50,8 +60,16 @@ impl Wanted {
         match self {
             Wanted::File { version, options } => plan_of_file(inner, version, options.clone()).await,
             Wanted::Relup { relup, path, options } => plan_of_relup(inner, relup, path, options.clone()).await,
-            Wanted::Undo { asked, options } => plan_of_undo(inner, *asked, options.clone()).await,
-            Wanted::Remove { name, purge } => plan_of_remove(inner, name, *purge).await,
+            Wanted::Undo { asked, to, options } => plan_of_undo(inner, *asked, *to, options.clone()).await,
+            Wanted::Remove { name, purge, by } => plan_of_remove(inner, name, *purge, by.clone()).await,
+        }
+    }
+
+    /// The upgrade lock: going back may have it in probation too (R37).
+    pub(super) async fn lock<'a>(&self, inner: &'a Inner) -> Result<UpgradeLock<'a>, Failure> {
+        match self {
+            Wanted::Undo { .. } => back_lock(inner).await,
+            Wanted::File { .. } | Wanted::Relup { .. } | Wanted::Remove { .. } => lock(inner).await,
         }
     }
 }
@@ -98,10 +116,11 @@ async fn plan_of_relup(inner: &Inner, relup: &Relup, path: &Path, options: Optio
             all.remove(module);
         }
     }
-    let moves = plan_moves(&relup.up, &old.graph(), &graph(&all)).map_err(refused)?;
+    let moves = plan_moves(&relup.up, &old.graph(), &graph(&all)).map_err(refused_by_check)?;
     let mut plan = plan_from(inner, Asked::Apply, all, limits, options);
     plan.base = old.revision;
     plan.moves = moves;
+    plan.steps = relup.up.iter().filter_map(Step::of).collect();
     plan.down = relup.down.clone();
     plan.release.clone_from(&relup.release.name);
     plan.release_version = relup.release.to.clone();
@@ -120,12 +139,25 @@ async fn read_relup(path: &Path) -> Result<Relup, Failure> {
     .await
 }
 
-async fn plan_of_undo(inner: &Inner, asked: Asked, options: Options) -> Result<Plan, Failure> {
-    let nowhere = || Failure::new("nothing-to-undo", Exit::Refused, "there is no revision before this one");
+async fn plan_of_undo(inner: &Inner, asked: Asked, to: Option<u64>, options: Options) -> Result<Plan, Failure> {
+    let refused = |code: &str, message: String| Failure::new(code, Exit::Refused, message).in_phase("check");
+    let nowhere = || refused("nothing-to-undo", "there is no revision before this one".to_string());
     let old = inner.core.router.routes();
     let current = record(inner, old.revision).await?.ok_or_else(nowhere)?;
-    let back_to = current.undo_to.ok_or_else(nowhere)?;
-    let target = record(inner, back_to).await?.ok_or_else(nowhere)?;
+    let back_to = match to {
+        Some(to) if to == old.revision => {
+            return Err(refused("nothing-to-undo", format!("revision {to} is what runs")));
+        }
+        Some(to) => to,
+        None => current.undo_to.ok_or_else(nowhere)?,
+    };
+    let Some(target) = record(inner, back_to).await? else {
+        let catalog = Arc::clone(&inner.core.catalog);
+        let known = blocking(move || catalog.revisions().map_err(|error| of_store(&error))).await?;
+        let known: Vec<_> = known.iter().map(ToString::to_string).collect();
+        let message = format!("there is no revision {back_to}; there are: {}", known.join(", "));
+        return Err(refused("no-such-revision", message));
+    };
     let mut all = BTreeMap::new();
     for module in &target.modules {
         let version = inner.core.versions.get(&module.id).await.map_err(|error| {
@@ -137,12 +169,19 @@ async fn plan_of_undo(inner: &Inner, asked: Asked, options: Options) -> Result<P
             desired(&inner.core, version, module.spec.clone(), &target.limits),
         );
     }
-    let moves = undo_moves(&old.graph(), &graph(&all), &current.down).map_err(refused)?;
+    // The way down that is written is that of one step; further back each module goes by itself.
+    let down = if current.undo_to == Some(back_to) {
+        current.down
+    } else {
+        Vec::new()
+    };
+    let moves = undo_moves(&old.graph(), &graph(&all), &down).map_err(refused_by_check)?;
     let moves = with_new_settings(inner, &all, moves);
     let left = left_behind(&old.graph(), &all);
     let mut plan = plan_from(inner, asked, all, target.limits, options);
     plan.base = old.revision;
     plan.moves = moves;
+    plan.steps = down.iter().filter_map(Step::of).collect();
     plan.release = target.release;
     plan.release_version = target.version;
     plan.down = target.down;
@@ -161,7 +200,7 @@ fn left_behind(old: &Graph, new: &BTreeMap<ModuleName, Desired>) -> Vec<ModuleVe
     left.map(|node| node.version.clone()).collect()
 }
 
-async fn plan_of_remove(inner: &Inner, name: &ModuleName, purge: bool) -> Result<Plan, Failure> {
+async fn plan_of_remove(inner: &Inner, name: &ModuleName, purge: bool, by: Option<String>) -> Result<Plan, Failure> {
     let mut all = inner.running();
     if all.remove(name).is_none() {
         let known: Vec<_> = all.keys().map(ToString::to_string).collect();
@@ -173,6 +212,7 @@ async fn plan_of_remove(inner: &Inner, name: &ModuleName, purge: bool) -> Result
     // What is removed on request is not lost by accident: its state is kept, or purged as asked.
     let options = Options {
         allow_lossy: true,
+        by,
         ..Options::default()
     };
     let mut plan = plan_from(inner, Asked::Remove, all, limits, options);
@@ -206,6 +246,7 @@ pub(super) fn plan_from(
         release_limits: limits,
         desired: all,
         moves,
+        steps: Vec::new(),
         down: Vec::new(),
         undo_to: (old.revision > 0).then_some(old.revision),
         release_file: None,

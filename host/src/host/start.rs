@@ -2,7 +2,7 @@
 
 use super::boot::boot;
 use super::load::{blocking, desired, load_spec, of_store};
-use super::{Host, HostBuilder, Inner, apply, attempts, drops, plans, saver};
+use super::{Host, HostBuilder, Inner, apply, attempts, drops, plans, probation, recover, saver};
 use crate::call::router::Router;
 use crate::call::routes::Routes;
 use crate::call::services::Services;
@@ -10,8 +10,9 @@ use crate::control::protocol::{Exit, Failure};
 use crate::event::{EventKind, Events, Happening};
 use crate::intake::Watcher;
 use crate::restore::States;
-use crate::store::{Catalog, Objects, StateLock};
+use crate::store::{Catalog, Meta, Objects, StateLock};
 use crate::upgrade::Core;
+use crate::upgrade::journal::{Attempt, Journal};
 use crate::upgrade::plan::{Asked, Options, RevisionRecord};
 use crate::version::{EngineSettings, Engines, digest};
 use crate::versions::Versions;
@@ -77,6 +78,8 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
         drops::watch(&host.inner, watcher, files, &settings);
     }
     saver::start(&host.inner);
+    probation::watch(&host.inner);
+    host.inner.sweep_at_start();
     apply::undo_on_failed_keys(&host.inner, failed_keys);
     let routes = host.inner.core.router.routes();
     let message = format!(
@@ -152,7 +155,10 @@ struct Store {
     record: Option<RevisionRecord>,
     /// Every version that any revision names.
     known: Vec<wasmhot_appup::ModuleVersion>,
-    release_file: Option<Digest>,
+    meta: Meta,
+    /// The record that boots instead of the one that ran: the host ended in probation (R40).
+    went_back: bool,
+    attempts: Vec<Attempt>,
     lock: StateLock,
 }
 
@@ -161,9 +167,12 @@ fn open_store(state: &Path) -> Result<Store, Failure> {
     let catalog = Catalog::open(state).map_err(|error| of_store(&error))?;
     let objects = Objects::open(state).map_err(|error| of_store(&error))?;
     let meta = catalog.meta().map_err(|error| of_store(&error))?;
+    let attempts = catalog.attempts().map_err(|error| of_store(&error))?;
     let mut known = Vec::new();
     let mut record = None;
-    for revision in catalog.revisions().map_err(|error| of_store(&error))? {
+    let revisions = catalog.revisions().map_err(|error| of_store(&error))?;
+    let newest = revisions.last().copied().unwrap_or(0);
+    for revision in revisions {
         let found: Option<RevisionRecord> = catalog.revision(revision).map_err(|error| of_store(&error))?;
         let Some(found) = found else { continue };
         known.extend(found.modules.iter().map(|module| module.id.clone()));
@@ -171,12 +180,21 @@ fn open_store(state: &Path) -> Result<Store, Failure> {
             record = Some(found);
         }
     }
+    let went_back = meta.current != meta.permanent;
+    if let Some(record) = record.as_mut().filter(|_| went_back) {
+        // Going back is a revision of its own (R38).
+        record.revision = newest + 1;
+        record.asked = Asked::CrashInProbation;
+        record.time_ms = crate::event::now_ms();
+    }
     Ok(Store {
         catalog: Arc::new(catalog),
         objects: Arc::new(objects),
         record,
         known,
-        release_file: meta.release_file,
+        meta,
+        went_back,
+        attempts,
         lock,
     })
 }
@@ -220,6 +238,7 @@ async fn open(
         BTreeMap::new(),
         wasmhot_appup::Wiring::default(),
     );
+    let journal = Journal::open(&store.catalog).map_err(|error| of_store(&error))?;
     let core = Core {
         router: Router::new(empty),
         services: Services::new(guests, Arc::clone(&events), states),
@@ -228,7 +247,10 @@ async fn open(
         objects: store.objects,
         versions,
         flags,
-        release_file: Mutex::new(store.release_file),
+        held: watch::channel(store.meta.held.clone()).0,
+        meta: Mutex::new(store.meta),
+        journal,
+        probation: watch::channel(None).0,
         upgrading: tokio::sync::Mutex::new(()),
         busy: watch::channel(None).0,
         last_called_off: Mutex::new(None),
@@ -237,7 +259,11 @@ async fn open(
     if let Some(record) = &store.record {
         let routes = boot(&core, record).await?;
         core.router.switch(routes);
+        if store.went_back {
+            recover::went_back(&core, record, &store.attempts).await?;
+        }
     }
+    recover::finish(&core, store.attempts).await;
     Ok(Inner {
         core: Arc::new(core),
         directory: source.directory.clone(),
@@ -260,7 +286,7 @@ async fn run_source(inner: &Arc<Inner>, source: &Source, settings: &HostSettings
     let booted = inner.core.router.routes().revision > 0;
     match &source.release {
         Some((release, file)) => {
-            let same = *inner.core.release_file.lock().expect("no panic under this lock") == Some(*file);
+            let same = inner.core.meta().release_file == Some(*file);
             if booted && same {
                 return Ok(());
             }

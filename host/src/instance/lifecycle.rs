@@ -149,7 +149,8 @@ impl Instance {
             .lifecycle_call("migrate", index, (change.clone(), state), limit)
             .await?;
         said.map_err(|said| InstanceError::Said { phase: "migrate", said })?;
-        Ok(began.elapsed())
+        self.migrated_in = began.elapsed();
+        Ok(self.migrated_in)
     }
 
     async fn lifecycle_call<P, R>(
@@ -171,6 +172,7 @@ impl Instance {
         // Until the guest has answered it is unusable: a dropped future or a trap leaves it so.
         self.usable = false;
         let answer = tokio::time::timeout(limit, function.call_async(&mut self.store, params)).await;
+        self.store.data_mut().effects_refused = None;
         let answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {
@@ -180,7 +182,6 @@ impl Instance {
             Err(_) => return Err(InstanceError::Timeout { phase, limit }),
         };
         self.usable = true;
-        self.store.data_mut().effects_refused = None;
         Ok(answer)
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Instance {
     instance: wasmtime::component::Instance,
     functions: HashMap<FunctionName, Function>,
     usable: bool,
+    /// How long its last `migrate` took.
+    pub(crate) migrated_in: Duration,
     /// Its place among the live instances of its module, where those are counted.
     pub(crate) place: Option<Place>,
 }
@@ -55,6 +57,7 @@ impl Instance {
             instance,
             functions: HashMap::new(),
             usable: true,
+            migrated_in: Duration::ZERO,
             place: None,
         }
     }

@@ -5,7 +5,7 @@
 //! - A state and its tag are written together and removed together.
 //! - A catalog file is complete or absent: a new one is built beside its place and renamed into it.
 
-use super::tables::{FILES, META, REVISIONS, STATE_BYTES, STATES, open, seal};
+use super::tables::{BEFORE, BEFORE_BYTES, FILES, HISTORY, META, REVISIONS, STATE_BYTES, STATES, open, seal};
 use super::{FileRecord, Meta, SavedState, SavedStateTag, StoreError, private_dir, sync_dir};
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 use serde::Serialize;
@@ -28,7 +28,7 @@ pub struct Catalog {
 }
 
 /// One switch, as it becomes durable.
-pub struct Commit<'a, R: Serialize> {
+pub struct Commit<'a, R: Serialize, A: Serialize> {
     /// Number of the revision.
     pub revision: u64,
     /// What the engine keeps of it.
@@ -37,6 +37,10 @@ pub struct Commit<'a, R: Serialize> {
     pub meta: Meta,
     /// States handed over: at once the last saved states (R28).
     pub states: Vec<SavedState>,
+    /// What the journal says of it from now on: its number, and the record.
+    pub attempt: Option<(u64, &'a A)>,
+    /// States of modules as they were, for a way back out of probation (R40).
+    pub before: Vec<SavedState>,
     /// Modules whose saved states go, with all their keys. Removed before `states` are written.
     pub delete_states: Vec<ModuleName>,
     /// Contents that nothing bars any more.
@@ -61,8 +65,13 @@ impl Catalog {
             path,
             unflushed: AtomicBool::new(false),
         };
+        catalog.write(true, make_tables)?;
         catalog.meta()?;
         Ok(catalog)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Lets go of the file, when what is being read and written has ended. What comes later is an error.
@@ -70,7 +79,7 @@ impl Catalog {
         self.database.write().expect("no panic under this lock").take();
     }
 
-    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, redb::Error> {
         match self.database.read().expect("no panic under this lock").as_ref() {
             Some(database) => work(database),
             None => Err(redb::Error::Io(std::io::Error::other("the host has stopped"))),
@@ -103,7 +112,7 @@ impl Catalog {
 
     /// One switch in one durable transaction: when this returns `Ok`, a crash boots what it says; when it does not, nothing
     /// of it is there.
-    pub fn commit<R: Serialize>(&self, commit: &Commit<'_, R>) -> Result<(), StoreError> {
+    pub fn commit<R: Serialize, A: Serialize>(&self, commit: &Commit<'_, R, A>) -> Result<(), StoreError> {
         let meta = seal(&commit.meta)?;
         let record = seal(commit.record)?;
         let tags = tags_of(&commit.states)?;
@@ -112,7 +121,22 @@ impl Catalog {
             .iter()
             .map(|(digest, record)| Ok((digest.to_string(), seal(record)?)))
             .collect::<Result<_, StoreError>>()?;
+        let attempt = match commit.attempt {
+            Some((number, attempt)) => Some((number, seal(attempt)?)),
+            None => None,
+        };
+        let before_tags = tags_of(&commit.before)?;
         self.write(true, |transaction| {
+            if let Some((number, attempt)) = &attempt {
+                transaction.open_table(HISTORY)?.insert(number, attempt.as_slice())?;
+            }
+            transaction.open_table(BEFORE)?.retain(|_, _| false)?;
+            transaction.open_table(BEFORE_BYTES)?.retain(|_, _| false)?;
+            for (state, tag) in commit.before.iter().zip(&before_tags) {
+                let module = state.tag.module.as_str();
+                transaction.open_table(BEFORE)?.insert(module, tag.as_slice())?;
+                transaction.open_table(BEFORE_BYTES)?.insert(module, &*state.bytes)?;
+            }
             for module in &commit.delete_states {
                 delete_states_in(transaction, module)?;
             }
@@ -215,6 +239,16 @@ impl Catalog {
         tags.iter().map(|tag| open(&self.path, tag)).collect()
     }
 
+    /// The tags of all saved states of all modules.
+    pub fn all_states(&self) -> Result<Vec<SavedStateTag>, StoreError> {
+        let read = |database: &Database| -> Result<Vec<Vec<u8>>, redb::Error> {
+            let table = database.begin_read()?.open_table(STATES)?;
+            table.iter()?.map(|entry| Ok(entry?.1.value().to_vec())).collect()
+        };
+        let tags = self.with(read).map_err(|error| self.failed(error))?;
+        tags.iter().map(|tag| open(&self.path, tag)).collect()
+    }
+
     /// Removes all saved states of a module, durably.
     pub fn delete_states(&self, module: &ModuleName) -> Result<(), StoreError> {
         self.write(true, |transaction| delete_states_in(transaction, module))
@@ -263,7 +297,7 @@ impl Catalog {
     }
 
     /// Runs `change` in one transaction. On an error nothing of it is kept.
-    fn write<T>(
+    pub(super) fn write<T>(
         &self,
         durable: bool,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
@@ -290,13 +324,16 @@ impl Catalog {
         self.with(run).map_err(|error| self.failed(error))
     }
 
-    fn opened<T: DeserializeOwned>(&self, read: Result<Option<Vec<u8>>, redb::Error>) -> Result<Option<T>, StoreError> {
+    pub(super) fn opened<T: DeserializeOwned>(
+        &self,
+        read: Result<Option<Vec<u8>>, redb::Error>,
+    ) -> Result<Option<T>, StoreError> {
         read.map_err(|error| self.failed(error))?
             .map(|sealed| open(&self.path, &sealed))
             .transpose()
     }
 
-    fn failed(&self, error: redb::Error) -> StoreError {
+    pub(super) fn failed(&self, error: redb::Error) -> StoreError {
         StoreError::database(&self.path, error)
     }
 }
@@ -321,11 +358,8 @@ fn create(state: &Path, path: &Path) -> Result<(), StoreError> {
     let fill = || -> Result<(), redb::Error> {
         let database = builder().create(&new)?;
         let transaction = database.begin_write()?;
+        make_tables(&transaction)?;
         transaction.open_table(META)?.insert("meta", meta.as_slice())?;
-        transaction.open_table(REVISIONS)?;
-        transaction.open_table(STATES)?;
-        transaction.open_table(STATE_BYTES)?;
-        transaction.open_table(FILES)?;
         transaction.commit()?;
         Ok(database.close()?)
     };
@@ -334,6 +368,19 @@ fn create(state: &Path, path: &Path) -> Result<(), StoreError> {
     std::fs::set_permissions(&new, private).map_err(|error| StoreError::io(&new, error))?;
     std::fs::rename(&new, path).map_err(|error| StoreError::io(path, error))?;
     sync_dir(state)
+}
+
+/// All tables: an older wasmhot knew fewer.
+fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
+    transaction.open_table(META)?;
+    transaction.open_table(REVISIONS)?;
+    transaction.open_table(STATES)?;
+    transaction.open_table(STATE_BYTES)?;
+    transaction.open_table(FILES)?;
+    transaction.open_table(HISTORY)?;
+    transaction.open_table(BEFORE)?;
+    transaction.open_table(BEFORE_BYTES)?;
+    Ok(())
 }
 
 fn tags_of(states: &[SavedState]) -> Result<Vec<Vec<u8>>, StoreError> {

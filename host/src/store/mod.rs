@@ -11,6 +11,7 @@
 
 mod catalog;
 mod error;
+mod history;
 mod lock;
 mod objects;
 mod tables;

@@ -25,6 +25,13 @@ pub(super) const STATE_BYTES: TableDefinition<'_, (&str, Option<&str>), &[u8]> =
 /// sha256 of a file seen in the watched directory → [`FileRecord`].
 pub(super) const FILES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("files");
 
+/// Number of an attempt at an upgrade → whatever the engine keeps of it: the journal, and the history.
+pub(super) const HISTORY: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("history");
+/// module → [`SavedStateTag`] of its state before an upgrade that is on probation (R40).
+pub(super) const BEFORE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("before");
+/// module → the bytes of that state.
+pub(super) const BEFORE_BYTES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("before-bytes");
+
 /// What the host is: where it boots, and what it was made from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meta {
@@ -34,6 +41,9 @@ pub struct Meta {
     pub permanent: Option<u64>,
     /// Digest of the release.toml that this catalog came from: changed since then means, apply it.
     pub release_file: Option<Digest>,
+    /// Why drops and applies wait, if somebody holds them.
+    #[serde(default)]
+    pub held: Option<String>,
 }
 
 /// Why a state was saved.

@@ -44,6 +44,7 @@ fn p04_a_commit_is_there_whole_after_opening_again() {
         current: Some(7),
         permanent: Some(6),
         release_file: Some(crate::version::digest(b"toml")),
+        held: None,
     };
     {
         let catalog = Catalog::open(dir.path()).expect("opens");
@@ -56,6 +57,8 @@ fn p04_a_commit_is_there_whole_after_opening_again() {
             record: &serde_json::json!({"modules": ["a"]}),
             meta: meta.clone(),
             states: vec![saved("a", None, b"state"), saved("old", None, b"new")],
+            attempt: None::<(u64, &())>,
+            before: Vec::new(),
             delete_states: vec![name("old")],
             lifted: Vec::new(),
             barred: Vec::new(),
@@ -97,6 +100,8 @@ fn p04_a_catalog_of_a_killed_host_opens_as_it_was_committed() {
                 record: &revision,
                 meta,
                 states,
+                attempt: None::<(u64, &())>,
+                before: Vec::new(),
                 delete_states: Vec::new(),
                 lifted: Vec::new(),
                 barred: Vec::new(),
@@ -170,6 +175,8 @@ fn a_commit_that_cannot_be_written_leaves_everything_as_it_was() {
         record: &Unwritable,
         meta,
         states,
+        attempt: None::<(u64, &())>,
+        before: Vec::new(),
         delete_states,
         lifted: Vec::new(),
         barred: Vec::new(),

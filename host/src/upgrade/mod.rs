@@ -6,9 +6,11 @@
 //! - Whatever fails before the switch leaves code, routing and state as they were (P3); everything that could fail is done before it.
 
 mod drain;
+pub(crate) mod journal;
 mod keys;
 pub(crate) mod plan;
 mod prepare;
+pub(crate) mod steps;
 mod switch;
 mod transfer;
 
@@ -19,18 +21,19 @@ use crate::call::services::Services;
 use crate::control::protocol::{Exit, Failure, UpgradeReport};
 use crate::event::{EventKind, Events, Happening};
 use crate::instance::InstanceError;
-use crate::store::{Catalog, Objects};
+use crate::store::{Catalog, Meta, Objects};
 use crate::versions::Versions;
-use plan::{Asked, Plan};
+use journal::{Attempt, Ending, Journal, Phase, may_be_killed_here};
+use plan::{Asked, Plan, RevisionRecord, Trial};
 use prepare::Prepared;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
 use transfer::{Sources, Taken, Transferred};
-use wasmhot_appup::{CheckOptions, Checked, Digest, LimitsSpec, ModuleName, Refusal, Transition, Wiring};
+use wasmhot_appup::{CheckOptions, Checked, LimitsSpec, ModuleName, Refusal, Transition, When, Wiring};
 
 /// What upgrades work on: the host without its doors.
 pub(crate) struct Core {
@@ -42,8 +45,13 @@ pub(crate) struct Core {
     pub(crate) versions: Arc<Versions>,
     /// Limits given on the command line: over everything that a release says.
     pub(crate) flags: LimitsSpec,
-    /// Digest of the release.toml that the catalog came from.
-    pub(crate) release_file: Mutex<Option<Digest>>,
+    /// What the catalog says of the host as a whole.
+    pub(crate) meta: Mutex<Meta>,
+    pub(crate) journal: Journal,
+    /// The upgrade that is on probation, if one is.
+    pub(crate) probation: watch::Sender<Option<Probation>>,
+    /// Why drops and applies wait, if somebody holds them.
+    pub(crate) held: watch::Sender<Option<String>>,
     /// Held by the one upgrade that runs (R37).
     pub(crate) upgrading: tokio::sync::Mutex<()>,
     /// What it is, for those who find it busy.
@@ -51,6 +59,20 @@ pub(crate) struct Core {
     pub(crate) last_called_off: Mutex<Option<String>>,
     /// Where a sweep says that more keys failed than may (R33). The host goes back then.
     pub(crate) too_many_failed_keys: tokio::sync::mpsc::UnboundedSender<u64>,
+}
+
+/// A release that may still revert by itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Probation {
+    pub(crate) attempt: Attempt,
+    pub(crate) trial: Trial,
+    pub(crate) ends: Instant,
+}
+
+impl Core {
+    pub(crate) fn meta(&self) -> Meta {
+        self.meta.lock().expect("no panic under this lock").clone()
+    }
 }
 
 /// A step of an upgrade failed in a guest.
@@ -132,9 +154,36 @@ impl Core {
         let revision = old.revision + 1;
         self.events
             .publish(Happening::new(EventKind::UpgradeBegun, what).revision(revision));
-        let checked = self.check(&plan, &old)?;
-        let mut prepared = prepare::prepare(self, &plan, &old, revision).await?;
-        prepare::rehearse(self, &plan, &old, &mut prepared).await?;
+        let mut attempt = self.journal.attempt(&plan, &old, revision);
+        let done = self.attempt(&plan, &old, what, &mut attempt, lock).await;
+        match &done {
+            _ if plan.options.dry_run => {}
+            Ok(Outcome::Done(report)) => {
+                let report = Some(report.clone());
+                self.journal.end(&mut attempt, Ending::Switched { report }).await;
+                self.begin_probation(&plan, attempt);
+            }
+            Ok(Outcome::Outdated) => {}
+            Err(failure) if failure.exit == Exit::Busy => {}
+            Err(failure) => {
+                let failure = Box::new(failure.clone());
+                self.journal.end(&mut attempt, Ending::CalledOff { failure }).await;
+            }
+        }
+        done
+    }
+
+    async fn attempt<'a>(
+        self: &Arc<Self>,
+        plan: &Plan,
+        old: &Arc<Routes>,
+        what: &str,
+        attempt: &mut Attempt,
+        lock: impl Future<Output = Result<UpgradeLock<'a>, Failure>>,
+    ) -> Result<Outcome, Failure> {
+        let revision = attempt.revision;
+        let checked = self.check(plan, old)?;
+        let mut prepared = prepare::prepare(self, plan, old, revision).await?;
         let mut report = UpgradeReport {
             release: format!("{} {}", plan.release, plan.release_version),
             origin: origin(plan.asked),
@@ -142,6 +191,7 @@ impl Core {
             lossy: checked.lossy.clone(),
             ..UpgradeReport::default()
         };
+        prepare::rehearse(self, plan, old, &mut prepared, &mut report).await?;
         let modules = |prepared: &[Prepared]| prepared.iter().map(|item| item.report.clone()).collect();
         if plan.options.dry_run {
             report.modules = modules(&prepared);
@@ -152,16 +202,79 @@ impl Core {
             return Ok(Outcome::Outdated);
         }
         let announced = Announced::new(&self.busy, what);
-        let instances = self
-            .gated_part(&plan, &old, revision, checked, &mut prepared, &mut report)
-            .await?;
+        if !plan.steps.is_empty() {
+            attempt.wanted = Some(RevisionRecord::of(plan, revision, &checked.wiring));
+        }
+        let written = self.journal.write(attempt).await;
+        written.map_err(|error| {
+            Failure::new(
+                error.code(),
+                Exit::Failed,
+                format!("the attempt could not be written down: {error}"),
+            )
+            .in_phase("prepare")
+        })?;
+        may_be_killed_here("begun");
+        let new = steps::new_versions(&prepared);
+        let switched = async {
+            steps::run(self, attempt, When::Before, &new).await?;
+            self.gated_part(plan, old, checked, &mut prepared, attempt, &mut report)
+                .await
+        };
+        let taken = match switched.await {
+            Ok(taken) => taken,
+            Err(failure) => {
+                steps::undo(self, attempt, &new).await;
+                return Err(failure);
+            }
+        };
+        may_be_killed_here("switched");
         report.revision = Some(revision);
         report.modules = modules(&prepared);
         // Whoever hears of it may ask for the next one.
         drop(announced);
         self.tell_switched(&report, revision);
-        switch::retire_old(self, &old, revision, &prepared, instances);
+        switch::retire_old(self, old, revision, &prepared, taken);
+        self.finish_steps(attempt, &mut report).await;
+        may_be_killed_here("finished");
         Ok(Outcome::Done(Box::new(report)))
+    }
+
+    /// What remains to be called after the switch. It has happened: a step that fails makes it incomplete, not undone.
+    pub(crate) async fn finish_steps(&self, attempt: &mut Attempt, report: &mut UpgradeReport) {
+        let due: &[When] = match attempt.phase {
+            Phase::Permanent => &[When::After, When::Permanent],
+            Phase::Begun | Phase::Committed => &[When::After],
+        };
+        for when in due {
+            if let Err(failure) = steps::run(self, attempt, *when, &Vec::new()).await {
+                let message = format!(
+                    "revision {} runs, but is not complete: {}",
+                    attempt.revision, failure.message
+                );
+                self.events
+                    .publish(Happening::new(EventKind::Alarm, message.clone()).revision(attempt.revision));
+                report.degraded = Some(message);
+                return;
+            }
+        }
+    }
+
+    fn begin_probation(&self, plan: &Plan, attempt: Attempt) {
+        let probation = plan.options.probation.map(|trial| Probation {
+            ends: Instant::now() + trial.time,
+            trial,
+            attempt,
+        });
+        if let Some(probation) = &probation {
+            let message = format!(
+                "revision {} is on probation for {:?}: `wasmhot permanent` or `wasmhot undo` ends it earlier",
+                probation.attempt.revision, probation.trial.time
+            );
+            let begun = Happening::new(EventKind::Probation, message).revision(probation.attempt.revision);
+            self.events.publish(begun);
+        }
+        self.probation.send_replace(probation);
     }
 
     fn check(&self, plan: &Plan, old: &Routes) -> Result<Checked, Failure> {
@@ -173,6 +286,7 @@ impl Core {
         if let Some(failure) = plan.refuses_keys(&transition.old) {
             return Err(failure);
         }
+        steps::check(plan, old)?;
         let options = CheckOptions {
             allow_lossy: plan.options.allow_lossy,
         };
@@ -187,11 +301,12 @@ impl Core {
         self: &Arc<Self>,
         plan: &Plan,
         old: &Arc<Routes>,
-        revision: u64,
         checked: Checked,
         prepared: &mut [Prepared],
+        attempt: &mut Attempt,
         report: &mut UpgradeReport,
     ) -> Result<Taken, Failure> {
+        let revision = attempt.revision;
         let gate = Gate::new(
             revision,
             checked.gated.clone(),
@@ -204,6 +319,7 @@ impl Core {
             .filter_map(|name| Some(old.modules.get(name)?.target.clone()))
             .collect();
         let closed = ClosedGates::close(Arc::clone(&gate), members);
+        may_be_killed_here("gated");
         report.on_old = gate.active();
         if !closed.members.is_empty() {
             let gated: Vec<_> = checked.gated.iter().map(ToString::to_string).collect();
@@ -212,7 +328,7 @@ impl Core {
             );
         }
         let outcome = self
-            .hand_over(plan, old, revision, &checked.wiring, &gate, prepared)
+            .hand_over(plan, old, &checked.wiring, &gate, prepared, attempt)
             .await;
         let outcome = outcome.map(|mut transferred| {
             let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared);
@@ -232,10 +348,10 @@ impl Core {
         &self,
         plan: &Plan,
         old: &Routes,
-        revision: u64,
         wiring: &Wiring,
         gate: &Gate,
         prepared: &mut [Prepared],
+        attempt: &mut Attempt,
     ) -> Result<Transferred, Failure> {
         let quiesce_timeout = shortest(prepared, |item| item.limits.quiesce_timeout);
         let max_pause = shortest(prepared, |item| item.limits.max_pause);
@@ -250,6 +366,7 @@ impl Core {
                     );
                     Failure::new("not-quiet", Exit::CalledOff, message).in_phase("quiesce")
                 })?;
+            may_be_killed_here("quiet");
             transfer::transfer(self, plan, prepared, taken).await
         };
         let mut transferred = tokio::select! {
@@ -268,8 +385,10 @@ impl Core {
                 return Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"));
             }
         };
+        may_be_killed_here("migrated");
         // Not to be given up half way: a commit that has begun is waited for.
-        switch::commit(self, plan, revision, wiring, &mut transferred).await?;
+        switch::commit(self, plan, wiring, &mut transferred, attempt).await?;
+        may_be_killed_here("committed");
         Ok(transferred)
     }
 

@@ -1,5 +1,6 @@
 //! What one upgrade is to do, and what is written down of it.
 
+use super::journal::Step;
 use crate::control::protocol::{Exit, Failure, StateSource};
 use crate::instance::ModuleConfig;
 use crate::store::SavedState;
@@ -7,6 +8,7 @@ use crate::version::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmhot_appup::{
     Action, Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node,
     StatePolicy, Version as Semver, Wiring,
@@ -28,12 +30,19 @@ pub(crate) enum Asked {
     Remove,
     /// More keys failed than `max_failed_keys` allows.
     FailedKeys,
+    /// More calls failed in probation than may (R39).
+    Probation,
+    /// The host ended in probation, and starts with the release before (R40).
+    CrashInProbation,
 }
 
 impl Asked {
     /// To a revision that was there before.
     pub(crate) fn goes_back(self) -> bool {
-        matches!(self, Asked::Undo | Asked::FailedKeys)
+        matches!(
+            self,
+            Asked::Undo | Asked::FailedKeys | Asked::Probation | Asked::CrashInProbation
+        )
     }
 }
 
@@ -57,6 +66,8 @@ pub(crate) struct Plan {
     /// All modules afterwards.
     pub(crate) desired: BTreeMap<ModuleName, Desired>,
     pub(crate) moves: Vec<Move>,
+    /// What is called before and after (R32).
+    pub(crate) steps: Vec<Step>,
     /// How to go back, if the relup says so.
     pub(crate) down: Vec<Instruction>,
     /// The revision that `undo` goes to from the new one.
@@ -79,6 +90,18 @@ pub(crate) struct Options {
     /// The state of `--state FILE`, read.
     pub(crate) state_file: Option<SavedState>,
     pub(crate) limits: LimitsSpec,
+    /// Who asks, as he calls himself.
+    pub(crate) by: Option<String>,
+    /// For how long, and up to what, the new release may still be taken back by the host itself.
+    pub(crate) probation: Option<Trial>,
+}
+
+/// The time in which a release may still revert by itself (R39).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Trial {
+    pub(crate) time: Duration,
+    /// How many more of a hundred calls may fail than before.
+    pub(crate) max_error_rate: f64,
 }
 
 /// Where a module's state comes from (R27): the instruction's word goes before the caller's.

@@ -5,14 +5,14 @@ use super::plan::{From, Plan};
 use super::{Core, failed};
 use crate::call::lane::{Errand, Lane, Live};
 use crate::call::routes::{Route, Routes, Target};
-use crate::control::protocol::{Exit, Failure, ModuleReport};
+use crate::control::protocol::{Exit, Failure, ModuleReport, UpgradeReport};
 use crate::instance::{Instance, InstanceError, Template};
-use crate::store::SaveReason;
+use crate::store::{SaveReason, SavedState};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use wasmhot_appup::{Action, Kind, Limits, ModuleName, Move};
+use wasmhot_appup::{Action, Kind, Limits, ModuleName, ModuleVersion, Move};
 
 /// A saved state is good for a rehearsal if it is younger than this.
 const REHEARSAL_AGE_MAX: Duration = Duration::from_secs(60);
@@ -124,8 +124,15 @@ async fn started(template: &Arc<Template>, revision: u64, limits: &Limits) -> Re
     Ok(instance)
 }
 
-/// The real migration of a copy of the state, in throw-away instances. Says in each report what it came to, or why it was left out.
-pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &mut [Prepared]) -> Result<(), Failure> {
+/// The real migration of a copy of the state, in throw-away instances, and back. Says in the report what it came to, or why it was left
+/// out; that there is no way back is a warning.
+pub(super) async fn rehearse(
+    core: &Core,
+    plan: &Plan,
+    old: &Routes,
+    prepared: &mut [Prepared],
+    report: &mut UpgradeReport,
+) -> Result<(), Failure> {
     for item in prepared {
         let Some(live) = item
             .live
@@ -141,7 +148,10 @@ pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &
             continue;
         };
         let said = match &route.target {
-            Target::Single(lane) => rehearse_lane(core, lane, &live, &item.limits).await,
+            Target::Single(lane) => {
+                let old = &route.template.version.id;
+                rehearse_lane(core, lane, &live, &item.limits, old, report).await
+            }
             Target::Keyed(keyed) => {
                 let mut lanes = keyed.lanes();
                 lanes.truncate(KEYS_REHEARSED);
@@ -155,27 +165,70 @@ pub(super) async fn rehearse(core: &Core, plan: &Plan, old: &Routes, prepared: &
     Ok(())
 }
 
-async fn rehearse_lane(core: &Core, lane: &Arc<Lane>, live: &Live, limits: &Limits) -> Result<String, InstanceError> {
-    let saved = core.services.states.newest(&lane.module, lane.key.as_deref()).await;
-    let Ok(Some(saved)) = saved else {
-        return Ok("not rehearsed: no state was saved yet".to_string());
-    };
-    let age = Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
-    if age > REHEARSAL_AGE_MAX {
-        return Ok(format!(
-            "not rehearsed: the last saved state is {} s old; `wasmhot state export {}` saves one",
-            age.as_secs(),
-            lane.module
-        ));
+/// The saved state to rehearse on: the last one if it is young, else one that is saved now, if that takes no longer than calls may
+/// wait (section 5).
+async fn to_rehearse_on(core: &Core, lane: &Arc<Lane>, limits: &Limits) -> Result<SavedState, String> {
+    let age_of = |saved: &SavedState| Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
+    let newest = core.services.states.newest(&lane.module, None).await;
+    let last = newest.ok().flatten();
+    if let Some(saved) = last.as_ref().filter(|saved| age_of(saved) <= REHEARSAL_AGE_MAX) {
+        return Ok(saved.clone());
     }
-    let began = std::time::Instant::now();
-    core.services.states.rehearse(live, &saved, limits).await?;
-    Ok(format!(
-        "passed in {:.1?} on the state of {:.1?} ago ({} bytes)",
-        began.elapsed(),
-        age,
-        saved.tag.size
-    ))
+    let figures = lane.figures();
+    let is_quick = figures.saved_at.is_some() && figures.last_save_took <= limits.max_pause;
+    if is_quick && figures.is_live {
+        let (reply, answer) = oneshot::channel();
+        lane.send(Errand::Save {
+            reason: SaveReason::Periodic,
+            reply,
+        });
+        if let Ok(Ok(Ok(fresh))) = tokio::time::timeout(limits.save_timeout, answer).await {
+            // It is as good as a periodic save.
+            if fresh.kept.written().await.is_ok() {
+                lane.note_stored(fresh.calls);
+            }
+            return Ok(fresh.state);
+        }
+    }
+    let how = format!("`wasmhot state export {}` saves one", lane.module);
+    Err(match last {
+        Some(saved) => format!(
+            "not rehearsed: the last saved state is {} s old; {how}",
+            age_of(&saved).as_secs()
+        ),
+        None => format!("not rehearsed: no state was saved yet; {how}"),
+    })
+}
+
+async fn rehearse_lane(
+    core: &Core,
+    lane: &Arc<Lane>,
+    live: &Live,
+    limits: &Limits,
+    old: &ModuleVersion,
+    report: &mut UpgradeReport,
+) -> Result<String, InstanceError> {
+    let saved = match to_rehearse_on(core, lane, limits).await {
+        Ok(saved) => saved,
+        Err(why) => return Ok(why),
+    };
+    let rehearsed = core.services.states.rehearse(live, &saved, limits, Some(old)).await?;
+    // Modules are handed over at the same time: the longest counts.
+    let pause = lane.figures().last_save_took + rehearsed.there;
+    report.predicted_us = report.predicted_us.max(Some(super::transfer::micros(pause)));
+    let back = match rehearsed.back {
+        Some(Err(error)) => {
+            report.warnings.push(format!(
+                "there is no way back for the state of {}: {error}; it would need `undo --state last-saved` or `empty`",
+                lane.module
+            ));
+            ", no way back"
+        }
+        Some(Ok(())) => ", and back",
+        None => "",
+    };
+    let (there, size) = (rehearsed.there, saved.tag.size);
+    Ok(format!("passed{back}: migrate took {there:.1?} for {size} bytes"))
 }
 
 /// R33: a sample of the keys that live is saved and migrated, and must pass.
@@ -214,7 +267,7 @@ async fn rehearse_key(core: &Core, lane: Arc<Lane>, live: &Live, limits: &Limits
     };
     let is_another = fresh.state.tag.version.digest != live.template.version.id.digest;
     if is_another {
-        core.services.states.rehearse(live, &fresh.state, limits).await?;
+        core.services.states.rehearse(live, &fresh.state, limits, None).await?;
     }
     // It is as good as a periodic save.
     if fresh.kept.written().await.is_ok() {

@@ -2,6 +2,7 @@
 //!
 //! Invariants: until the commit has returned nothing has changed (P3); after the pointer store nothing can fail.
 
+use super::journal::{Attempt, Phase};
 use super::plan::{Plan, RevisionRecord};
 use super::prepare::Prepared;
 use super::transfer::{OldInstance, Taken, Transferred};
@@ -20,54 +21,70 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasmhot_appup::{Action, Digest, Kind, ModuleName, ModuleVersion, Wiring};
 
-/// Makes the new revision durable, with the states that were handed over (R28).
+/// Makes the new revision durable, with the states that were handed over (R28). With probation the host still boots the release before,
+/// and keeps its states as they were (R40).
 pub(super) async fn commit(
     core: &Core,
     plan: &Plan,
-    revision: u64,
     wiring: &Wiring,
     transferred: &mut Transferred,
+    attempt: &mut Attempt,
 ) -> Result<(), Failure> {
+    let revision = attempt.revision;
     let record = RevisionRecord::of(plan, revision, wiring);
+    let on_probation = plan.options.probation.is_some();
+    let before = if on_probation {
+        transferred.before(core).await
+    } else {
+        Vec::new()
+    };
     let states = transferred.states.take();
+    attempt.phase = if on_probation {
+        Phase::Committed
+    } else {
+        Phase::Permanent
+    };
+    attempt.note_states(&states);
     let purged = plan.moves.iter().filter(|step| step.purge);
     let mut delete_states: Vec<_> = purged.map(|step| step.module.clone()).collect();
     delete_states.append(&mut transferred.forgotten);
     let lifted = plan.lifted.clone();
     let barred: Vec<_> = plan.barred.iter().map(undone).collect();
-    let release_file = plan
-        .release_file
-        .or(*core.release_file.lock().expect("no panic under this lock"));
+    let old = core.meta();
+    let meta = Meta {
+        current: Some(revision),
+        permanent: if on_probation { old.permanent } else { Some(revision) },
+        release_file: plan.release_file.or(old.release_file),
+        held: old.held,
+    };
     let catalog = Arc::clone(&core.catalog);
+    let (written_meta, written_attempt) = (meta.clone(), attempt.clone());
     let written = tokio::task::spawn_blocking(move || {
-        let meta = Meta {
-            current: Some(revision),
-            permanent: Some(revision),
-            release_file,
-        };
         catalog.commit(&Commit {
             revision,
             record: &record,
-            meta,
+            meta: written_meta,
             states,
+            attempt: Some((written_attempt.number, &written_attempt)),
+            before,
             delete_states,
             lifted,
             barred,
         })
     });
-    match written.await {
-        Ok(Ok(())) => {
-            *core.release_file.lock().expect("no panic under this lock") = release_file;
-            Ok(())
-        }
-        Ok(Err(error)) => Err(Failure::new(
-            error.code(),
-            Exit::CalledOff,
-            format!("the switch could not be written: {error}"),
-        )
-        .in_phase("commit")),
-        Err(error) => Err(Failure::new("internal", Exit::Bug, error.to_string()).in_phase("commit")),
+    let failed = |code: &str, exit, why: &dyn std::fmt::Display| {
+        Failure::new(code, exit, format!("the switch could not be written: {why}")).in_phase("commit")
+    };
+    let written = match written.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(failed(error.code(), Exit::CalledOff, &error)),
+        Err(error) => Err(failed("internal", Exit::Bug, &error)),
+    };
+    match &written {
+        Ok(()) => *core.meta.lock().expect("no panic under this lock") = meta,
+        Err(_) => attempt.phase = Phase::Begun,
     }
+    written
 }
 
 /// What the catalog notes of a version that an undo leaves.
@@ -122,6 +139,10 @@ pub(super) fn next_routes(
                 template,
                 live: item.live.clone(),
                 target,
+                rates: old
+                    .modules
+                    .get(name)
+                    .map_or_else(Arc::default, |route| Arc::clone(&route.rates)),
             },
         );
     }

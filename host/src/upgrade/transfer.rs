@@ -136,6 +136,21 @@ impl Transferred {
         }
     }
 
+    /// The states of the modules that move as they were: written by the old versions for themselves where there are such, else what was
+    /// saved last.
+    pub(super) async fn before(&mut self, core: &Core) -> Vec<SavedState> {
+        let mut before = self.states.own.clone();
+        for state in self.states.saved.iter().filter(|state| state.tag.key.is_none()) {
+            let module = &state.tag.module;
+            if before.iter().all(|known| known.tag.module != *module)
+                && let Ok(Some(saved)) = core.services.states.newest(module, None).await
+            {
+                before.push(saved);
+            }
+        }
+        before
+    }
+
     fn absorb(&mut self, mut other: Transferred) {
         self.old.single.append(&mut other.old.single);
         self.old.keyed.append(&mut other.old.keyed);

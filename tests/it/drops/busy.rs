@@ -51,7 +51,7 @@ async fn r37_drops_wait_and_changing_verbs_are_refused_while_an_upgrade_runs() {
     is_busy(world.host.undo(UndoRequest::default()).await);
     let remove = RemoveRequest {
         module: "hostile".to_string(),
-        purge: false,
+        ..RemoveRequest::default()
     };
     is_busy(world.host.remove(remove).await);
     is_busy(world.host.state_reset("hostile", None).await);

@@ -108,6 +108,7 @@ async fn a_removed_module_takes_up_its_state_when_it_comes_back() {
     let remove = |purge| RemoveRequest {
         module: "counter".to_string(),
         purge,
+        by: None,
     };
     world.host.remove(remove(false)).await.unwrap();
     let world = world.restart().await;

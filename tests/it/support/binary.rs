@@ -121,16 +121,17 @@ impl Binary {
         let app = root.path().join("app");
         std::fs::create_dir(&app).unwrap();
         prepare(&app);
-        Self::start(root, flags)
+        Self::start(root, flags, None)
     }
 
-    fn start(root: tempfile::TempDir, flags: &[&str]) -> Self {
+    fn start(root: tempfile::TempDir, flags: &[&str], kill_at: Option<&str>) -> Self {
         let mut command = command(root.path());
         command.arg("run").arg(root.path().join("app")).args(flags);
         if !flags.contains(&"--compile-timeout") {
             // On a machine that is busy a compiler takes its time.
             command.args(["--compile-timeout", "10m"]);
         }
+        command.envs(kill_at.map(|place| ("WASMHOT_KILL_AT", place)));
         let mut host = Lines::of_talk(&mut command);
         let ready = host.until(|line| line.starts_with("wasmhot: ready"));
         Self { host, root, ready }
@@ -224,7 +225,14 @@ impl Binary {
     pub(crate) fn again(self, flags: &[&str]) -> Self {
         let Self { mut host, root, .. } = self;
         host.ended();
-        Self::start(root, flags)
+        Self::start(root, flags, None)
+    }
+
+    /// As [`Binary::again`], and it is killed at this place of an upgrade.
+    pub(crate) fn again_until(self, place: &str, flags: &[&str]) -> Self {
+        let Self { mut host, root, .. } = self;
+        host.ended();
+        Self::start(root, flags, Some(place))
     }
 }
 
@@ -236,6 +244,7 @@ pub(crate) fn command(root: &Path) -> Command {
         .env("XDG_STATE_HOME", root.join("state"))
         .env("WASMHOT_SOCKET", root.join("run/host.sock"))
         .env_remove("WASMHOT_LOG")
+        .env_remove("WASMHOT_KILL_AT")
         .env_remove("NO_COLOR")
         .stdin(Stdio::null());
     command

@@ -66,7 +66,7 @@ impl Drops {
     }
 
     /// Every content that lies in the directory.
-    pub(super) fn digests(&self) -> BTreeSet<Digest> {
+    pub(in crate::host) fn digests(&self) -> BTreeSet<Digest> {
         self.files.values().map(|file| file.version.id.digest).collect()
     }
 

@@ -1,4 +1,11 @@
-#![doc = include_str!("protocol.md")]
+#![doc = include_str!("../protocol.md")]
+
+mod releases;
+
+pub use releases::{
+    DiffReport, ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HistoryMove, HistoryStep, HoldRequest,
+    ModuleDiff, PermanentReport, ReleaseStatus, RunningCall, WhyReport,
+};
 
 use crate::error::{CallError, CallErrorCode, Executed};
 use crate::event::Event;
@@ -74,6 +81,16 @@ pub struct ApplyRequest {
     /// Limits and timeouts of this upgrade, over those of the release.
     #[serde(default)]
     pub limits: LimitsSpec,
+    /// For so many milliseconds the new release is not permanent: the host boots the one before, and takes the new one back by itself
+    /// when too many calls fail (R39). Absent: it is permanent at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probation_ms: Option<u64>,
+    /// How many more of a hundred calls may fail in probation than did in the five minutes before; 1 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_error_rate: Option<f64>,
+    /// Who asks, for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Names the caller's attempt: the same id again waits for the first's result instead of beginning a second upgrade. A result
     /// that is `busy` is not remembered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +104,12 @@ pub struct ApplyRequest {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UndoRequest {
+    /// To this revision, in one switch; absent: to the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<u64>,
+    /// Who asks, for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// State may be lost.
     #[serde(default)]
     pub allow_lossy: bool,
@@ -96,7 +119,7 @@ pub struct UndoRequest {
 }
 
 /// Take a module out of the release.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveRequest {
     /// The module.
@@ -104,6 +127,9 @@ pub struct RemoveRequest {
     /// Its saved state goes too.
     #[serde(default)]
     pub purge: bool,
+    /// Who asks, for the history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
 }
 
 /// What happened to one module in an upgrade.
@@ -148,6 +174,12 @@ pub struct UpgradeReport {
     pub warnings: Vec<String>,
     /// States that this upgrade lost, each in a sentence.
     pub lossy: Vec<String>,
+    /// The pause that the rehearsal predicted, in microseconds: `save`, `migrate` and `health`, without the wait for calls to end.
+    #[serde(default)]
+    pub predicted_us: Option<u64>,
+    /// What is missing although it has switched: a `call` step that failed.
+    #[serde(default)]
+    pub degraded: Option<String>,
 }
 
 /// Exit codes of the CLI, also in `--json`.

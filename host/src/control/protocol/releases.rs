@@ -1,0 +1,205 @@
+//! Releases and their history, as they are told.
+
+use super::UpgradeReport;
+use serde::{Deserialize, Serialize};
+
+/// What runs is permanent.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PermanentReport {
+    /// The revision that the host boots from now on.
+    pub revision: u64,
+    /// It was that before.
+    pub already: bool,
+    /// What is missing all the same: a `call` step that failed.
+    pub degraded: Option<String>,
+}
+
+/// A revision: a release as it was switched to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseStatus {
+    /// Its number.
+    pub revision: u64,
+    /// Name of the release.
+    pub release: String,
+    /// Version of the release.
+    pub version: String,
+    /// `permanent`: what runs and what the host boots. `current`: what runs, on probation. `boots`: what the host boots while another
+    /// is on probation. `old`: was there.
+    pub status: String,
+    /// When it was switched to, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// What asked for it.
+    pub origin: String,
+    /// Its modules, as `name@version`.
+    pub modules: Vec<String>,
+    /// Where `undo` goes from it.
+    pub undo_to: Option<u64>,
+}
+
+/// One attempt at an upgrade.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Its number.
+    pub attempt: u64,
+    /// When it began, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// When it ended.
+    pub ended_ms: Option<u64>,
+    /// Who asked, as he called himself.
+    pub by: Option<String>,
+    /// What asked for it: `drop`, `apply`, `undo`, `remove`, `start`, …
+    pub origin: String,
+    /// `switched`, `called-off`, `interrupted` (by the end of the host), `went-back`, or `running`.
+    pub result: String,
+    /// Why it did not happen or was taken back.
+    pub why: Option<String>,
+    /// The revision that it made.
+    pub revision: Option<u64>,
+    /// The release before, as `name version`.
+    pub from_release: String,
+    /// The release that it went to.
+    pub to_release: String,
+    /// What moved.
+    pub modules: Vec<HistoryMove>,
+    /// What was called (R32).
+    pub steps: Vec<HistoryStep>,
+    /// The figures, where they were written before the host ended.
+    pub report: Option<UpgradeReport>,
+}
+
+/// A module in an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryMove {
+    /// The module.
+    pub module: String,
+    /// `add`, `load`, `update`, `restart` or `delete`.
+    pub action: String,
+    /// Version before.
+    pub from: Option<String>,
+    /// sha256 of its bytes.
+    pub from_digest: Option<String>,
+    /// Version after.
+    pub to: Option<String>,
+    /// sha256 of its bytes.
+    pub to_digest: Option<String>,
+    /// sha256 of the state that was handed over.
+    pub state_digest: Option<String>,
+}
+
+/// A `call` step of an attempt.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryStep {
+    /// `module.function(args)`.
+    pub call: String,
+    /// `before`, `after` or `permanent`.
+    pub when: String,
+    /// `waiting`, `begun`, `done`, `failed` or `undone`.
+    pub state: String,
+    /// Why it failed.
+    pub why: Option<String>,
+}
+
+/// How two revisions differ.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiffReport {
+    /// The one.
+    pub from: u64,
+    /// The other.
+    pub to: u64,
+    /// The release of the one, as `name version`.
+    pub from_release: String,
+    /// The release of the other.
+    pub to_release: String,
+    /// Modules that differ.
+    pub modules: Vec<ModuleDiff>,
+}
+
+/// How a module differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModuleDiff {
+    /// The module.
+    pub module: String,
+    /// `added`, `removed`, `changed` (other bytes) or `configured` (the same bytes).
+    pub change: String,
+    /// Version in the one.
+    pub from: Option<String>,
+    /// Version in the other.
+    pub to: Option<String>,
+    /// What else differs: digest, kind, limits, grants, links, values; each in a line.
+    pub details: Vec<String>,
+}
+
+/// What keeps a version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhyReport {
+    /// `name@version`.
+    pub version: String,
+    /// sha256 of its bytes.
+    pub digest: String,
+    /// It has instances: it runs, or still ends its calls.
+    pub alive: bool,
+    /// What keeps it, each in a sentence.
+    pub reasons: Vec<String>,
+    /// The calls that keep it alive, where it is not what runs.
+    pub calls: Vec<RunningCall>,
+}
+
+/// A call that runs in, or may still call, an old version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningCall {
+    /// For how long, in milliseconds; absent where it has not reached the version yet.
+    pub age_ms: Option<u64>,
+    /// `a call from outside`, or the modules through which it came.
+    pub from: String,
+}
+
+/// Make drops and applies wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldRequest {
+    /// Why, for those who wait.
+    pub reason: String,
+}
+
+/// Whether drops and applies wait.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// Why they wait; absent: they do not.
+    pub held: Option<String>,
+}
+
+/// Forget a revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgetRequest {
+    /// Its number.
+    pub revision: u64,
+}
+
+/// Forget what nobody will go back to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GcRequest {
+    /// So many of the newest revisions stay; 10 if absent.
+    #[serde(default)]
+    pub keep: Option<u64>,
+    /// What is younger stays, in milliseconds; 30 days if absent.
+    #[serde(default)]
+    pub older_than_ms: Option<u64>,
+    /// Only say what would go.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What was forgotten.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GcReport {
+    /// Revisions.
+    pub revisions: Vec<u64>,
+    /// Attempts of the history.
+    pub attempts: u64,
+    /// Versions whose bytes were deleted, as sha256.
+    pub objects: Vec<String>,
+    /// Bytes freed.
+    pub bytes: u64,
+}
