@@ -3,15 +3,22 @@
 //! Each is put at `<target>/guests/wasm/<module>-<version>.wasm`, and the folder into `WASMHOT_GUESTS`. The nested build has a
 //! target directory of its own, shared by all profiles, so it runs once; and an environment of its own, so that it is the same under
 //! `cargo build`, `clippy` and `doc`.
+//!
+//! Modules with C in them need a clang for Wasm. Where there is none they are skipped with a warning; where `CI` is set that is an error.
 
 use std::env;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const TARGET: &str = "wasm32-wasip2";
+/// The modules with C in them.
+const WITH_C: [&str; 1] = ["sqlite-1.0.0"];
+/// The variable by which the crate `cc` is told the compiler for [`TARGET`].
+const CC: &str = "CC_wasm32_wasip2";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -40,9 +47,13 @@ fn build() -> Result<()> {
     println!("cargo::rustc-env=WASMHOT_GUESTS={}", out.display());
     watch(&root)?;
     has_target()?;
-    compile(&modules, &guests)?;
-    let wanted = folders(&modules)?;
-    collect(&wanted, &guests.join(TARGET).join("release"), &out)
+    let c_compiler = c_compiler();
+    compile(&modules, &guests, c_compiler.as_ref())?;
+    let (skipped, wanted): (Vec<_>, Vec<_>) = folders(&modules)?
+        .into_iter()
+        .partition(|folder| c_compiler.is_none() && WITH_C.iter().any(|module| folder.ends_with(module)));
+    collect(&wanted, &guests.join(TARGET).join("release"), &out)?;
+    skip(&skipped, &out)
 }
 
 /// The target directory of the build that runs this: `OUT_DIR` is `<target>/[<triple>/]<profile>/build/<package>/out`.
@@ -110,8 +121,82 @@ fn has_target() -> Result<()> {
     .into())
 }
 
-/// The nested build.
-fn compile(modules: &Path, target_dir: &Path) -> Result<()> {
+/// A clang that compiles for [`TARGET`], with what it needs to find the headers of wasi-libc. Linking is Rust's.
+struct CCompiler {
+    path: OsString,
+    flags: Option<String>,
+}
+
+/// The one that is named, that of a WASI SDK, or one of the system's.
+fn c_compiler() -> Option<CCompiler> {
+    for name in [CC, "WASI_SDK_PATH"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    if let Some(path) = env::var_os(CC) {
+        return Some(CCompiler { path, flags: None });
+    }
+    let with = |path: OsString, flags: &str| CCompiler {
+        path,
+        flags: Some(flags.into()),
+    };
+    let sdk = env::var_os("WASI_SDK_PATH").map(PathBuf::from).map(|sdk| {
+        let sysroot = sdk.join("share/wasi-sysroot");
+        with(
+            sdk.join("bin/clang").into(),
+            &format!("--sysroot={}", sysroot.display()),
+        )
+    });
+    let names = (14..=30).rev().map(|version| format!("clang-{version}"));
+    let systems = std::iter::once("clang".to_owned()).chain(names).flat_map(|name| {
+        // The second is where Debian has them.
+        ["", "-isystem /usr/include/wasm32-wasi"].map(|flags| with(name.clone().into(), flags))
+    });
+    sdk.into_iter().chain(systems).find(CCompiler::works)
+}
+
+impl CCompiler {
+    fn works(&self) -> bool {
+        let flags = self.flags.iter().flat_map(|flags| flags.split_whitespace());
+        let started = Command::new(&self.path)
+            .arg(format!("--target={TARGET}"))
+            .args(flags)
+            .args(["-fsyntax-only", "-x", "c", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        let Ok(mut clang) = started else { return false };
+        let source = b"#include <stdio.h>\n#ifndef __wasi__\n#error not WASI\n#endif\n";
+        let written = clang
+            .stdin
+            .take()
+            .is_some_and(|mut input| input.write_all(source).is_ok());
+        clang.wait().is_ok_and(|status| status.success()) && written
+    }
+}
+
+/// Says which modules were not built, and takes away what an earlier build made of them.
+fn skip(folders: &[PathBuf], out: &Path) -> Result<()> {
+    for folder in folders {
+        let name = folder.file_name().unwrap_or_default().display();
+        let message = format!(
+            "the module {name} is not built: it needs a clang for WebAssembly, with the headers of wasi-libc. Install them \
+             (Debian: apt-get install clang-19 wasi-libc) or set WASI_SDK_PATH, and `touch host/build.rs`"
+        );
+        if env::var_os("CI").is_some() {
+            return Err(message.into());
+        }
+        println!("cargo::warning={message}");
+        let stale = out.join(format!("{name}.wasm"));
+        if stale.exists() {
+            fs::remove_file(stale)?;
+        }
+    }
+    Ok(())
+}
+
+/// The nested build. Without a C compiler the modules that need one are left out.
+fn compile(modules: &Path, target_dir: &Path, c_compiler: Option<&CCompiler>) -> Result<()> {
     let mut cargo = Command::new(variable("CARGO")?);
     cargo.args([
         "build",
@@ -128,6 +213,18 @@ fn compile(modules: &Path, target_dir: &Path) -> Result<()> {
         .arg("--target-dir")
         .arg(target_dir);
     own_environment(&mut cargo);
+    match c_compiler {
+        Some(CCompiler { path, flags }) => {
+            cargo.env(CC, path);
+            if let Some(flags) = flags {
+                cargo.env("CFLAGS_wasm32_wasip2", flags);
+            }
+        }
+        None => {
+            let packages = WITH_C.iter().map(|module| module.replace('.', "-"));
+            cargo.args(packages.flat_map(|package| ["--exclude".to_owned(), package]));
+        }
+    }
     let output = cargo
         .current_dir(modules)
         .output()

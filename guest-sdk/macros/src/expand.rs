@@ -70,6 +70,8 @@ fn bindings(module: &Module) -> Option<TokenStream> {
                 path: "wit",
                 world: #world,
                 runtime_path: "wasmhot_guest::wit_bindgen::rt",
+                // Interfaces of other packages too: of modules that somebody else made.
+                generate_all,
             });
         }
 
