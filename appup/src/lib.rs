@@ -44,31 +44,48 @@
 
 #![forbid(unsafe_code)]
 
+pub mod appup;
+pub mod capability;
+pub mod description;
 pub mod diagnostic;
 pub mod drops;
+pub mod explain;
 pub mod graph;
 pub mod interface;
 pub mod name;
+pub mod plan;
+pub mod range;
 mod read;
 pub mod refusal;
 pub mod release;
 pub mod relup;
+pub mod schema;
 pub mod settings;
 pub mod upgrade;
 
+pub use appup::{Appup, AppupEntry};
+pub use capability::Capability;
+pub use description::StateDescription;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drops::{DropOutcome, candidate, settle_drops};
+
+pub use explain::{Direction, Step, explain};
 pub use graph::{Graph, Link, Node, Wiring};
 pub use interface::{FunctionName, FunctionType, ModuleInterface, Type};
 pub use name::{Digest, ModuleName, ModuleVersion, NameError, Version, from_file_stem};
+
+pub use plan::{Inputs, Plan, PlanModule, PlanRelease, Way, joint_sets, plan, split};
+pub use range::{Predecessor, StateRange, VersionRange};
 pub use refusal::{Refusal, RefusalCode, Warning, WarningCode};
 pub use release::Release;
-pub use relup::{CallSpec, Instruction, ReleaseStep, Relup, StatePolicy, When};
+pub use relup::{CallSpec, Instruction, MiddleSpec, ReleaseStep, Relup, StatePolicy, Via, When};
 pub use settings::{
     Create, DirGrant, Grants, HostSettings, Kind, Limits, LimitsSpec, ModuleSpec, OnTrap, UnitError, parse_duration,
     parse_size,
 };
-pub use upgrade::{Action, CheckOptions, Checked, Move, Transition, check, default_moves, plan_moves, undo_moves};
+pub use upgrade::{
+    Action, CheckOptions, Checked, Known, Move, Open, Transition, check, default_moves, plan_moves, undo_moves,
+};
 
 #[cfg(test)]
 mod fixture;

@@ -32,6 +32,16 @@ pub enum RefusalCode {
     BadInstruction,
     /// A `call` step, which is not carried out yet (R32).
     UnsupportedCallStep,
+    /// A state that the new version cannot read (R4).
+    StateUnreadable,
+    /// Something wanted of the host that the release does not grant (R8).
+    NotGranted,
+    /// An appup that has no entry for the versions between which a module goes, nor has any chain of them.
+    NoAppupEntry,
+    /// An appup that is not of the module or version that it comes with.
+    BadAppup,
+    /// A release or a version that is not known well enough to plan with.
+    IncompleteInput,
 }
 
 /// One reason why an upgrade is refused.
@@ -59,6 +69,10 @@ pub enum WarningCode {
     StateNotKept,
     /// The way back will lose state (R30).
     LossyWayBack,
+    /// A module whose state moves also writes to what is not its state (R32).
+    WritesOutside,
+    /// Calls that began in an older release are waited for (R7, R22).
+    OpenCalls,
 }
 
 /// Something that is allowed and may surprise.
@@ -113,6 +127,11 @@ impl RefusalCode {
             RefusalCode::MissingInstruction => "missing-instruction",
             RefusalCode::BadInstruction => "bad-instruction",
             RefusalCode::UnsupportedCallStep => "unsupported-call-step",
+            RefusalCode::StateUnreadable => "state-unreadable",
+            RefusalCode::NotGranted => "not-granted",
+            RefusalCode::NoAppupEntry => "no-appup-entry",
+            RefusalCode::BadAppup => "bad-appup",
+            RefusalCode::IncompleteInput => "incomplete-input",
         }
     }
 }
@@ -159,6 +178,11 @@ mod tests {
             RefusalCode::MissingInstruction,
             RefusalCode::BadInstruction,
             RefusalCode::UnsupportedCallStep,
+            RefusalCode::StateUnreadable,
+            RefusalCode::NotGranted,
+            RefusalCode::NoAppupEntry,
+            RefusalCode::BadAppup,
+            RefusalCode::IncompleteInput,
         ];
         for code in codes {
             assert_eq!(serde_json::to_string(&code).expect("serialises"), format!("\"{code}\""));

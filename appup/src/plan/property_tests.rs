@@ -1,0 +1,329 @@
+//! Plans between random releases, with random appups: what is written leads from the one to the other and back, over edges that fit; and
+//! its parts are as small as they can be.
+
+use super::{Inputs, Plan, PlanModule, joint_sets, plan, split};
+use crate::explain::{Direction, Step};
+use crate::fixture::{lines, name, release};
+use crate::graph::{Graph, Wiring};
+use crate::name::ModuleName;
+use crate::refusal::RefusalCode;
+use crate::relup::{Instruction, Relup};
+use crate::upgrade::{CheckOptions, Transition, check, default_moves};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const MODULES: usize = 7;
+const FUNCTIONS: usize = 2;
+
+/// What a module is in one release: whether it is there, the types of its functions (0 is none), what it imports.
+type Shape = (bool, [u8; FUNCTIONS], [[bool; FUNCTIONS]; MODULES]);
+
+#[derive(Clone, Debug)]
+struct World {
+    kinds: Vec<&'static str>,
+    old: Vec<Shape>,
+    new: Vec<Shape>,
+    /// How many modules there are.
+    size: usize,
+}
+
+/// What an appup says, for each module.
+#[derive(Clone, Copy, Debug)]
+enum Said {
+    Nothing,
+    Default,
+    Update,
+    Load,
+    Restart,
+    /// Only of a middle version, which there is.
+    Middle,
+    /// Only of a middle version, which there is not.
+    Other,
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let exported = prop_oneof![1 => Just(0_u8), 5 => Just(1), 2 => Just(2)];
+    let imports = prop::array::uniform7(prop::array::uniform2(prop::bool::weighted(0.25)));
+    (prop::bool::weighted(0.9), prop::array::uniform2(exported), imports)
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let kind = prop_oneof![4 => Just("pool"), 2 => Just("single"), 1 => Just("keyed")];
+    let pair = (shape(), shape(), prop::bool::weighted(0.4));
+    (prop::collection::vec(kind, MODULES), prop::collection::vec(pair, MODULES), 1..=MODULES).prop_map(
+        |(kinds, pairs, size)| {
+            let old: Vec<Shape> = pairs.iter().map(|pair| pair.0).collect();
+            let new = pairs.iter().map(|(old, new, stays)| if *stays { *old } else { *new });
+            World { kinds, new: new.collect(), old, size }
+        },
+    )
+}
+
+fn said() -> impl Strategy<Value = Vec<Said>> {
+    let said = prop_oneof![
+        6 => Just(Said::Nothing),
+        3 => Just(Said::Default),
+        3 => Just(Said::Update),
+        1 => Just(Said::Load),
+        1 => Just(Said::Restart),
+        1 => Just(Said::Middle),
+        1 => Just(Said::Other),
+    ];
+    prop::collection::vec(said, MODULES)
+}
+
+impl World {
+    /// A module imports from later ones, and pools that are neighbours may import from each other: so no circle holds state.
+    fn may_import(&self, caller: usize, callee: usize) -> bool {
+        callee > caller || (callee + 1 == caller && self.kinds[caller] == "pool" && self.kinds[callee] == "pool")
+    }
+
+    fn body(&self, shapes: &[Shape], place: usize) -> String {
+        let of = |number: u8| if number == 1 { "u32" } else { "u64" };
+        let mut text = String::from("+");
+        for (function, number) in shapes[place].1.iter().enumerate().filter(|(_, number)| **number > 0) {
+            text.push_str(&format!(" m{place}f{function}(string,{})", of(*number)));
+        }
+        text.push_str(" -");
+        for callee in (0..self.size).filter(|callee| self.may_import(place, *callee) && shapes[*callee].0) {
+            for function in (0..FUNCTIONS).filter(|function| shapes[place].2[callee][*function]) {
+                let number = shapes[callee].1[function];
+                if number > 0 {
+                    text.push_str(&format!(" m{callee}f{function}(string,{})", of(number)));
+                }
+            }
+        }
+        text
+    }
+
+    /// The modules of one release. Whatever differs has another version.
+    fn text(&self, shapes: &[Shape], version: &str) -> String {
+        let there = (0..self.size).filter(|place| shapes[*place].0);
+        let line = |place: usize| {
+            let (old, body) = (self.body(&self.old, place), self.body(shapes, place));
+            let version = if self.old[place].0 && old == body { "1.0.0" } else { version };
+            format!("m{place} {} {version} {body}\n", self.kinds[place])
+        };
+        there.map(line).collect()
+    }
+
+    fn inputs(&self, said: &[Said]) -> Inputs {
+        let mut inputs = Inputs::new(
+            release("1.0.0", &self.text(&self.old, "1.0.0")),
+            release("1.1.0", &self.text(&self.new, "1.2.0")),
+        );
+        for (place, said) in said.iter().enumerate() {
+            let module = name(&format!("m{place}"));
+            let (Some(after), true) = (inputs.new.modules.get_mut(&module), inputs.old.modules.contains_key(&module)) else {
+                continue;
+            };
+            let (range, verb) = match said {
+                Said::Nothing => continue,
+                Said::Default => ("~1.0", None),
+                Said::Update => ("1.0.0", Some("update")),
+                Said::Load => ("*", Some("load_module")),
+                Said::Restart => ("*", Some("restart_module")),
+                Said::Middle | Said::Other => ("1.1.0", None),
+            };
+            let verb = verb.map(|verb| format!("{verb} = \"{module}\"\n")).unwrap_or_default();
+            let text = format!("format = 1\nmodule = \"{module}\"\n[[up]]\nfrom = \"{range}\"\n{verb}[[down]]\nto = \"{range}\"\n{verb}");
+            after.appup = Some(crate::Appup::parse("a.appup.toml", &text).expect("an appup"));
+            if matches!(said, Said::Middle) {
+                inputs.middle.push(self.middle(place));
+            }
+        }
+        inputs
+    }
+
+    fn middle(&self, place: usize) -> PlanModule {
+        let module = name(&format!("m{place}"));
+        let text = format!("{module} {} 1.1.0 {}", self.kinds[place], self.body(&self.old, place));
+        let mut middle = release("1.0.0", &text).modules.remove(&module).expect("is there");
+        let text = format!("format = 1\nmodule = \"{module}\"\n[[up]]\nfrom = \"1.0.0\"\n[[down]]\nto = \"1.0.0\"");
+        middle.appup = Some(crate::Appup::parse("a.appup.toml", &text).expect("an appup"));
+        middle
+    }
+}
+
+/// Carries instructions out, one by one: what they do not mention stays.
+fn carried_out(graph: &Graph, instructions: &[Instruction], files: &Graph) -> Graph {
+    let mut graph = graph.clone();
+    for instruction in instructions {
+        let module = instruction.module();
+        match instruction {
+            Instruction::DeleteModule { .. } => drop(graph.nodes.remove(module)),
+            Instruction::Call { .. } => {}
+            _ => drop(graph.nodes.insert(module.clone(), files.nodes[module].clone())),
+        }
+    }
+    graph
+}
+
+fn fits(graph: &Graph, wiring: &Wiring) -> bool {
+    wiring.edges().all(|(caller, imported, link)| {
+        let wanted = &graph.nodes[caller].interface.imports[imported];
+        let offered = &graph.nodes[&link.callee].interface.exports[&link.function];
+        wanted.same_as(offered)
+    })
+}
+
+/// Every import is linked.
+fn whole(graph: &Graph, wiring: &Wiring) -> bool {
+    let imports = graph.nodes.iter().flat_map(|(name, node)| node.interface.imports.keys().map(move |import| (name, import)));
+    imports.into_iter().all(|(caller, import)| wiring.link(caller, import).is_some())
+}
+
+fn check_plan(plan: &Plan) -> Result<(), TestCaseError> {
+    let (old, new) = (plan.inputs().old.graph(), plan.inputs().new.graph());
+    for (way, from, to, instructions) in [(&plan.up, &old, &new, &plan.relup.up), (&plan.down, &new, &old, &plan.relup.down)] {
+        prop_assert_eq!(&carried_out(from, instructions, to), to);
+        prop_assert!(fits(to, &way.checked.wiring) && whole(to, &way.checked.wiring));
+    }
+    let text = plan.relup.to_toml().expect("is written");
+    let read = Relup::parse("relup.toml", &text);
+    prop_assert_eq!(read.as_ref().ok(), Some(&plan.relup), "{}", text);
+    for module in &plan.relup.modules {
+        prop_assert!(module.path.is_some() && module.sha256.is_some() && module.version.is_some() && module.kind.is_some());
+    }
+    let named = plan.relup.up.iter().filter(|one| !matches!(one, Instruction::DeleteModule { .. }));
+    prop_assert!(named.clone().all(|one| plan.relup.modules.iter().any(|module| module.name == *one.module())));
+    Ok(())
+}
+
+/// What is suspended is resumed, and all that moves is named.
+fn check_steps(plan: &Plan, direction: Direction) -> Result<(), TestCaseError> {
+    let way = plan.way(direction);
+    let steps = plan.explain(direction);
+    let mut named: BTreeSet<&ModuleName> = BTreeSet::new();
+    let (mut suspended, mut resumed) = (Vec::new(), Vec::new());
+    for step in &steps {
+        match step {
+            Step::Load(module) | Step::Remove(module) => drop(named.insert(module)),
+            Step::Suspend(modules) => suspended.extend(modules.iter().filter(|module| way.transition.new.nodes.contains_key(*module))),
+            Step::Resume(modules) => resumed.extend(modules.iter()),
+            _ => {}
+        }
+    }
+    resumed.reverse();
+    prop_assert_eq!(suspended, resumed);
+    prop_assert_eq!(named, way.transition.moves.iter().map(|one| &one.module).collect::<BTreeSet<_>>());
+    prop_assert_eq!(steps.iter().filter(|step| **step == Step::PointOfNoReturn).count(), 1);
+    Ok(())
+}
+
+/// Every proper subset.
+fn subsets(of: &BTreeSet<ModuleName>) -> impl Iterator<Item = BTreeSet<ModuleName>> {
+    (1..(1_usize << of.len()) - 1).map(move |bits| {
+        let chosen = of.iter().enumerate().filter(|(place, _)| bits >> place & 1 == 1);
+        chosen.map(|(_, name)| name.clone()).collect()
+    })
+}
+
+fn moved(graph: &Graph, new: &Graph, part: &BTreeSet<ModuleName>) -> Graph {
+    let mut graph = graph.clone();
+    for name in part {
+        match new.nodes.get(name) {
+            Some(node) => drop(graph.nodes.insert(name.clone(), node.clone())),
+            None => drop(graph.nodes.remove(name)),
+        }
+    }
+    graph
+}
+
+fn check_parts(plan: &Plan) -> Result<(), TestCaseError> {
+    let new = plan.inputs().new.graph();
+    let mut graph = plan.inputs().old.graph();
+    let mut wiring = graph.resolve().0;
+    let passes = |graph: &Graph, wiring: &Wiring, part: &BTreeSet<ModuleName>| {
+        let next = moved(graph, &new, part);
+        let moves = default_moves(graph, &next);
+        check(&Transition::new(graph.clone(), next, moves), wiring, &CheckOptions { allow_lossy: true })
+    };
+    let mut all = BTreeSet::new();
+    for part in joint_sets(plan) {
+        let checked = passes(&graph, &wiring, &part);
+        prop_assert!(checked.is_ok(), "{:?} cannot move", part);
+        for fewer in subsets(&part) {
+            prop_assert!(passes(&graph, &wiring, &fewer).is_err(), "{:?} could move without the rest of {:?}", fewer, part);
+        }
+        graph = moved(&graph, &new, &part);
+        wiring = checked.expect("passes").wiring;
+        prop_assert!(part.iter().all(|name| all.insert(name.clone())), "{:?} moves twice", part);
+    }
+    prop_assert_eq!(&graph, &new);
+    let parts = split(plan).map_err(|refusals| TestCaseError::fail(lines(&refusals)))?;
+    let mut at = plan.inputs().old.graph();
+    for part in &parts {
+        prop_assert_eq!(&part.up.transition.old, &at);
+        at = part.up.transition.new.clone();
+        check_plan(part)?;
+    }
+    prop_assert_eq!(at, new);
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn r07_a_plan_leads_there_and_back_over_edges_that_fit(world in world(), said in said()) {
+        let inputs = world.inputs(&said);
+        match plan(&inputs) {
+            Ok(plan) => {
+                check_plan(&plan)?;
+                check_steps(&plan, Direction::Up)?;
+                check_steps(&plan, Direction::Down)?;
+                check_parts(&plan)?;
+            }
+            Err(refusals) => {
+                // Both releases fit by themselves: only what the appups say can be wrong.
+                let expected = [RefusalCode::NoAppupEntry, RefusalCode::BadInstruction];
+                prop_assert!(refusals.iter().all(|refusal| expected.contains(&refusal.code)), "{}", lines(&refusals));
+                let wrong = |said: &Said| matches!(said, Said::Load | Said::Update | Said::Middle | Said::Other);
+                prop_assert!(said.iter().any(wrong), "{}", lines(&refusals));
+            }
+        }
+    }
+
+    #[test]
+    fn r22_without_appups_every_plan_exists_and_its_parts_are_minimal(world in world()) {
+        let plan = plan(&world.inputs(&[])).map_err(|refusals| TestCaseError::fail(lines(&refusals)))?;
+        check_plan(&plan)?;
+        check_parts(&plan)?;
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_plan(world in world(), said in said()) {
+        let inputs = world.inputs(&said);
+        prop_assert_eq!(plan(&inputs), plan(&inputs.clone()));
+    }
+}
+
+#[test]
+fn random_worlds_are_worth_the_while() {
+    use proptest::strategy::ValueTree;
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for _ in 0..200 {
+        let (world, said) = (world(), said()).new_tree(&mut runner).expect("a world").current();
+        let Ok(plan) = plan(&world.inputs(&said)) else {
+            *seen.entry("refused").or_default() += 1;
+            continue;
+        };
+        let sets = joint_sets(&plan);
+        let via = plan.up.transition.moves.iter().any(|one| !one.via.is_empty());
+        let gated = plan.up.checked.gated.len();
+        for (what, is) in [
+            ("joint", sets.iter().any(|set| set.len() > 1)),
+            ("joint by three", sets.iter().any(|set| set.len() > 2)),
+            ("several parts", sets.len() > 1),
+            ("via", via),
+            ("gated together", gated > 1),
+        ] {
+            *seen.entry(what).or_default() += usize::from(is);
+        }
+    }
+    for what in ["joint", "joint by three", "several parts", "via", "gated together"] {
+        assert!(seen.get(what).is_some_and(|times| *times >= 3), "{what} is hardly tried: {seen:?}");
+    }
+}
