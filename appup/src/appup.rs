@@ -107,4 +107,4 @@ impl Appup {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

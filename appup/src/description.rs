@@ -175,7 +175,11 @@ mod tests {
             assert_eq!(before.fields_lost_in(&after), ["a", "c"]);
         }
         let unnamed = of(json!({ "type": "State", "fields": ["u32"] }));
-        for other in [json!(null), json!({ "type": "string" }), json!({ "fields": { "a": 1 } })] {
+        for other in [
+            json!(null),
+            json!({ "type": "string" }),
+            json!({ "fields": { "a": 1 } }),
+        ] {
             assert!(unnamed.fields_lost_in(&of(other.clone())).is_empty());
             assert!(of(other).fields_lost_in(&unnamed).is_empty());
         }

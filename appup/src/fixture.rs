@@ -1,10 +1,10 @@
 //! Small graphs for tests, written as text: `module(kind) version: exports; imports`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use crate::appup::Appup;
 use crate::graph::{Graph, Node};
 use crate::interface::{FunctionName, FunctionType, ModuleInterface, Type};
 use crate::name::{Digest, ModuleName, ModuleVersion};
-use crate::appup::Appup;
 use crate::plan::{Inputs, PlanModule, PlanRelease};
 use crate::settings::{Kind, LimitsSpec, ModuleSpec};
 use std::collections::BTreeMap;

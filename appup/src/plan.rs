@@ -125,7 +125,9 @@ pub fn plan(inputs: &Inputs) -> Result<Plan, Vec<Refusal>> {
     };
     let previous = inputs.wiring.clone();
     let up = way(inputs, Direction::Up, &relup.up, known, &previous);
-    let back = up.as_ref().map_or_else(|_| new.graph().resolve().0, |up| up.checked.wiring.clone());
+    let back = up
+        .as_ref()
+        .map_or_else(|_| new.graph().resolve().0, |up| up.checked.wiring.clone());
     let down = way(inputs, Direction::Down, &relup.down, known_back, &back);
     match (up, down) {
         (Ok(up), Ok(down)) => Ok(Plan {
@@ -171,7 +173,9 @@ fn way(
 
 /// `call` steps move nothing.
 fn without_calls(instructions: &[Instruction]) -> Vec<Instruction> {
-    let moves = instructions.iter().filter(|one| !matches!(one, Instruction::Call { .. }));
+    let moves = instructions
+        .iter()
+        .filter(|one| !matches!(one, Instruction::Call { .. }));
     moves.cloned().collect()
 }
 
@@ -195,11 +199,12 @@ fn changed_specs(inputs: &Inputs, up: &[ModuleStep]) -> Vec<ModuleSpec> {
     let changed = inputs.new.modules.iter().filter(|(name, module)| {
         let before = inputs.old.modules.get(*name);
         moved.contains(name)
-            || before.is_none_or(|before| {
-                before.node.links != module.node.links || before.spec.config != module.spec.config
-            })
+            || before
+                .is_none_or(|before| before.node.links != module.node.links || before.spec.config != module.spec.config)
     });
-    changed.map(|(_, module)| inputs.new.whole_spec(module, &inputs.old)).collect()
+    changed
+        .map(|(_, module)| inputs.new.whole_spec(module, &inputs.old))
+        .collect()
 }
 
 /// `[[middle]]`: the versions that some `via` names.

@@ -140,4 +140,4 @@ fn read_middle(top: &mut Table<'_>) -> Vec<MiddleSpec> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -149,4 +149,6 @@ mod gate_tests;
 #[cfg(test)]
 mod known_tests;
 #[cfg(test)]
+mod simulation_tests;
+#[cfg(test)]
 mod tests;

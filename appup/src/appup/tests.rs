@@ -52,13 +52,33 @@ fn a_whole_appup_is_read() {
     assert_eq!(appup.module, name("server"));
     assert_eq!(appup.version, Some(version("1.2.0")));
     assert_eq!((appup.up.len(), appup.down.len()), (3, 2));
-    let Some(Instruction::Update { extra, state, state_from, .. }) = &appup.up[0].instruction else {
+    let Some(Instruction::Update {
+        extra,
+        state,
+        state_from,
+        ..
+    }) = &appup.up[0].instruction
+    else {
         panic!("an update: {:?}", appup.up[0])
     };
     assert_eq!(*extra, json!({ "currency": "USD" }));
     assert_eq!((*state, state_from.len()), (Some(StatePolicy::LastSaved), 2));
-    assert!(matches!(&appup.up[0].calls[..], [Instruction::Call { undo: Some(_), when: When::Before, .. }]));
-    assert!(matches!(&appup.up[2].calls[..], [Instruction::Call { undo: None, when: When::After, .. }]));
+    assert!(matches!(
+        &appup.up[0].calls[..],
+        [Instruction::Call {
+            undo: Some(_),
+            when: When::Before,
+            ..
+        }]
+    ));
+    assert!(matches!(
+        &appup.up[2].calls[..],
+        [Instruction::Call {
+            undo: None,
+            when: When::After,
+            ..
+        }]
+    ));
     assert_eq!(appup.up[2].instruction, None);
     let json = serde_json::to_string(&appup).expect("serialises");
     assert_eq!(serde_json::from_str::<Appup>(&json).expect("is read"), appup);
@@ -83,15 +103,21 @@ fn the_first_entry_that_holds_a_version_counts() {
 fn faults_are_drawn_under_their_line() {
     golden(
         "appup/unknown-keys.txt",
-        &faults("format = 1\nmodul = \"server\"\nversion = \"1.1\"\n[[up]]\nform = \"1.0.0\"\nupdat = \"server\"\n[[up]]\nto = \"1.0.0\"\n[[donw]]\nto = \"1\""),
+        &faults(
+            "format = 1\nmodul = \"server\"\nversion = \"1.1\"\n[[up]]\nform = \"1.0.0\"\nupdat = \"server\"\n[[up]]\nto = \"1.0.0\"\n[[donw]]\nto = \"1\"",
+        ),
     );
     golden(
         "appup/ranges.txt",
-        &faults("format = 1\nmodule = \"server\"\n[[up]]\nfrom = \">=1.0.0 <1.1\"\n[[up]]\nfrom = \"A B@1\"\n[[up]]\nfrom = 1\n[[down]]\nto = \"~1.0\"\n[[down]]\nto = \"~1.0\""),
+        &faults(
+            "format = 1\nmodule = \"server\"\n[[up]]\nfrom = \">=1.0.0 <1.1\"\n[[up]]\nfrom = \"A B@1\"\n[[up]]\nfrom = 1\n[[down]]\nto = \"~1.0\"\n[[down]]\nto = \"~1.0\"",
+        ),
     );
     golden(
         "appup/instructions.txt",
-        &faults("format = 1\nmodule = \"server\"\n[[up]]\nfrom = \"1.0.0\"\nupdate = \"sever\"\n[[up]]\nfrom = \"1.0.1\"\nupdate = \"server\"\nload_module = \"server\"\n[[up]]\nfrom = \"1.0.2\"\nload_module = \"server\"\nextra = 1\n[[up]]\nfrom = \"1.0.3\"\nupdate = \"calculator\"\ncalls = [{ cal = 1 }, { call = { module = \"a\" } }]\n[[down]]\nto = \"1.0.0\"\nupdate = \"server\"\nvia = [\"1\", 3, { vers = \"1.0.0\" }, \"1.0.5\", \"1.0.5\"]\nstate = \"life\""),
+        &faults(
+            "format = 1\nmodule = \"server\"\n[[up]]\nfrom = \"1.0.0\"\nupdate = \"sever\"\n[[up]]\nfrom = \"1.0.1\"\nupdate = \"server\"\nload_module = \"server\"\n[[up]]\nfrom = \"1.0.2\"\nload_module = \"server\"\nextra = 1\n[[up]]\nfrom = \"1.0.3\"\nupdate = \"calculator\"\ncalls = [{ cal = 1 }, { call = { module = \"a\" } }]\n[[down]]\nto = \"1.0.0\"\nupdate = \"server\"\nvia = [\"1\", 3, { vers = \"1.0.0\" }, \"1.0.5\", \"1.0.5\"]\nstate = \"life\"",
+        ),
     );
     golden("appup/nothing.txt", &faults(""));
 }
@@ -101,7 +127,10 @@ fn what_is_written_is_read_back() {
     let appup = Appup::parse("server.appup.toml", WHOLE).expect("is read");
     let text = appup.to_toml().expect("is written");
     golden("appup/written.toml", &text);
-    assert_eq!(Appup::parse("server.appup.toml", &text).unwrap_or_else(|faults| panic!("{faults}")), appup);
+    assert_eq!(
+        Appup::parse("server.appup.toml", &text).unwrap_or_else(|faults| panic!("{faults}")),
+        appup
+    );
 }
 
 fn entry() -> impl Strategy<Value = AppupEntry> {

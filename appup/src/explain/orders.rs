@@ -159,7 +159,12 @@ impl<'t> Orders<'t> {
 
     /// A keyed module that nobody has to wait for as a whole.
     fn per_key(&self, module: &ModuleName) -> bool {
-        let is_keyed = |graph: &Graph| graph.nodes.get(module).is_some_and(|node| node.kind == crate::Kind::Keyed);
+        let is_keyed = |graph: &Graph| {
+            graph
+                .nodes
+                .get(module)
+                .is_some_and(|node| node.kind == crate::Kind::Keyed)
+        };
         is_keyed(&self.transition.old) && is_keyed(&self.transition.new) && !self.checked.gated.contains(module)
     }
 
@@ -181,11 +186,14 @@ impl<'t> Orders<'t> {
             hands_over && wanted(module)
         };
         let modules = Self::reversed(Self::of(&self.coming, changes));
-        let changed = modules.iter().filter_map(|module| self.moved(module)).map(|one| Changed {
-            module: one.module.clone(),
-            from: one.state_from.clone(),
-            via: one.via.iter().map(|via| via.version.clone()).collect(),
-        });
+        let changed = modules
+            .iter()
+            .filter_map(|module| self.moved(module))
+            .map(|one| Changed {
+                module: one.module.clone(),
+                from: one.state_from.clone(),
+                via: one.via.iter().map(|via| via.version.clone()).collect(),
+            });
         let modules: Vec<Changed> = changed.collect();
         (!modules.is_empty()).then_some(Step::CodeChange {
             direction: self.direction,

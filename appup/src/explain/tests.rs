@@ -69,7 +69,9 @@ fn foo_and_bar_in_a_circle() {
     explained("circular", &inputs(&of("1.0.0"), &of("1.1.0")));
     // Keyed modules may form a circle too (R15), and wait where their edges break.
     let of = |version: &str, of: &str| {
-        format!("foo keyed {version} + f(string,{of}) - b(string,{of})\n bar keyed {version} + b(string,{of}) - f(string,{of})")
+        format!(
+            "foo keyed {version} + f(string,{of}) - b(string,{of})\n bar keyed {version} + b(string,{of}) - f(string,{of})"
+        )
     };
     explained("circular-keyed", &inputs(&of("1.0.0", "u32"), &of("1.1.0", "u64")));
 }
@@ -77,14 +79,23 @@ fn foo_and_bar_in_a_circle() {
 #[test]
 fn add_and_remove_an_application() {
     // Down is removal.
-    explained("add-application", &inputs("b pool 1.0.0", "b pool 1.0.0\n a single 1.0.0"));
-    explained("remove-application", &inputs("b pool 1.0.0\n a single 1.0.0", "b pool 1.0.0"));
+    explained(
+        "add-application",
+        &inputs("b pool 1.0.0", "b pool 1.0.0\n a single 1.0.0"),
+    );
+    explained(
+        "remove-application",
+        &inputs("b pool 1.0.0\n a single 1.0.0", "b pool 1.0.0"),
+    );
 }
 
 #[test]
 fn restart_an_application() {
     let both = "[[up]]\nfrom = \"*\"\nrestart_module = \"a\"\n[[down]]\nto = \"*\"\nrestart_module = \"a\"";
-    explained("restart-application", &with_appup(inputs("a single 1.0.0", "a single 1.1.0"), "a", both));
+    explained(
+        "restart-application",
+        &with_appup(inputs("a single 1.0.0", "a single 1.1.0"), "a", both),
+    );
 }
 
 #[test]
@@ -108,13 +119,20 @@ fn r32_calls_stand_at_their_time() {
             { call = { module = \"a\", function = \"warm\" }, when = \"after\" },
         ]
         [[down]]\nto = \"1.0.0\"\ncalls = [{ call = { module = \"s\", function = \"contract\" }, when = \"after\" }]";
-    let inputs = with_appup(inputs("a single 1.0.0\n s pool 1.0.0", "a single 1.1.0\n s pool 1.0.0"), "a", calls);
+    let inputs = with_appup(
+        inputs("a single 1.0.0\n s pool 1.0.0", "a single 1.1.0\n s pool 1.0.0"),
+        "a",
+        calls,
+    );
     explained("calls", &inputs);
 }
 
 #[test]
 fn steps_survive_json() {
-    let plan = planned(&inputs("a single 1.0.0\n b pool 1.0.0", "a single 1.1.0\n c pool 1.0.0"));
+    let plan = planned(&inputs(
+        "a single 1.0.0\n b pool 1.0.0",
+        "a single 1.1.0\n c pool 1.0.0",
+    ));
     let steps = plan.explain(Direction::Up);
     let json = serde_json::to_string(&steps).expect("serialises");
     assert_eq!(serde_json::from_str::<Vec<Step>>(&json).expect("is read"), steps);

@@ -51,7 +51,13 @@ pub fn split(whole: &Plan) -> Result<Vec<Plan>, Vec<Refusal>> {
 }
 
 /// The release with one part moved. The last part brings what else is new: the name and the version.
-fn moved(current: &PlanRelease, new: &PlanRelease, part: &BTreeSet<ModuleName>, is_last: bool, place: usize) -> PlanRelease {
+fn moved(
+    current: &PlanRelease,
+    new: &PlanRelease,
+    part: &BTreeSet<ModuleName>,
+    is_last: bool,
+    place: usize,
+) -> PlanRelease {
     if is_last {
         return new.clone();
     }
@@ -126,10 +132,13 @@ fn smallest(
     left: &BTreeSet<ModuleName>,
     ties: &[BTreeSet<ModuleName>],
 ) -> Option<(BTreeSet<ModuleName>, Graph)> {
-    let candidates: BTreeMap<&ModuleName, Option<&Node>> = left.iter().map(|name| (name, new.nodes.get(name))).collect();
+    let candidates: BTreeMap<&ModuleName, Option<&Node>> =
+        left.iter().map(|name| (name, new.nodes.get(name))).collect();
     let search = Search::new(graph, wiring, &candidates).tied(ties);
     let all: Names<'_> = left.iter().collect();
-    let found = left.iter().filter_map(|name| search.complete(BTreeSet::from([name]), &all));
+    let found = left
+        .iter()
+        .filter_map(|name| search.complete(BTreeSet::from([name]), &all));
     let found = found.min_by(|one, other| (one.len(), one).cmp(&(other.len(), other)))?;
     let part = exact(&search, found);
     let next = search.graph(&part);

@@ -150,7 +150,11 @@ impl<'i> Lookup<'i> {
     }
 
     fn by_chain(&self, before: &PlanModule, after: &PlanModule, chain: &[&PlanModule]) -> ModuleStep {
-        let whole: Vec<&PlanModule> = [before].into_iter().chain(chain.iter().copied()).chain([after]).collect();
+        let whole: Vec<&PlanModule> = [before]
+            .into_iter()
+            .chain(chain.iter().copied())
+            .chain([after])
+            .collect();
         let mut calls = Vec::new();
         let mut said = Vec::new();
         for pair in whole.windows(2) {
@@ -211,11 +215,25 @@ impl<'i> Lookup<'i> {
         let (from, to) = (&before.node.version.version, &after.node.version.version);
         let newer = self.newer(before, after);
         let is_up = std::ptr::eq(newer, after);
-        let (table, key, wanted) = if is_up { ("[[up]]", "from", from) } else { ("[[down]]", "to", to) };
-        let entries = newer.appup.iter().flat_map(|appup| if is_up { &appup.up } else { &appup.down });
+        let (table, key, wanted) = if is_up {
+            ("[[up]]", "from", from)
+        } else {
+            ("[[down]]", "to", to)
+        };
+        let entries = newer
+            .appup
+            .iter()
+            .flat_map(|appup| if is_up { &appup.up } else { &appup.down });
         let has: Vec<String> = entries.map(|entry| format!("\"{}\"", entry.versions)).collect();
-        let has = if has.is_empty() { "none at all".to_owned() } else { format!("only {}", has.join(", ")) };
-        let middle: Vec<String> = self.middle_of(name).map(|middle| middle.node.version.version.to_string()).collect();
+        let has = if has.is_empty() {
+            "none at all".to_owned()
+        } else {
+            format!("only {}", has.join(", "))
+        };
+        let middle: Vec<String> = self
+            .middle_of(name)
+            .map(|middle| middle.node.version.version.to_string())
+            .collect();
         let tried = match middle[..] {
             [] => String::new(),
             _ => format!(", and no chain leads there by {}", middle.join(", ")),
@@ -232,6 +250,9 @@ impl<'i> Lookup<'i> {
     }
 
     fn middle_of<'m>(&'m self, name: &'m ModuleName) -> impl Iterator<Item = &'i PlanModule> + use<'i, 'm> {
-        self.inputs.middle.iter().filter(move |middle| middle.node.version.name == *name)
+        self.inputs
+            .middle
+            .iter()
+            .filter(move |middle| middle.node.version.name == *name)
     }
 }

@@ -26,9 +26,10 @@ pub(crate) fn callee_first<'g>(graph: &'g Graph, wiring: &'g Wiring) -> Vec<&'g 
         let waits_for = |other: &&&ModuleName| reaches(name, other) && !reaches(other, name);
         !left.iter().any(|other| waits_for(&other))
     }) {
-        let circle = left.iter().copied().filter(|other| {
-            *other == next || (reaches(next, other) && reaches(other, next))
-        });
+        let circle = left
+            .iter()
+            .copied()
+            .filter(|other| *other == next || (reaches(next, other) && reaches(other, next)));
         let circle: Vec<&ModuleName> = circle.collect();
         left.retain(|name| !circle.contains(name));
         ordered.extend(circle);
@@ -61,8 +62,17 @@ mod tests {
 
     #[test]
     fn a_callee_stands_before_its_callers_and_a_circle_by_its_names() {
-        assert_eq!(ordered("foo pool 1.0.0 - b() z()\n baz pool 1.0.0 + z() - b()\n bar pool 1.0.0 + b()"), "bar baz foo");
-        assert_eq!(ordered("c pool 1.0.0 + c() - b()\n b pool 1.0.0 + b() - c() a()\n a pool 1.0.0 + a()\n d pool 1.0.0"), "a b c d");
-        assert_eq!(ordered("a pool 1.0.0 - b()\n b pool 1.0.0 + b() - c()\n c pool 1.0.0 + c()"), "c b a");
+        assert_eq!(
+            ordered("foo pool 1.0.0 - b() z()\n baz pool 1.0.0 + z() - b()\n bar pool 1.0.0 + b()"),
+            "bar baz foo"
+        );
+        assert_eq!(
+            ordered("c pool 1.0.0 + c() - b()\n b pool 1.0.0 + b() - c() a()\n a pool 1.0.0 + a()\n d pool 1.0.0"),
+            "a b c d"
+        );
+        assert_eq!(
+            ordered("a pool 1.0.0 - b()\n b pool 1.0.0 + b() - c()\n c pool 1.0.0 + c()"),
+            "c b a"
+        );
     }
 }

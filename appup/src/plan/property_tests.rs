@@ -50,13 +50,21 @@ fn shape() -> impl Strategy<Value = Shape> {
 fn world() -> impl Strategy<Value = World> {
     let kind = prop_oneof![4 => Just("pool"), 2 => Just("single"), 1 => Just("keyed")];
     let pair = (shape(), shape(), prop::bool::weighted(0.4));
-    (prop::collection::vec(kind, MODULES), prop::collection::vec(pair, MODULES), 1..=MODULES).prop_map(
-        |(kinds, pairs, size)| {
+    (
+        prop::collection::vec(kind, MODULES),
+        prop::collection::vec(pair, MODULES),
+        1..=MODULES,
+    )
+        .prop_map(|(kinds, pairs, size)| {
             let old: Vec<Shape> = pairs.iter().map(|pair| pair.0).collect();
             let new = pairs.iter().map(|(old, new, stays)| if *stays { *old } else { *new });
-            World { kinds, new: new.collect(), old, size }
-        },
-    )
+            World {
+                kinds,
+                new: new.collect(),
+                old,
+                size,
+            }
+        })
 }
 
 fn said() -> impl Strategy<Value = Vec<Said>> {
@@ -101,7 +109,11 @@ impl World {
         let there = (0..self.size).filter(|place| shapes[*place].0);
         let line = |place: usize| {
             let (old, body) = (self.body(&self.old, place), self.body(shapes, place));
-            let version = if self.old[place].0 && old == body { "1.0.0" } else { version };
+            let version = if self.old[place].0 && old == body {
+                "1.0.0"
+            } else {
+                version
+            };
             format!("m{place} {} {version} {body}\n", self.kinds[place])
         };
         there.map(line).collect()
@@ -114,7 +126,10 @@ impl World {
         );
         for (place, said) in said.iter().enumerate() {
             let module = name(&format!("m{place}"));
-            let (Some(after), true) = (inputs.new.modules.get_mut(&module), inputs.old.modules.contains_key(&module)) else {
+            let (Some(after), true) = (
+                inputs.new.modules.get_mut(&module),
+                inputs.old.modules.contains_key(&module),
+            ) else {
                 continue;
             };
             let (range, verb) = match said {
@@ -126,7 +141,9 @@ impl World {
                 Said::Middle | Said::Other => ("1.1.0", None),
             };
             let verb = verb.map(|verb| format!("{verb} = \"{module}\"\n")).unwrap_or_default();
-            let text = format!("format = 1\nmodule = \"{module}\"\n[[up]]\nfrom = \"{range}\"\n{verb}[[down]]\nto = \"{range}\"\n{verb}");
+            let text = format!(
+                "format = 1\nmodule = \"{module}\"\n[[up]]\nfrom = \"{range}\"\n{verb}[[down]]\nto = \"{range}\"\n{verb}"
+            );
             after.appup = Some(crate::Appup::parse("a.appup.toml", &text).expect("an appup"));
             if matches!(said, Said::Middle) {
                 inputs.middle.push(self.middle(place));
@@ -169,13 +186,20 @@ fn fits(graph: &Graph, wiring: &Wiring) -> bool {
 
 /// Every import is linked.
 fn whole(graph: &Graph, wiring: &Wiring) -> bool {
-    let imports = graph.nodes.iter().flat_map(|(name, node)| node.interface.imports.keys().map(move |import| (name, import)));
-    imports.into_iter().all(|(caller, import)| wiring.link(caller, import).is_some())
+    let imports = graph
+        .nodes
+        .iter()
+        .flat_map(|(name, node)| node.interface.imports.keys().map(move |import| (name, import)));
+    let mut imports = imports;
+    imports.all(|(caller, import)| wiring.link(caller.as_str(), import).is_some())
 }
 
 fn check_plan(plan: &Plan) -> Result<(), TestCaseError> {
     let (old, new) = (plan.inputs().old.graph(), plan.inputs().new.graph());
-    for (way, from, to, instructions) in [(&plan.up, &old, &new, &plan.relup.up), (&plan.down, &new, &old, &plan.relup.down)] {
+    for (way, from, to, instructions) in [
+        (&plan.up, &old, &new, &plan.relup.up),
+        (&plan.down, &new, &old, &plan.relup.down),
+    ] {
         prop_assert_eq!(&carried_out(from, instructions, to), to);
         prop_assert!(fits(to, &way.checked.wiring) && whole(to, &way.checked.wiring));
     }
@@ -183,10 +207,20 @@ fn check_plan(plan: &Plan) -> Result<(), TestCaseError> {
     let read = Relup::parse("relup.toml", &text);
     prop_assert_eq!(read.as_ref().ok(), Some(&plan.relup), "{}", text);
     for module in &plan.relup.modules {
-        prop_assert!(module.path.is_some() && module.sha256.is_some() && module.version.is_some() && module.kind.is_some());
+        prop_assert!(
+            module.path.is_some() && module.sha256.is_some() && module.version.is_some() && module.kind.is_some()
+        );
     }
-    let named = plan.relup.up.iter().filter(|one| !matches!(one, Instruction::DeleteModule { .. }));
-    prop_assert!(named.clone().all(|one| plan.relup.modules.iter().any(|module| module.name == *one.module())));
+    let named = plan
+        .relup
+        .up
+        .iter()
+        .filter(|one| !matches!(one, Instruction::DeleteModule { .. }));
+    prop_assert!(
+        named
+            .clone()
+            .all(|one| plan.relup.modules.iter().any(|module| module.name == *one.module()))
+    );
     Ok(())
 }
 
@@ -199,14 +233,25 @@ fn check_steps(plan: &Plan, direction: Direction) -> Result<(), TestCaseError> {
     for step in &steps {
         match step {
             Step::Load(module) | Step::Remove(module) => drop(named.insert(module)),
-            Step::Suspend(modules) => suspended.extend(modules.iter().filter(|module| way.transition.new.nodes.contains_key(*module))),
+            Step::Suspend(modules) => suspended.extend(
+                modules
+                    .iter()
+                    .filter(|module| way.transition.new.nodes.contains_key(*module)),
+            ),
             Step::Resume(modules) => resumed.extend(modules.iter()),
             _ => {}
         }
     }
     resumed.reverse();
     prop_assert_eq!(suspended, resumed);
-    prop_assert_eq!(named, way.transition.moves.iter().map(|one| &one.module).collect::<BTreeSet<_>>());
+    prop_assert_eq!(
+        named,
+        way.transition
+            .moves
+            .iter()
+            .map(|one| &one.module)
+            .collect::<BTreeSet<_>>()
+    );
     prop_assert_eq!(steps.iter().filter(|step| **step == Step::PointOfNoReturn).count(), 1);
     Ok(())
 }
@@ -237,18 +282,31 @@ fn check_parts(plan: &Plan) -> Result<(), TestCaseError> {
     let passes = |graph: &Graph, wiring: &Wiring, part: &BTreeSet<ModuleName>| {
         let next = moved(graph, &new, part);
         let moves = default_moves(graph, &next);
-        check(&Transition::new(graph.clone(), next, moves), wiring, &CheckOptions { allow_lossy: true })
+        check(
+            &Transition::new(graph.clone(), next, moves),
+            wiring,
+            &CheckOptions { allow_lossy: true },
+        )
     };
     let mut all = BTreeSet::new();
     for part in joint_sets(plan) {
         let checked = passes(&graph, &wiring, &part);
         prop_assert!(checked.is_ok(), "{:?} cannot move", part);
         for fewer in subsets(&part) {
-            prop_assert!(passes(&graph, &wiring, &fewer).is_err(), "{:?} could move without the rest of {:?}", fewer, part);
+            prop_assert!(
+                passes(&graph, &wiring, &fewer).is_err(),
+                "{:?} could move without the rest of {:?}",
+                fewer,
+                part
+            );
         }
         graph = moved(&graph, &new, &part);
         wiring = checked.expect("passes").wiring;
-        prop_assert!(part.iter().all(|name| all.insert(name.clone())), "{:?} moves twice", part);
+        prop_assert!(
+            part.iter().all(|name| all.insert(name.clone())),
+            "{:?} moves twice",
+            part
+        );
     }
     prop_assert_eq!(&graph, &new);
     let parts = split(plan).map_err(|refusals| TestCaseError::fail(lines(&refusals)))?;
@@ -324,6 +382,9 @@ fn random_worlds_are_worth_the_while() {
         }
     }
     for what in ["joint", "joint by three", "several parts", "via", "gated together"] {
-        assert!(seen.get(what).is_some_and(|times| *times >= 3), "{what} is hardly tried: {seen:?}");
+        assert!(
+            seen.get(what).is_some_and(|times| *times >= 3),
+            "{what} is hardly tried: {seen:?}"
+        );
     }
 }

@@ -90,7 +90,9 @@ impl Inputs {
                 known.states.insert(module.node.version.digest, state.clone());
             }
         }
-        known.middle.extend(self.middle.iter().map(|module| module.node.version.clone()));
+        known
+            .middle
+            .extend(self.middle.iter().map(|module| module.node.version.clone()));
         known
     }
 
@@ -99,7 +101,10 @@ impl Inputs {
         let mut faults = Vec::new();
         for (name, module) in &self.new.modules {
             if module.spec.path.is_none() {
-                let message = format!("Nothing says in which file `{name}` {} is.", module.node.version.version);
+                let message = format!(
+                    "Nothing says in which file `{name}` {} is.",
+                    module.node.version.version
+                );
                 let remedy = format!("write the `path` of `{name}` into the release");
                 faults.push(refusal(RefusalCode::IncompleteInput, name, message, remedy));
             }
@@ -124,7 +129,10 @@ fn wrong_appup(module: &PlanModule, appup: &Appup) -> Option<Refusal> {
         Some(version) if !belongs(version) => format!("`{}` {version}", appup.module),
         _ => return None,
     };
-    let message = format!("The appup that comes with `{}` {} is that of {whose}.", id.name, id.version);
+    let message = format!(
+        "The appup that comes with `{}` {} is that of {whose}.",
+        id.name, id.version
+    );
     let remedy = "give each version the appup that was written for it".to_owned();
     Some(refusal(RefusalCode::BadAppup, &id.name, message, remedy))
 }

@@ -25,7 +25,10 @@ fn shown(instructions: &[Instruction]) -> String {
 
 /// A middle version of `a`, with its appup and what it reads.
 fn middle(version: &str, appup: Option<&str>, reads: Option<&[&str]>) -> PlanModule {
-    let mut of = release("0.0.0", &format!("a single {version}")).modules.remove("a").expect("is there");
+    let mut of = release("0.0.0", &format!("a single {version}"))
+        .modules
+        .remove("a")
+        .expect("is there");
     of.appup = appup.map(|text| {
         crate::Appup::parse("a.appup.toml", &format!("format = 1\nmodule = \"a\"\n{text}")).expect("an appup")
     });
@@ -53,14 +56,26 @@ fn everything_is_written_and_reads_back_as_the_same_moves() {
     let moving: Vec<Instruction> = read.up.iter().filter(|one| one.key() != "call").cloned().collect();
     let moves = plan_moves(&moving, &plan.up.transition.old, &plan.up.transition.new);
     assert_eq!(moves.as_ref(), Ok(&plan.up.transition.moves));
-    assert_eq!(plan.up.checked.gated, BTreeSet::from([name("calculator"), name("ledger"), name("server")]));
+    assert_eq!(
+        plan.up.checked.gated,
+        BTreeSet::from([name("calculator"), name("ledger"), name("server")])
+    );
 }
 
 #[test]
 fn without_appups_the_defaults_are_written() {
-    let plan = planned(&inputs("a single 1.0.0\n b pool 1.0.0\n c single 1.0.0", "a single 1.1.0\n b pool 1.1.0\n d pool 1.0.0"));
-    assert_eq!(shown(&plan.relup.up), "update a, load_module b, add_module d, delete_module c");
-    assert_eq!(shown(&plan.relup.down), "add_module c, delete_module d, load_module b, update a");
+    let plan = planned(&inputs(
+        "a single 1.0.0\n b pool 1.0.0\n c single 1.0.0",
+        "a single 1.1.0\n b pool 1.1.0\n d pool 1.0.0",
+    ));
+    assert_eq!(
+        shown(&plan.relup.up),
+        "update a, load_module b, add_module d, delete_module c"
+    );
+    assert_eq!(
+        shown(&plan.relup.down),
+        "add_module c, delete_module d, load_module b, update a"
+    );
 }
 
 #[test]
@@ -73,22 +88,33 @@ fn r07_a_callee_comes_first_going_up_and_last_going_down() {
 
 #[test]
 fn the_appup_of_the_newer_version_describes_both_ways() {
-    let says = "[[up]]\nfrom = \"1.0.0\"\nrestart_module = \"a\"\n[[down]]\nto = \"1.0.0\"\nupdate = \"a\"\nstate = \"empty\"";
+    let says =
+        "[[up]]\nfrom = \"1.0.0\"\nrestart_module = \"a\"\n[[down]]\nto = \"1.0.0\"\nupdate = \"a\"\nstate = \"empty\"";
     let forward = with_appup(inputs("a single 1.0.0", "a single 1.1.0"), "a", says);
     let plan = planned(&forward);
-    assert_eq!((shown(&plan.relup.up), shown(&plan.relup.down)), ("restart_module a".into(), "update a".into()));
+    assert_eq!(
+        (shown(&plan.relup.up), shown(&plan.relup.down)),
+        ("restart_module a".into(), "update a".into())
+    );
     // A release that goes back to an older version of the module is planned by the same appup.
     let mut backward = inputs("a single 1.1.0", "a single 1.0.0");
     let appup = forward.new.modules["a"].appup.clone();
     backward.old.modules.get_mut("a").expect("is there").appup = appup;
     let plan = planned(&backward);
-    assert_eq!((shown(&plan.relup.up), shown(&plan.relup.down)), ("update a".into(), "restart_module a".into()));
+    assert_eq!(
+        (shown(&plan.relup.up), shown(&plan.relup.down)),
+        ("update a".into(), "restart_module a".into())
+    );
     assert_eq!(plan.up.checked.lossy.len(), 1);
 }
 
 #[test]
 fn an_appup_without_an_entry_is_refused() {
-    let no_down = with_appup(inputs("a single 1.0.0", "a single 1.1.0"), "a", "[[up]]\nfrom = \"1.0.0\"");
+    let no_down = with_appup(
+        inputs("a single 1.0.0", "a single 1.1.0"),
+        "a",
+        "[[up]]\nfrom = \"1.0.0\"",
+    );
     golden("plan/no-entry-down.txt", &refused(&no_down));
     let mut no_up = with_appup(
         inputs("a single 1.0.0", "a single 1.1.0"),
@@ -101,12 +127,19 @@ fn an_appup_without_an_entry_is_refused() {
 
 #[test]
 fn an_appup_of_another_module_or_version_is_refused() {
-    let other = with_appup(inputs("a single 1.0.0", "a single 1.1.0"), "a", "version = \"1.2.0\"\n[[up]]\nfrom = \"*\"\n[[down]]\nto = \"*\"");
+    let other = with_appup(
+        inputs("a single 1.0.0", "a single 1.1.0"),
+        "a",
+        "version = \"1.2.0\"\n[[up]]\nfrom = \"*\"\n[[down]]\nto = \"*\"",
+    );
     assert_eq!(plan(&other).expect_err("is refused")[0].code, RefusalCode::BadAppup);
     assert!(refused(&other).starts_with("The appup that comes with `a` 1.1.0 is that of `a` 1.2.0."));
     let mut other = other;
     other.new.modules.get_mut("a").expect("is there").spec.path = None;
-    assert_eq!(plan(&other).expect_err("is refused")[0].code, RefusalCode::IncompleteInput);
+    assert_eq!(
+        plan(&other).expect_err("is refused")[0].code,
+        RefusalCode::IncompleteInput
+    );
 }
 
 #[test]
@@ -117,18 +150,35 @@ fn r28_a_chain_of_middle_versions_by_their_appups() {
         "[[up]]\nfrom = \"1.2.0\"\nupdate = \"a\"\nextra = 3\n[[up]]\nfrom = \"1.1.9\"\n[[down]]\nto = \"*\"",
     );
     chained.middle = vec![
-        middle("1.2.0", Some("[[up]]\nfrom = \"1.1.0\"\nextra = 2\nupdate = \"a\"\ncalls = [{ call = { module = \"s\", function = \"f\" } }]"), None),
-        middle("1.1.0", Some("[[up]]\nfrom = \"1.0.0\"\nupdate = \"a\"\nextra = 1"), None),
+        middle(
+            "1.2.0",
+            Some(
+                "[[up]]\nfrom = \"1.1.0\"\nextra = 2\nupdate = \"a\"\ncalls = [{ call = { module = \"s\", function = \"f\" } }]",
+            ),
+            None,
+        ),
+        middle(
+            "1.1.0",
+            Some("[[up]]\nfrom = \"1.0.0\"\nupdate = \"a\"\nextra = 1"),
+            None,
+        ),
         middle("1.1.5", Some("[[up]]\nfrom = \"1.0.0\"\nrestart_module = \"a\""), None),
         middle("1.1.9", Some("[[up]]\nfrom = \"1.1.0\""), None),
     ];
     let plan = planned(&chained);
     golden("plan/chain.toml", &plan.relup.to_toml().expect("is written"));
-    let via: Vec<String> = plan.up.transition.moves[0].via.iter().map(|via| format!("{} {}", via.version, via.extra)).collect();
+    let via: Vec<String> = plan.up.transition.moves[0]
+        .via
+        .iter()
+        .map(|via| format!("{} {}", via.version, via.extra))
+        .collect();
     // Of the two ways of this length the one by the lower versions.
     assert_eq!(via, ["1.1.0 1", "1.1.9 null"]);
     assert!(plan.down.transition.moves[0].via.is_empty());
-    golden("explain/chain.txt", &lines(&plan.explain(crate::explain::Direction::Up)));
+    golden(
+        "explain/chain.txt",
+        &lines(&plan.explain(crate::explain::Direction::Up)),
+    );
 }
 
 #[test]
@@ -157,18 +207,28 @@ fn r28_a_chain_of_middle_versions_by_what_they_read() {
 fn r30_the_way_back_from_a_module_that_begins_to_keep_state_is_labelled() {
     let plan = planned(&inputs("a pool 1.0.0", "a single 1.1.0"));
     assert_eq!(plan.up.checked.warnings[0].code, WarningCode::LossyWayBack);
-    assert_eq!(plan.down.checked.lossy, ["the state of `a` is discarded, as its instruction says"]);
+    assert_eq!(
+        plan.down.checked.lossy,
+        ["the state of `a` is discarded, as its instruction says"]
+    );
     let lossy = inputs("a single 1.0.0", "a pool 1.1.0");
     assert_eq!(plan_codes(&lossy), [RefusalCode::Lossy]);
 }
 
 fn plan_codes(inputs: &Inputs) -> Vec<RefusalCode> {
-    plan(inputs).expect_err("is refused").into_iter().map(|refusal| refusal.code).collect()
+    plan(inputs)
+        .expect_err("is refused")
+        .into_iter()
+        .map(|refusal| refusal.code)
+        .collect()
 }
 
 #[test]
 fn r30_a_way_back_that_cannot_be_gone_refuses_the_plan() {
-    assert_eq!(plan_codes(&inputs("a single 1.0.0", "a keyed 1.1.0")), [RefusalCode::StateFrom, RefusalCode::StateFrom]);
+    assert_eq!(
+        plan_codes(&inputs("a single 1.0.0", "a keyed 1.1.0")),
+        [RefusalCode::StateFrom, RefusalCode::StateFrom]
+    );
     let refusals = plan(&inputs("a single 1.0.0", "a keyed 1.1.0")).expect_err("is refused");
     assert!(refusals[1].message.starts_with("On the way back: "), "{}", refusals[1]);
 }
@@ -189,7 +249,10 @@ fn r31_a_rename_is_planned_by_the_appup_of_what_is_new() {
 
 #[test]
 fn other_limits_or_grants_need_a_new_instance_and_other_links_none() {
-    let mut changed = inputs("a single 1.0.0\n b pool 1.0.0\n c pool 1.0.0\n d pool 1.0.0", "a single 1.0.0\n b pool 1.0.0\n c pool 1.0.0\n d pool 1.0.0");
+    let mut changed = inputs(
+        "a single 1.0.0\n b pool 1.0.0\n c pool 1.0.0\n d pool 1.0.0",
+        "a single 1.0.0\n b pool 1.0.0\n c pool 1.0.0\n d pool 1.0.0",
+    );
     let new = &mut changed.new.modules;
     new.get_mut("a").expect("is there").spec.limits.queue_max = Some(7);
     new.get_mut("b").expect("is there").spec.grants.dirs.push(DirGrant {
@@ -197,13 +260,27 @@ fn other_limits_or_grants_need_a_new_instance_and_other_links_none() {
         guest: "/data".into(),
         write: true,
     });
-    new.get_mut("c").expect("is there").spec.config.insert("currency".into(), "USD".into());
+    new.get_mut("c")
+        .expect("is there")
+        .spec
+        .config
+        .insert("currency".into(), "USD".into());
     let plan = planned(&changed);
     assert_eq!(shown(&plan.relup.up), "update a, load_module b");
-    assert_eq!(plan.relup.modules.iter().map(|module| module.name.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(
+        plan.relup
+            .modules
+            .iter()
+            .map(|module| module.name.as_str())
+            .collect::<Vec<_>>(),
+        ["a", "b", "c"]
+    );
     // Limits of the whole release are written to each module, as a relup has no other place for them.
     changed.new.limits.call_deadline = Some(std::time::Duration::from_secs(1));
-    assert_eq!(planned(&changed).relup.modules[0].limits.call_deadline, changed.new.limits.call_deadline);
+    assert_eq!(
+        planned(&changed).relup.modules[0].limits.call_deadline,
+        changed.new.limits.call_deadline
+    );
     assert_eq!(planned(&changed).up.transition.moves.len(), 4);
 }
 
@@ -227,7 +304,10 @@ fn r22_a_plan_is_split_into_what_has_to_move_together() {
     let whole = planned(&inputs(old, new));
     assert_eq!(sets(&whole), "log, web, cart orders");
     let parts = split(&whole).expect("each part is a plan");
-    assert_eq!(parts.iter().map(|part| shown(&part.relup.up)).collect::<Vec<_>>(), ["load_module log", "load_module web", "update orders, load_module cart"]);
+    assert_eq!(
+        parts.iter().map(|part| shown(&part.relup.up)).collect::<Vec<_>>(),
+        ["load_module log", "load_module web", "update orders, load_module cart"]
+    );
     let versions: Vec<String> = parts.iter().map(|part| part.relup.release.to.to_string()).collect();
     assert_eq!(versions, ["1.0.0+part.1", "1.0.0+part.2", "1.1.0"]);
     assert_eq!(parts[2].up.transition.new, whole.up.transition.new);
@@ -237,17 +317,36 @@ fn r22_a_plan_is_split_into_what_has_to_move_together() {
 fn r22_what_goes_waits_for_whoever_calls_it() {
     let whole = planned(&inputs("a pool 1.0.0 - f()\n b pool 1.0.0 + f()", "a pool 1.1.0"));
     assert_eq!(sets(&whole), "a, b");
-    let moved = planned(&inputs("a pool 1.0.0 - f()\n b pool 1.0.0 + f()\n c pool 1.0.0", "a pool 1.0.0 - f()\n c pool 1.1.0 + f()"));
+    let moved = planned(&inputs(
+        "a pool 1.0.0 - f()\n b pool 1.0.0 + f()\n c pool 1.0.0",
+        "a pool 1.0.0 - f()\n c pool 1.1.0 + f()",
+    ));
     assert_eq!(sets(&moved), "c, b", "a stays linked to b until that goes");
 }
 
 #[test]
 fn r31_who_shares_a_state_moves_together() {
-    let text = |module: &str| format!("[[up]]\nfrom = \"both@*\"\nadd_module = \"{module}\"\nstate_from = [\"both\"]\n[[down]]\nto = \"both@*\"\nadd_module = \"both\"\nstate_from = [\"left\", \"right\"]");
-    let both = inputs("both single 1.0.0\n z pool 1.0.0", "left single 1.0.0\n right single 1.0.0\n z pool 1.1.0");
+    let text = |module: &str| {
+        format!(
+            "[[up]]\nfrom = \"both@*\"\nadd_module = \"{module}\"\nstate_from = [\"both\"]\n[[down]]\nto = \"both@*\"\nadd_module = \"both\"\nstate_from = [\"left\", \"right\"]"
+        )
+    };
+    let both = inputs(
+        "both single 1.0.0\n z pool 1.0.0",
+        "left single 1.0.0\n right single 1.0.0\n z pool 1.1.0",
+    );
     let both = with_appup(with_appup(both, "left", &text("left")), "right", &text("right"));
     let whole = planned(&both);
-    assert_eq!(whole.down.transition.moves.iter().filter(|one| one.action == Action::Add).count(), 1);
+    assert_eq!(
+        whole
+            .down
+            .transition
+            .moves
+            .iter()
+            .filter(|one| one.action == Action::Add)
+            .count(),
+        1
+    );
     assert_eq!(sets(&whole), "z, both left right");
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 const HEAD: &str = "format = 1\nrelease = { name = \"donations\", from = \"1.0.0\", to = \"1.1.0\" }\n";
-pub(super) const WHOLE: &str = r#"
+pub(crate) const WHOLE: &str = r#"
 format = 1
 [release]
 name = "donations"
@@ -266,7 +266,9 @@ fn r28_an_update_may_go_via_middle_versions() {
     assert_eq!(Relup::parse("relup.toml", &written).expect("is read"), relup);
     golden(
         "relup/via-faults.txt",
-        &faults("[[modules]]\nname = \"a\"\n[[middle]]\nname = \"a\"\n[[middle]]\nname = \"a\"\nversion = \"1.0.0\"\n[[middle]]\nname = \"A\"\nversion = \"1.0.0\"\nsha = 1\n[[up]]\nupdate = \"a\"\nvia = [\"1\"]"),
+        &faults(
+            "[[modules]]\nname = \"a\"\n[[middle]]\nname = \"a\"\n[[middle]]\nname = \"a\"\nversion = \"1.0.0\"\n[[middle]]\nname = \"A\"\nversion = \"1.0.0\"\nsha = 1\n[[up]]\nupdate = \"a\"\nvia = [\"1\"]",
+        ),
     );
 }
 

@@ -12,7 +12,8 @@
 //!
 //! Old code is not only that of the release that runs: calls may still be open in older ones (R7). So what is walked are pairs of a
 //! release and a module in it, *frames*. A frame calls a stateless module in its own release, and a stateful one where it lives:
-//! in any release from the frame's own on, and from that on in which its version came (its instance may have been made in each).
+//! in any release from the frame's own on, and from that on in which its version came (its instance may have been made in each). Calls
+//! on keys that started before a switch go on in old code too.
 
 use super::{Action, Transition};
 use crate::graph::{Graph, Link, Node, Wiring};
@@ -85,8 +86,12 @@ impl<'t> Walk<'t> {
         self.releases.get(release)?.0.nodes.get(module)
     }
 
-    /// True if code of this frame can run: that of a stateful module only where its version has stayed the live one since.
-    fn runs(&self, release: usize, module: &ModuleName) -> bool {
+    fn keeps_state(&self, release: usize, module: &ModuleName) -> bool {
+        self.node(release, module).is_some_and(Node::keeps_state)
+    }
+
+    /// True if a call can still begin in this frame: its module is stateless, or its version has stayed the live one since.
+    fn lives(&self, release: usize, module: &ModuleName) -> bool {
         let Some(node) = self.node(release, module) else {
             return false;
         };
@@ -95,6 +100,13 @@ impl<'t> Walk<'t> {
             later.is_some_and(|later| !later.differs_from(node))
         };
         !node.keeps_state() || (release + 1..self.releases.len()).all(same)
+    }
+
+    /// True if code of this frame can run. Calls that have started on a key go on where they are, whatever moved since: nobody waits for
+    /// them before a switch that breaks no edge.
+    fn runs(&self, release: usize, module: &ModuleName) -> bool {
+        let is_keyed = self.node(release, module).is_some_and(|node| node.kind == Kind::Keyed);
+        is_keyed || self.lives(release, module)
     }
 
     fn edges_of(&self, release: usize) -> impl Iterator<Item = Edge<'t>> {
@@ -115,7 +127,7 @@ impl<'t> Walk<'t> {
 
     /// True if the callee is stateful for this edge, so that it is not the version of the caller's release.
     fn meets_live(&self, edge: &Edge<'_>) -> bool {
-        self.node(edge.release, &edge.link.callee).is_some_and(Node::keeps_state)
+        self.keeps_state(edge.release, &edge.link.callee)
     }
 
     /// The type that the caller imports, and the one that its callee has in a graph.
@@ -147,7 +159,7 @@ impl<'t> Walk<'t> {
             return false;
         }
         if self.meets_live(edge) {
-            release >= edge.release && self.node(release, module).is_some_and(Node::keeps_state)
+            release >= edge.release && self.keeps_state(release, module) && self.lives(release, module)
         } else {
             release == edge.release
         }
@@ -160,8 +172,7 @@ impl<'t> Walk<'t> {
         let mut waiting = ends;
         while let Some(frame) = waiting.pop() {
             let (release, module) = frame;
-            let is_live = self.node(release, module).is_some_and(Node::keeps_state);
-            if is_live && self.transition.hands_over(module) {
+            if self.keeps_state(release, module) && self.transition.hands_over(module) {
                 continue;
             }
             for edge in edges.iter().filter(|edge| self.leads_to(edge, frame)) {

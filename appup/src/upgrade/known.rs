@@ -46,7 +46,11 @@ impl Known {
         let Some(state) = self.states.get(&reader.digest) else {
             return true;
         };
-        let writes = || self.states.get(&writer.digest).is_some_and(|of| of.can_write_for(writer, reader));
+        let writes = || {
+            self.states
+                .get(&writer.digest)
+                .is_some_and(|of| of.can_write_for(writer, reader))
+        };
         state.can_read(reader, writer) || writes()
     }
 

@@ -48,15 +48,25 @@ fn r04_the_running_state_has_to_be_readable() {
     "#);
     for (up, new) in [
         (UPDATE, described(&["~1.2", "~1.0"], &[], &["n"])),
-        ("[[up]]\nupdate = \"a\"\nstate = \"empty\"", described(&["~1.2"], &[], &[])),
+        (
+            "[[up]]\nupdate = \"a\"\nstate = \"empty\"",
+            described(&["~1.2"], &[], &[]),
+        ),
         ("[[up]]\nrestart_module = \"a\"", described(&["~1.2"], &[], &[])),
-        ("[[up]]\nupdate = \"a\"\nvia = [\"1.1.0\"]", described(&["~1.2", "~1.1"], &[], &["n"])),
+        (
+            "[[up]]\nupdate = \"a\"\nvia = [\"1.1.0\"]",
+            described(&["~1.2", "~1.1"], &[], &["n"]),
+        ),
     ] {
         let transition = described_update(up, old(), new);
         assert!(checked(&transition, false).is_ok(), "{up}");
     }
     // The version that runs may write what the other one reads (R2).
-    let writes = described_update(UPDATE, described(&["~1.0"], &["1.2"], &["n"]), described(&["~1.2"], &[], &["n"]));
+    let writes = described_update(
+        UPDATE,
+        described(&["~1.0"], &["1.2"], &["n"]),
+        described(&["~1.2"], &[], &["n"]),
+    );
     assert!(checked(&writes, false).is_ok());
 }
 
@@ -69,7 +79,11 @@ fn r04_every_saved_state_has_to_be_readable() {
     transition.known.saved.insert(saved("a single 0.9.0"));
     let refusals = checked(&transition, false).expect_err("is refused");
     assert_eq!(refusals[0].code, RefusalCode::StateUnreadable);
-    assert!(refusals[0].message.contains("a@0.9.0 (a saved state)"), "{}", refusals[0]);
+    assert!(
+        refusals[0].message.contains("a@0.9.0 (a saved state)"),
+        "{}",
+        refusals[0]
+    );
     // A version of which nothing is known is found out by trying.
     transition.known.states.clear();
     assert!(checked(&transition, false).is_ok());
@@ -125,7 +139,11 @@ fn wanting(mut graph: Graph, module: &str, interfaces: &[&str]) -> Graph {
 fn r08_what_is_newly_wanted_has_to_be_granted() {
     let mut transition = by_default("a single 1.0.0", "a single 1.1.0");
     transition.old = wanting(transition.old, "a", &["wasi:sockets/tcp@0.2.0"]);
-    let wants = ["wasi:sockets/tcp@0.2.0", "wasi:filesystem/types@0.2.0", "wasi:clocks/wall-clock@0.2.0"];
+    let wants = [
+        "wasi:sockets/tcp@0.2.0",
+        "wasi:filesystem/types@0.2.0",
+        "wasi:clocks/wall-clock@0.2.0",
+    ];
     transition.new = wanting(transition.new, "a", &wants);
     assert!(checked(&transition, false).expect("is not judged").warnings.is_empty());
     transition.known.granted.insert(name("a"), BTreeSet::new());
@@ -141,7 +159,7 @@ fn r08_what_is_newly_wanted_has_to_be_granted() {
     insta::assert_snapshot!(lines(&warnings), @"`a` also writes outside of its state: wasi:filesystem. What it leaves there is not taken back with it.");
 }
 
-fn open(text: &str) -> Open {
+pub(super) fn open(text: &str) -> Open {
     let graph = graph(text);
     let wiring = graph.resolve().0;
     Open { graph, wiring }
@@ -157,7 +175,8 @@ fn r07_calls_open_in_an_older_release_are_waited_for() {
         gated.iter().map(ModuleName::as_str).collect::<Vec<_>>().join(" ")
     };
     assert_eq!(gated(&transition), "orders");
-    let older = "web pool 1.0.0 - add(u32)\n cart pool 1.0.0 + add(u32) - place(u32)\n orders single 1.0.0 + place(u32)";
+    let older =
+        "web pool 1.0.0 - add(u32)\n cart pool 1.0.0 + add(u32) - place(u32)\n orders single 1.0.0 + place(u32)";
     transition.known.open.push(open(older));
     assert_eq!(gated(&transition), "cart orders web");
     let warnings = checked(&transition, false).expect("may run").warnings;
@@ -167,20 +186,30 @@ fn r07_calls_open_in_an_older_release_are_waited_for() {
 
 #[test]
 fn r07_an_edge_that_was_broken_before_is_waited_for_no_more() {
-    let mut transition = by_default("orders single 1.1.0 + place(u64)", "orders single 1.2.0 + place(string)");
-    transition.known.open.push(open("cart pool 1.0.0 - place(u32)\n orders single 1.0.0 + place(u32)"));
+    let mut transition = by_default(
+        "orders single 1.1.0 + place(u64)",
+        "orders single 1.2.0 + place(string)",
+    );
+    transition
+        .known
+        .open
+        .push(open("cart pool 1.0.0 - place(u32)\n orders single 1.0.0 + place(u32)"));
     let checked = checked(&transition, false).expect("may run");
     assert_eq!((checked.gated.len(), checked.warnings.len()), (1, 0));
 }
 
-const MODULES: usize = 5;
+pub(super) const MODULES: usize = 5;
 
 /// One module in one release: whether it is there, its type, whom of the later modules it imports.
-type Shape = (bool, u8, [bool; MODULES]);
+pub(super) type Shape = (bool, u8, [bool; MODULES]);
 
-fn releases() -> impl Strategy<Value = (Vec<&'static str>, Vec<Vec<Shape>>)> {
+pub(super) fn releases() -> impl Strategy<Value = (Vec<&'static str>, Vec<Vec<Shape>>)> {
     let kind = prop_oneof![4 => Just("pool"), 3 => Just("single"), 1 => Just("keyed")];
-    let shape = (prop::bool::weighted(0.85), 0..2_u8, prop::array::uniform5(prop::bool::weighted(0.4)));
+    let shape = (
+        prop::bool::weighted(0.85),
+        0..2_u8,
+        prop::array::uniform5(prop::bool::weighted(0.4)),
+    );
     let release = prop::collection::vec(shape, MODULES);
     // What does not change is what makes trees live on: so most modules are as in the release before.
     let kept = prop::collection::vec(prop::bool::weighted(0.6), MODULES);
@@ -199,14 +228,20 @@ fn releases() -> impl Strategy<Value = (Vec<&'static str>, Vec<Vec<Shape>>)> {
     })
 }
 
-fn text_of(kinds: &[&str], release: &[Shape]) -> String {
+pub(super) fn text_of(kinds: &[&str], release: &[Shape]) -> String {
     let of = |place: usize| if release[place].1 == 0 { "u32" } else { "u64" };
     let mut text = String::new();
     for (place, (there, _, imports)) in release.iter().enumerate().filter(|(_, shape)| shape.0) {
         assert!(*there);
         let imported = (place + 1..MODULES).filter(|callee| imports[*callee] && release[*callee].0);
-        let imports: String = imported.map(|callee| format!(" f{callee}(string,{})", of(callee))).collect();
-        text.push_str(&format!("m{place} {} 1.0.0 + f{place}(string,{}) -{imports}\n", kinds[place], of(place)));
+        let imports: String = imported
+            .map(|callee| format!(" f{callee}(string,{})", of(callee)))
+            .collect();
+        text.push_str(&format!(
+            "m{place} {} 1.0.0 + f{place}(string,{}) -{imports}\n",
+            kinds[place],
+            of(place)
+        ));
     }
     text
 }
@@ -224,11 +259,16 @@ impl Forward<'_> {
         self.transition.old.nodes.get(module) != self.transition.new.nodes.get(module)
     }
 
-    /// The code of a stateful module is that of its one live version.
-    fn is_code(&self, (release, module): Frame<'_>) -> bool {
+    /// A new call to a stateful module meets its one live version.
+    fn lives(&self, (release, module): Frame<'_>) -> bool {
         let node = &self.releases[release].graph.nodes[module];
         let later = self.releases[release..].iter();
         !node.keeps_state() || later.clone().all(|later| later.graph.nodes.get(module) == Some(node))
+    }
+
+    /// Calls that have started on a key go on in old code.
+    fn is_keyed(&self, (release, module): Frame<'_>) -> bool {
+        self.releases[release].graph.nodes[module].kind == crate::Kind::Keyed
     }
 
     /// A frame's calls: the callee, whether it breaks in this upgrade, and the frames on old code in which it may go on.
@@ -241,12 +281,22 @@ impl Forward<'_> {
                 return (callee, false, vec![(release, callee)]);
             }
             let wanted = &graph.nodes[module].interface.imports[imported];
-            let has = |graph: &Graph| graph.nodes.get(callee).and_then(|node| node.interface.exports.get(imported)) == Some(wanted);
+            let has = |graph: &Graph| {
+                graph
+                    .nodes
+                    .get(callee)
+                    .and_then(|node| node.interface.exports.get(imported))
+                    == Some(wanted)
+            };
             if self.transition.old.nodes.contains_key(callee) && self.moved(callee) {
                 return (callee, has(&self.transition.old) && !has(&self.transition.new), vec![]);
             }
-            let lives = |later: &usize| self.releases[*later].graph.nodes.contains_key(callee) && self.is_code((*later, callee));
-            let frames = (release..self.releases.len()).filter(lives).map(|later| (later, callee)).collect();
+            let lives =
+                |later: &usize| self.releases[*later].graph.nodes.contains_key(callee) && self.lives((*later, callee));
+            let frames = (release..self.releases.len())
+                .filter(lives)
+                .map(|later| (later, callee))
+                .collect();
             (callee, false, frames)
         };
         links.map(call).collect()
@@ -255,12 +305,16 @@ impl Forward<'_> {
     fn frames(&self) -> Vec<Frame<'_>> {
         let all = self.releases.iter().enumerate();
         all.flat_map(|(release, open)| open.graph.nodes.keys().map(move |module| (release, module)))
-            .filter(|frame| self.is_code(*frame))
+            .filter(|frame| self.lives(*frame) || self.is_keyed(*frame))
             .collect()
     }
 
     fn safe(&self, gated: &BTreeSet<ModuleName>) -> bool {
-        let mut waiting: Vec<Frame<'_>> = self.frames().into_iter().filter(|(_, module)| !gated.contains(*module)).collect();
+        let mut waiting: Vec<Frame<'_>> = self
+            .frames()
+            .into_iter()
+            .filter(|(_, module)| !gated.contains(*module))
+            .collect();
         let mut seen: BTreeSet<Frame<'_>> = waiting.iter().copied().collect();
         while let Some(frame) = waiting.pop() {
             for (_, breaks, next) in self.calls(frame) {
@@ -280,7 +334,9 @@ impl Forward<'_> {
         };
         let broken = || {
             let frames = self.frames().into_iter();
-            frames.flat_map(|frame| self.calls(frame)).any(|(callee, breaks, _)| breaks && callee == module)
+            frames
+                .flat_map(|frame| self.calls(frame))
+                .any(|(callee, breaks, _)| breaks && callee == module)
         };
         self.moved(module) && node.keeps_state() && (node.kind == crate::Kind::Single || broken())
     }

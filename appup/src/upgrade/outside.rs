@@ -10,10 +10,7 @@ use std::collections::BTreeSet;
 /// Checks one move. A module of which no grants are known is not judged.
 pub(super) fn check(transition: &Transition, one: &Move, findings: &mut Findings) {
     let module = &one.module;
-    let (Some(after), Some(granted)) = (
-        transition.new.nodes.get(module),
-        transition.known.granted.get(module),
-    ) else {
+    let (Some(after), Some(granted)) = (transition.new.nodes.get(module), transition.known.granted.get(module)) else {
         return;
     };
     let before = transition.old.nodes.get(module);

@@ -33,7 +33,11 @@ pub(super) fn check(transition: &Transition, one: &Move, options: CheckOptions, 
         let runs = transition.old.nodes.get(source).filter(|node| node.keeps_state());
         let running: BTreeSet<&ModuleVersion> = runs.map(|node| &node.version).into_iter().collect();
         let saved = transition.known.saved_of(source);
-        for writer in running.iter().copied().chain(saved.filter(|saved| !running.contains(saved))) {
+        for writer in running
+            .iter()
+            .copied()
+            .chain(saved.filter(|saved| !running.contains(saved)))
+        {
             if !reader.reads(writer) {
                 findings.refusals.push(reader.refuse(writer));
             } else if running.contains(writer) {
@@ -75,9 +79,7 @@ impl Reader<'_> {
         let is_it = |middle: &ModuleVersion| {
             middle.name == writer.name && middle.version.cmp_precedence(&writer.version).is_eq()
         };
-        let begins = chain
-            .iter()
-            .any(|middle| is_it(middle) || known.reads(middle, writer));
+        let begins = chain.iter().any(|middle| is_it(middle) || known.reads(middle, writer));
         begins && connected && ends
     }
 

@@ -288,7 +288,13 @@ fn read_middle_version(table: &Table<'_>, value: &Value<'_>) -> Option<(Via, Ran
         let version = read_version(&mut inner, "version");
         let extra = read_extra(&mut inner);
         inner.finish();
-        return Some((Via { version: version?, extra }, span));
+        return Some((
+            Via {
+                version: version?,
+                extra,
+            },
+            span,
+        ));
     }
     let Some(text) = value.get_ref().as_str() else {
         source.refuse(&span, "expected a version of the module", VIA_EXAMPLE.to_owned());
