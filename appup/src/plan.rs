@@ -113,8 +113,8 @@ pub fn plan(inputs: &Inputs) -> Result<Plan, Vec<Refusal>> {
         },
         modules: changed_specs(inputs, &up),
         middle: middle_specs(inputs, [&up, &down]),
-        up: instructions(up),
-        down: instructions(down),
+        up: instructions(&up),
+        down: instructions(&down),
     };
     let known = inputs.known();
     // On the way back other states are saved, and other calls open: of these nothing is known now.
@@ -180,7 +180,7 @@ fn without_calls(instructions: &[Instruction]) -> Vec<Instruction> {
 }
 
 /// All instructions in the order in which they are carried out: what is called before, the modules, what is called after.
-fn instructions(steps: Vec<ModuleStep>) -> Vec<Instruction> {
+fn instructions(steps: &[ModuleStep]) -> Vec<Instruction> {
     let of = |when: When| {
         let calls = steps.iter().flat_map(|step| &step.calls);
         let is_then = move |one: &&Instruction| matches!(one, Instruction::Call { when: then, .. } if *then == when);

@@ -149,6 +149,8 @@ mod gate_tests;
 #[cfg(test)]
 mod known_tests;
 #[cfg(test)]
+mod open_tests;
+#[cfg(test)]
 mod simulation_tests;
 #[cfg(test)]
 mod tests;

@@ -349,12 +349,6 @@ proptest! {
         check_plan(&plan)?;
         check_parts(&plan)?;
     }
-
-    #[test]
-    fn the_same_inputs_give_the_same_plan(world in world(), said in said()) {
-        let inputs = world.inputs(&said);
-        prop_assert_eq!(plan(&inputs), plan(&inputs.clone()));
-    }
 }
 
 #[test]

@@ -184,14 +184,12 @@ fn r28_a_chain_of_middle_versions_by_their_appups() {
 #[test]
 fn r28_a_chain_of_middle_versions_by_what_they_read() {
     let mut chained = inputs("a single 1.0.0", "a single 1.2.0");
-    let state = |reads: &[&str], writes: &[&str]| {
-        Some(crate::StateDescription {
-            reads: reads.iter().map(|text| text.parse().expect("a range")).collect(),
-            writes: writes.iter().map(|text| text.parse().expect("a range")).collect(),
-            ..crate::StateDescription::default()
-        })
-    };
-    chained.new.modules.get_mut("a").expect("is there").state = state(&["~1.2", "~1.1"], &["~1.0"]);
+    let ranges = |texts: &[&str]| texts.iter().map(|text| text.parse().expect("a range")).collect();
+    chained.new.modules.get_mut("a").expect("is there").state = Some(crate::StateDescription {
+        reads: ranges(&["~1.2", "~1.1"]),
+        writes: ranges(&["~1.0"]),
+        ..crate::StateDescription::default()
+    });
     let refusals = plan(&chained).expect_err("no way");
     assert_eq!(refusals[0].code, RefusalCode::StateUnreadable);
     chained.middle.push(middle("1.1.0", None, Some(&["~1.1", "~1.0"])));

@@ -244,7 +244,7 @@ fn verbs() -> Vec<(&'static str, Keys<'static>, &'static str)> {
 }
 
 /// One of several shapes. Each has its own verb, so no two fit.
-fn one_of(shapes: Vec<Json>) -> Json {
+fn one_of(shapes: &[Json]) -> Json {
     json!({ "oneOf": shapes })
 }
 
@@ -260,7 +260,7 @@ pub(super) fn relup_entry(title: &str) -> Json {
     };
     let mut shapes: Vec<Json> = all.into_iter().map(entry).collect();
     shapes.push(object(title, "Calls a function.", &["call"], call_keys()));
-    one_of(shapes)
+    one_of(&shapes)
 }
 
 /// An entry of an appup: with one verb, or with none.
@@ -280,5 +280,5 @@ pub(super) fn appup_entry(title: &str, calls_title: &str, range_key: &'static st
             .into_iter()
             .map(|(verb, keys, about)| entry(Some(verb), keys, about)),
     );
-    one_of(shapes)
+    one_of(&shapes)
 }

@@ -1,7 +1,8 @@
 //! Calls and upgrades, simulated: a small model of R20 (stamps), R21 (who passes a gate) and R22 (who is gated), in which trees of calls
 //! go on over any number of upgrades. What it shows is P2: no call ever meets a type that it does not fit.
 
-use super::known_tests::{Shape, open, releases, text_of};
+use super::known_tests::open;
+use super::open_tests::{Shape, releases, text_of};
 use crate::fixture::lines;
 use crate::name::ModuleName;
 use crate::upgrade::{CheckOptions, Checked, Known, Open, Transition, check, default_moves};
