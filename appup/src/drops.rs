@@ -95,4 +95,4 @@ fn parts<'c>(search: &Search<'c>, moving: BTreeSet<&'c ModuleName>) -> Vec<BTree
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

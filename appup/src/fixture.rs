@@ -143,7 +143,12 @@ pub(crate) fn checked_in(file: &str, text: &str) {
 
 /// A release of these nodes (one a line), each in a file of its own.
 pub(crate) fn release(version: &str, text: &str) -> PlanRelease {
-    let modules = graph(text).nodes.into_iter().map(|(name, node)| {
+    release_of(version, graph(text))
+}
+
+/// A release of a graph.
+pub(crate) fn release_of(version: &str, graph: Graph) -> PlanRelease {
+    let modules = graph.nodes.into_iter().map(|(name, node)| {
         let spec = ModuleSpec {
             path: Some(format!("{name}-{}.wasm", node.version.version)),
             ..ModuleSpec::new(name.clone())

@@ -31,7 +31,7 @@ use crate::explain::{Direction, Step};
 use crate::graph::Wiring;
 use crate::name::ModuleName;
 use crate::refusal::{Refusal, RefusalCode};
-use crate::relup::{Instruction, MiddleSpec, ReleaseStep, Relup, When};
+use crate::relup::{Instruction, MiddleSpec, ReleaseStep, Relup, When, without_calls};
 use crate::settings::ModuleSpec;
 use crate::upgrade::{Checked, Known, Transition, check, plan_moves};
 use lookup::{Lookup, ModuleStep};
@@ -123,11 +123,9 @@ pub fn plan(inputs: &Inputs) -> Result<Plan, Vec<Refusal>> {
         middle: known.middle.clone(),
         ..Known::default()
     };
-    let previous = inputs.wiring.clone();
+    let previous = inputs.old_wiring();
     let up = way(inputs, Direction::Up, &relup.up, known, &previous);
-    let back = up
-        .as_ref()
-        .map_or_else(|_| new.graph().resolve().0, |up| up.checked.wiring.clone());
+    let back = way_back(inputs, up.as_ref().map_or(&previous, |up| &up.checked.wiring));
     let down = way(inputs, Direction::Down, &relup.down, known_back, &back);
     match (up, down) {
         (Ok(up), Ok(down)) => Ok(Plan {
@@ -142,6 +140,15 @@ pub fn plan(inputs: &Inputs) -> Result<Plan, Vec<Refusal>> {
             Err(up.into_iter().chain(down).collect())
         }
     }
+}
+
+/// How what will run is wired, and where the old release comes back how that was: links belong to the release (R7).
+fn way_back(inputs: &Inputs, new: &Wiring) -> Wiring {
+    let mut back = new.clone();
+    for (caller, links) in inputs.old_wiring().links {
+        back.links.entry(caller).or_default().extend(links);
+    }
+    back
 }
 
 /// Refusals of the way back say that they are.
@@ -169,14 +176,6 @@ fn way(
     let transition = Transition::new(old, new, moves).knowing(known);
     let checked = check(&transition, previous, &inputs.options)?;
     Ok(Way { transition, checked })
-}
-
-/// `call` steps move nothing.
-fn without_calls(instructions: &[Instruction]) -> Vec<Instruction> {
-    let moves = instructions
-        .iter()
-        .filter(|one| !matches!(one, Instruction::Call { .. }));
-    moves.cloned().collect()
 }
 
 /// All instructions in the order in which they are carried out: what is called before, the modules, what is called after.

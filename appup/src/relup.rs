@@ -1,9 +1,24 @@
 //! `relup.toml`: how one release becomes another, and back.
+//!
+//! Where a state cannot go from the old version to the new one directly, `update` names the versions between them (R28), and their
+//! files may stand beside those of the modules:
+//!
+//! ```toml
+//! [[middle]]
+//! name = "server"
+//! version = "1.1.0"
+//! path = "server-1.1.0.wasm"
+//! sha256 = "…"
+//!
+//! [[up]]
+//! update = "server"
+//! via = ["1.1.0"]                    # or { version = "1.1.0", extra = … }
+//! ```
 
 mod instruction;
 mod write;
 
-pub use instruction::{CallSpec, Instruction, StatePolicy, Via, When};
+pub use instruction::{CallSpec, Instruction, StatePolicy, Via, When, without_calls};
 pub(crate) use instruction::{read_calls, read_main};
 pub(crate) use write::Text;
 

@@ -123,6 +123,21 @@ fn faults_are_drawn_under_their_line() {
 }
 
 #[test]
+fn the_example_of_the_documentation_is_read() {
+    let lines = include_str!("../appup.rs")
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!"));
+    let lines = lines.map(|line| line.strip_prefix(' ').unwrap_or(line));
+    let example: Vec<&str> = lines
+        .skip_while(|line| *line != "```toml")
+        .skip(1)
+        .take_while(|line| *line != "```")
+        .collect();
+    let appup = Appup::parse("server.appup.toml", &example.join("\n")).unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!((appup.up.len(), appup.down.len()), (1, 1));
+}
+
+#[test]
 fn what_is_written_is_read_back() {
     let appup = Appup::parse("server.appup.toml", WHOLE).expect("is read");
     let text = appup.to_toml().expect("is written");

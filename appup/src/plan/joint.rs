@@ -1,8 +1,7 @@
 //! Which modules have to move together, and a plan as the smallest parts that can be applied one after another.
 //!
-//! A part is a set that fits what then runs, and of which no smaller part would: without any one of its members `check` fails. That
-//! is exact for parts of up to eight modules. Modules of which one takes the other's state (R31), or which are fed by the same
-//! one, move together whatever their types say.
+//! A part is a set that fits what then runs, and of which no smaller part would: without any one of its members `check` fails (R22).
+//! Modules of which one takes the other's state (R31), or which are fed by the same one, move together whatever their types say.
 
 use super::release::{Inputs, PlanRelease};
 use super::{Plan, plan};
@@ -12,9 +11,6 @@ use crate::name::{ModuleName, Version};
 use crate::refusal::Refusal;
 use crate::upgrade::Move;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Up to how many modules a part is tried without each subset of the others.
-const EXACT_MAX: usize = 8;
 
 type Names<'c> = BTreeSet<&'c ModuleName>;
 
@@ -81,7 +77,8 @@ fn numbered(version: &Version, part: usize) -> Version {
     }
 }
 
-/// The sets of modules that move together, in an order in which they can.
+/// The sets of modules that move together, in an order in which they can. Where several modules could serve an import, and moving part
+/// by part would link it elsewhere than the plan does, all is one part.
 #[must_use]
 pub fn joint_sets(whole: &Plan) -> Vec<BTreeSet<ModuleName>> {
     let transition = &whole.up.transition;
@@ -93,7 +90,7 @@ pub fn joint_sets(whole: &Plan) -> Vec<BTreeSet<ModuleName>> {
     if all.is_empty() || release_changes {
         return Vec::from_iter((!all.is_empty()).then_some(all));
     }
-    let (mut graph, mut wiring) = (transition.old.clone(), whole.inputs.wiring.clone());
+    let (mut graph, mut wiring) = (transition.old.clone(), whole.inputs.old_wiring());
     let mut left = all.clone();
     let mut parts = Vec::new();
     while !left.is_empty() {
@@ -140,22 +137,6 @@ fn smallest(
         .iter()
         .filter_map(|name| search.complete(BTreeSet::from([name]), &all));
     let found = found.min_by(|one, other| (one.len(), one).cmp(&(other.len(), other)))?;
-    let part = exact(&search, found);
-    let next = search.graph(&part);
-    Some((part.into_iter().cloned().collect(), next))
-}
-
-/// The smallest subset that fits by itself.
-fn exact<'c>(search: &Search<'c>, found: Names<'c>) -> Names<'c> {
-    if found.len() > EXACT_MAX {
-        return found;
-    }
-    let members: Vec<&ModuleName> = found.iter().copied().collect();
-    let subset = |bits: usize| -> Names<'c> {
-        let chosen = members.iter().enumerate().filter(|(place, _)| bits >> place & 1 == 1);
-        chosen.map(|(_, name)| *name).collect()
-    };
-    let subsets = (1..(1_usize << members.len()) - 1).map(subset);
-    let fits = |set: &Names<'c>| search.with_ties(set.clone()) == *set && search.faults(set).is_empty();
-    subsets.filter(fits).min_by_key(BTreeSet::len).unwrap_or(found)
+    let next = search.graph(&found);
+    Some((found.into_iter().cloned().collect(), next))
 }

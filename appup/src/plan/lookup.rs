@@ -5,7 +5,6 @@ mod chain;
 use super::release::{Inputs, PlanModule, PlanRelease};
 use super::{order, refusal};
 use crate::explain::Direction;
-use crate::graph::Wiring;
 use crate::name::ModuleName;
 use crate::refusal::{Refusal, RefusalCode};
 use crate::relup::{Instruction, StatePolicy, Via};
@@ -56,7 +55,7 @@ impl<'i> Lookup<'i> {
     /// All modules of both releases: going down is going up backwards.
     fn order(&self) -> Vec<ModuleName> {
         let (old, new) = (self.inputs.old.graph(), self.inputs.new.graph());
-        let old_wiring: Wiring = old.resolve_from(&self.inputs.wiring).0;
+        let old_wiring = self.inputs.old_wiring();
         let new_wiring = new.resolve_from(&old_wiring).0;
         let mut order = order::upward((&old, &old_wiring), (&new, &new_wiring));
         if self.direction == Direction::Down {

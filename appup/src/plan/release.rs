@@ -69,6 +69,11 @@ impl Inputs {
         }
     }
 
+    /// Who serves what in the old release.
+    pub(super) fn old_wiring(&self) -> Wiring {
+        self.old.graph().resolve_from(&self.wiring).0
+    }
+
     /// From what to what this direction goes.
     pub(super) fn between(&self, direction: Direction) -> (&PlanRelease, &PlanRelease) {
         match direction {

@@ -159,6 +159,15 @@ impl Instruction {
     }
 }
 
+/// The instructions that move modules: all but the `call` steps.
+#[must_use]
+pub fn without_calls(instructions: &[Instruction]) -> Vec<Instruction> {
+    let moves = instructions
+        .iter()
+        .filter(|one| !matches!(one, Instruction::Call { .. }));
+    moves.cloned().collect()
+}
+
 impl Via {
     /// A middle version that is given nothing.
     #[must_use]

@@ -223,3 +223,23 @@ fn r07_a_call_that_started_on_a_key_goes_on_in_old_code() {
     let gated = checked(&transition, false).expect("may run").gated;
     assert_eq!(gated, BTreeSet::from([name("orders"), name("room")]));
 }
+
+#[test]
+fn what_is_known_survives_json() {
+    let mut transition = described_update(UPDATE, described(&["~1.0"], &["1.2"], &["n"]), described(&[], &[], &[]));
+    transition.known.saved.insert(node("a single 1.0.3").version);
+    transition.known.middle.insert(node("a single 1.1.0").version);
+    transition
+        .known
+        .open
+        .push(open("cart pool 1.0.0 - place(u32)\n orders single 1.0.0 + place(u32)"));
+    let granted = BTreeSet::from([Capability::Filesystem]);
+    transition.known.granted.insert(name("a"), granted);
+    let json = serde_json::to_string(&transition).expect("serialises");
+    assert_eq!(serde_json::from_str::<Transition>(&json).expect("is read"), transition);
+    // What was written before there was anything to know is read too.
+    let mut old: serde_json::Value = serde_json::from_str(&json).expect("is JSON");
+    old.as_object_mut().expect("a table").remove("known");
+    let read: Transition = serde_json::from_value(old).expect("is read");
+    assert_eq!(read.known, Known::default());
+}
