@@ -234,3 +234,5 @@ fn refusal(code: RefusalCode, module: &ModuleName, message: String, remedy: Stri
 mod property_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod worlds;
