@@ -10,7 +10,7 @@
 //! - `S` is divided into unconnected parts, each of which is one switch: two modules are in one part where the one cannot move
 //!   without the other.
 
-mod search;
+pub(crate) mod search;
 
 use crate::graph::{Graph, Node, Wiring};
 use crate::name::{Digest, ModuleName, Version};
@@ -40,7 +40,8 @@ pub fn candidate(files: &[(Version, Digest)]) -> Option<&(Version, Digest)> {
 pub fn settle_drops(current: &Graph, previous: &Wiring, candidates: &BTreeMap<ModuleName, Node>) -> DropOutcome {
     let changes =
         |(name, node): &(&ModuleName, &Node)| current.nodes.get(*name).is_none_or(|runs| node.differs_from(runs));
-    let candidates: BTreeMap<&ModuleName, &Node> = candidates.iter().filter(changes).collect();
+    let candidates = candidates.iter().filter(changes);
+    let candidates: BTreeMap<&ModuleName, Option<&Node>> = candidates.map(|(name, node)| (name, Some(node))).collect();
     let search = Search::new(current, previous, &candidates);
     let all: BTreeSet<&ModuleName> = candidates.keys().copied().collect();
     let moving = if search.faults(&all).is_empty() {
@@ -94,4 +95,4 @@ fn parts<'c>(search: &Search<'c>, moving: BTreeSet<&'c ModuleName>) -> Vec<BTree
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,10 +1,12 @@
 //! Small graphs for tests, written as text: `module(kind) version: exports; imports`.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use crate::appup::Appup;
 use crate::graph::{Graph, Node};
 use crate::interface::{FunctionName, FunctionType, ModuleInterface, Type};
 use crate::name::{Digest, ModuleName, ModuleVersion};
-use crate::settings::Kind;
+use crate::plan::{Inputs, PlanModule, PlanRelease};
+use crate::settings::{Kind, LimitsSpec, ModuleSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -115,4 +117,60 @@ pub(crate) fn link(mut graph: Graph, caller: &str, import: &str, callee: &str) -
 /// Codes and messages, one a line.
 pub(crate) fn lines<T: std::fmt::Display>(of: &[T]) -> String {
     of.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// Compares a text with a checked-in file of `tests/golden`. `UPDATE_GOLDEN=1` writes the file.
+#[track_caller]
+pub(crate) fn golden(file: &str, text: &str) {
+    checked_in(&format!("tests/golden/{file}"), text);
+}
+
+/// Compares a text with a checked-in file of this crate. `UPDATE_GOLDEN=1` writes the file.
+#[track_caller]
+pub(crate) fn checked_in(file: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = format!("{}\n", text.trim_end());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        return std::fs::write(path, text).unwrap();
+    }
+    let wanted = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        wanted == text,
+        "{file} is not what it should be (UPDATE_GOLDEN=1 writes it):\n--- checked in\n{wanted}\n--- now\n{text}"
+    );
+}
+
+/// A release of these nodes (one a line), each in a file of its own.
+pub(crate) fn release(version: &str, text: &str) -> PlanRelease {
+    release_of(version, graph(text))
+}
+
+/// A release of a graph.
+pub(crate) fn release_of(version: &str, graph: Graph) -> PlanRelease {
+    let modules = graph.nodes.into_iter().map(|(name, node)| {
+        let spec = ModuleSpec {
+            path: Some(format!("{name}-{}.wasm", node.version.version)),
+            ..ModuleSpec::new(name.clone())
+        };
+        (name, PlanModule::new(node, spec))
+    });
+    PlanRelease {
+        name: "shop".to_owned(),
+        version: version.parse().unwrap(),
+        limits: LimitsSpec::default(),
+        modules: modules.collect(),
+    }
+}
+
+/// What a plan from one release to another is made of.
+pub(crate) fn inputs(old: &str, new: &str) -> Inputs {
+    Inputs::new(release("1.0.0", old), release("1.1.0", new))
+}
+
+/// With the appup of a module of the new release.
+pub(crate) fn with_appup(mut inputs: Inputs, module: &str, text: &str) -> Inputs {
+    let appup = Appup::parse("a.appup.toml", &format!("format = 1\nmodule = \"{module}\"\n{text}"));
+    inputs.new.modules.get_mut(module).unwrap().appup = Some(appup.unwrap());
+    inputs
 }

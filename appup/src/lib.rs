@@ -8,8 +8,13 @@
 //!                                └──── the host makes a Graph of both: old (what runs), new (what shall run)
 //!                                                                   │
 //!   instructions ─ plan_moves ─┐                                    │
-//!   or none ──── default_moves ┴─ moves ─── Transition { old, new, moves } ── check ── Checked or refusals
+//!   or none ──── default_moves ┴─ moves ─── Transition { old, new, moves, known } ── check ── Checked or refusals
 //!   files ─── candidate ─ settle_drops ─ groups of candidates, each of which becomes a Transition
+//!
+//! appup.toml ─── Appup::parse ──┐
+//!   two releases, middle versions ┴─ plan ─ Plan { relup, up, down } ─┬─ to_toml ── relup.toml, all explicit
+//!                                                                     ├─ explain ── OTP's low-level orders
+//!                                                                     └─ split ──── parts that move together
 //! ```
 //!
 //! # The sets
@@ -34,6 +39,8 @@
 //!
 //! Without any one member of it some call could meet a version that it does not fit.
 //!
+//! Old code is also that of older releases in which calls are still open: see [`upgrade::Known`].
+//!
 //! What moves of several drops is a largest set `S` of candidates such that `(O \ S) ∪ S` resolves: see [`drops`].
 //!
 //! # Invariants
@@ -44,31 +51,46 @@
 
 #![forbid(unsafe_code)]
 
+pub mod appup;
+pub mod capability;
+pub mod description;
 pub mod diagnostic;
 pub mod drops;
+pub mod explain;
 pub mod graph;
 pub mod interface;
 pub mod name;
+pub mod plan;
+pub mod range;
 mod read;
 pub mod refusal;
 pub mod release;
 pub mod relup;
+pub mod schema;
 pub mod settings;
 pub mod upgrade;
 
+pub use appup::{Appup, AppupEntry};
+pub use capability::Capability;
+pub use description::StateDescription;
 pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drops::{DropOutcome, candidate, settle_drops};
+pub use explain::{Direction, Step, explain};
 pub use graph::{Graph, Link, Node, Wiring};
 pub use interface::{FunctionName, FunctionType, ModuleInterface, Type};
 pub use name::{Digest, ModuleName, ModuleVersion, NameError, Version, from_file_stem};
+pub use plan::{Inputs, Plan, PlanModule, PlanRelease, Way, joint_sets, plan, split};
+pub use range::{Predecessor, StateRange, VersionRange};
 pub use refusal::{Refusal, RefusalCode, Warning, WarningCode};
 pub use release::Release;
-pub use relup::{CallSpec, Instruction, ReleaseStep, Relup, StatePolicy, When};
+pub use relup::{CallSpec, Instruction, MiddleSpec, ReleaseStep, Relup, StatePolicy, Via, When};
 pub use settings::{
     Create, DirGrant, Grants, HostSettings, Kind, Limits, LimitsSpec, ModuleSpec, OnTrap, UnitError, parse_duration,
     parse_size,
 };
-pub use upgrade::{Action, CheckOptions, Checked, Move, Transition, check, default_moves, plan_moves, undo_moves};
+pub use upgrade::{
+    Action, CheckOptions, Checked, Known, Move, Open, Transition, check, default_moves, plan_moves, undo_moves,
+};
 
 #[cfg(test)]
 mod fixture;

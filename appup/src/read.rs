@@ -116,3 +116,29 @@ pub(crate) fn nearest<'k>(typed: &str, known: impl IntoIterator<Item = &'k str>)
     let (distance, word) = scored.min_by_key(|(distance, _)| *distance)?;
     (distance <= 1 + word.len() / 4).then_some(word)
 }
+
+/// Which keys were known in which tables: what the schemas are compared with.
+#[cfg(test)]
+pub(crate) mod known_keys {
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// Keys by the titles of their tables.
+    pub(crate) type Keys = BTreeMap<String, BTreeSet<String>>;
+
+    thread_local! {
+        static KNOWN: RefCell<Keys> = RefCell::default();
+    }
+
+    pub(super) fn note(title: &str, keys: &[&str]) {
+        KNOWN.with_borrow_mut(|known| {
+            let noted = known.entry(title.to_owned()).or_default();
+            noted.extend(keys.iter().map(|key| (*key).to_owned()));
+        });
+    }
+
+    /// What was noted on this thread since the last time.
+    pub(crate) fn take() -> Keys {
+        KNOWN.take()
+    }
+}

@@ -30,6 +30,16 @@ pub enum RefusalCode {
     MissingInstruction,
     /// An instruction that does not fit what runs or what will run.
     BadInstruction,
+    /// A state that the new version cannot read (R4).
+    StateUnreadable,
+    /// Something wanted of the host that the release does not grant (R8).
+    NotGranted,
+    /// An appup that has no entry for the versions between which a module goes, nor has any chain of them.
+    NoAppupEntry,
+    /// An appup that is not of the module or version that it comes with.
+    BadAppup,
+    /// A release or a version that is not known well enough to plan with.
+    IncompleteInput,
 }
 
 /// One reason why an upgrade is refused.
@@ -57,6 +67,10 @@ pub enum WarningCode {
     StateNotKept,
     /// The way back will lose state (R30).
     LossyWayBack,
+    /// A module whose state moves also writes to what is not its state (R32).
+    WritesOutside,
+    /// Calls that began in an older release are waited for (R7, R22).
+    OpenCalls,
 }
 
 /// Something that is allowed and may surprise.
@@ -110,6 +124,11 @@ impl RefusalCode {
             RefusalCode::StateFrom => "state-from",
             RefusalCode::MissingInstruction => "missing-instruction",
             RefusalCode::BadInstruction => "bad-instruction",
+            RefusalCode::StateUnreadable => "state-unreadable",
+            RefusalCode::NotGranted => "not-granted",
+            RefusalCode::NoAppupEntry => "no-appup-entry",
+            RefusalCode::BadAppup => "bad-appup",
+            RefusalCode::IncompleteInput => "incomplete-input",
         }
     }
 }
@@ -155,6 +174,11 @@ mod tests {
             RefusalCode::StateFrom,
             RefusalCode::MissingInstruction,
             RefusalCode::BadInstruction,
+            RefusalCode::StateUnreadable,
+            RefusalCode::NotGranted,
+            RefusalCode::NoAppupEntry,
+            RefusalCode::BadAppup,
+            RefusalCode::IncompleteInput,
         ];
         for code in codes {
             assert_eq!(serde_json::to_string(&code).expect("serialises"), format!("\"{code}\""));

@@ -1,13 +1,30 @@
 //! `relup.toml`: how one release becomes another, and back.
+//!
+//! Where a state cannot go from the old version to the new one directly, `update` names the versions between them (R28), and their
+//! files may stand beside those of the modules:
+//!
+//! ```toml
+//! [[middle]]
+//! name = "server"
+//! version = "1.1.0"
+//! path = "server-1.1.0.wasm"
+//! sha256 = "…"
+//!
+//! [[up]]
+//! update = "server"
+//! via = ["1.1.0"]                    # or { version = "1.1.0", extra = … }
+//! ```
 
 mod instruction;
 mod write;
 
-pub use instruction::{CallSpec, Instruction, StatePolicy, When};
+pub use instruction::{CallSpec, Instruction, StatePolicy, Via, When};
+pub(crate) use instruction::{read_calls, read_main};
+pub(crate) use write::Text;
 
 use crate::diagnostic::Diagnostics;
-use crate::name::Version;
-use crate::read::Source;
+use crate::name::{Digest, ModuleName, Version};
+use crate::read::{Source, Table};
 use crate::release::{read_modules, read_name, read_version};
 use crate::settings::ModuleSpec;
 use serde::{Deserialize, Serialize};
@@ -25,6 +42,22 @@ pub struct ReleaseStep {
     pub to: Version,
 }
 
+/// A version that only lives in throw-away instances, to pass a state on (R28). Several of one module may stand in a relup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MiddleSpec {
+    /// Of which module.
+    pub name: ModuleName,
+    /// Which version.
+    pub version: Version,
+    /// Its file, relative to that of the relup; absent: the host has it.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Digest that the file must have.
+    #[serde(default)]
+    pub sha256: Option<Digest>,
+}
+
 /// An upgrade between two releases, and the way back.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,6 +67,9 @@ pub struct Relup {
     /// The modules that change or are new.
     #[serde(default)]
     pub modules: Vec<ModuleSpec>,
+    /// The versions that `via` names.
+    #[serde(default)]
+    pub middle: Vec<MiddleSpec>,
     /// What to do, one way.
     #[serde(default)]
     pub up: Vec<Instruction>,
@@ -73,10 +109,12 @@ impl Relup {
                 })
             });
             let modules = read_modules(top);
+            let middle = read_middle(top);
             let (up, down) = instruction::read_both(top, &modules);
             Some(Relup {
                 release: step?,
                 modules,
+                middle,
                 up,
                 down,
             })
@@ -84,5 +122,37 @@ impl Relup {
     }
 }
 
+/// `[[middle]]`. A version that stands there twice is a fault.
+fn read_middle(top: &mut Table<'_>) -> Vec<MiddleSpec> {
+    let mut middle: Vec<MiddleSpec> = Vec::new();
+    for mut table in top.tables("middle", "`[[middle]]`") {
+        let span = table.span();
+        let source = table.source;
+        if table.value("name").is_none() {
+            table.missing("name", "\"counter\"");
+        }
+        let name = table.module("name");
+        let version = read_version(&mut table, "version");
+        let path = table.text("path").map(|(path, _)| path.to_owned());
+        let sha256 = table.digest("sha256");
+        table.finish();
+        let Some((name, version)) = name.zip(version) else {
+            continue;
+        };
+        if middle.iter().any(|one| one.name == name && one.version == version) {
+            let message = format!("`{name}` {version} stands in `[[middle]]` twice");
+            source.refuse(&span, message, "keep one".to_owned());
+            continue;
+        }
+        middle.push(MiddleSpec {
+            name,
+            version,
+            path,
+            sha256,
+        });
+    }
+    middle
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

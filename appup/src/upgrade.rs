@@ -5,16 +5,20 @@
 
 mod check;
 mod gate;
+mod known;
 mod moves;
+mod outside;
+mod readable;
 mod state;
 
 pub use check::check;
+pub use known::{Known, Open};
 pub use moves::{default_moves, plan_moves, undo_moves};
 
 use crate::graph::{Graph, Wiring};
 use crate::name::ModuleName;
 use crate::refusal::Warning;
-use crate::relup::StatePolicy;
+use crate::relup::{StatePolicy, Via};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -54,10 +58,13 @@ pub struct Move {
     /// Of a delete: whether the last state goes too.
     #[serde(default)]
     pub purge: bool,
+    /// Of an update: the versions through which the state goes first, in throw-away instances (R28).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<Via>,
 }
 
 /// One upgrade: two graphs, and how the one becomes the other.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Transition {
     /// What runs.
     pub old: Graph,
@@ -65,6 +72,9 @@ pub struct Transition {
     pub new: Graph,
     /// What happens to each module that moves.
     pub moves: Vec<Move>,
+    /// What else is known: of states, of open calls, of grants. What is not known is not checked.
+    #[serde(default)]
+    pub known: Known,
 }
 
 /// What the caller allows.
@@ -87,6 +97,25 @@ pub struct Checked {
     pub lossy: Vec<String>,
 }
 
+impl Transition {
+    /// An upgrade of which nothing else is known.
+    #[must_use]
+    pub fn new(old: Graph, new: Graph, moves: Vec<Move>) -> Self {
+        Self {
+            old,
+            new,
+            moves,
+            known: Known::default(),
+        }
+    }
+
+    /// With what else is known.
+    #[must_use]
+    pub fn knowing(self, known: Known) -> Self {
+        Self { known, ..self }
+    }
+}
+
 impl Move {
     /// A move with nothing special about it.
     #[must_use]
@@ -98,6 +127,7 @@ impl Move {
             state_from: Vec::new(),
             state: None,
             purge: false,
+            via: Vec::new(),
         }
     }
 }
@@ -116,5 +146,11 @@ impl fmt::Display for Action {
 
 #[cfg(test)]
 mod gate_tests;
+#[cfg(test)]
+mod known_tests;
+#[cfg(test)]
+mod open_tests;
+#[cfg(test)]
+mod simulation_tests;
 #[cfg(test)]
 mod tests;

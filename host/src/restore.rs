@@ -280,6 +280,32 @@ impl States {
         self.read(live, &change, &bytes, limits).await
     }
 
+    /// Passes a state through throw-away instances of these versions; `change` is the one that the bytes were saved with. Gives the
+    /// last of them, and what it has saved for the live version.
+    pub(crate) async fn through(
+        &self,
+        live: &Live,
+        change: Change,
+        bytes: Vec<u8>,
+        chain: &[(ModuleVersion, serde_json::Value)],
+        limits: &Limits,
+    ) -> Result<(ModuleVersion, Vec<u8>), InstanceError> {
+        let to = &live.template.version.id;
+        let (mut change, mut bytes, mut last) = (change, bytes, to.clone());
+        for (place, (step, _)) in chain.iter().enumerate() {
+            let template = self.throw_away(step, &live.template).await?;
+            let mut instance = template.start_within(live.revision, limits.start_timeout).await?;
+            instance.migrate(&change, &bytes, limits.migrate_timeout).await?;
+            change = match chain.get(place + 1) {
+                Some((next, extra)) => Change::between(&step.version, &next.version, extra),
+                None => Change::between(&step.version, &to.version, &live.extra),
+            };
+            bytes = instance.save(&change, limits.save_timeout).await?.bytes;
+            last = step.clone();
+        }
+        Ok((last, bytes))
+    }
+
     /// A template of another version of the module, with no directories: what it runs must have no effect (R3).
     async fn throw_away(&self, id: &ModuleVersion, like: &Template) -> Result<Arc<Template>, InstanceError> {
         let version = self.versions.get(id).await.map_err(|error| {

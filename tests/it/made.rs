@@ -139,11 +139,16 @@ pub(crate) fn moody(build: u32) -> Vec<u8> {
 
 /// As [`calc`] of interface 1, but each call takes a second or two.
 pub(crate) fn slow_calc(add: i32) -> Vec<u8> {
+    slow_calc_of(add, 2_000_000_000)
+}
+
+/// As [`calc`] of interface 1, but each call counts down first.
+pub(crate) fn slow_calc_of(add: i32, from: u64) -> Vec<u8> {
     wasm(&format!(
         r#"(component
           (core module $m
             (func (export "f") (param i32) (result i32) (local $left i64)
-              (local.set $left (i64.const 2000000000))
+              (local.set $left (i64.const {from}))
               (loop $again
                 (local.set $left (i64.sub (local.get $left) (i64.const 1)))
                 (br_if $again (i64.ne (local.get $left) (i64.const 0))))
@@ -166,6 +171,13 @@ pub(crate) fn renamed(file: &str, old: &str, new: &str) -> Vec<u8> {
     assert!(!places.is_empty());
     for at in places {
         bytes[at..at + new.len()].copy_from_slice(&new);
+    }
+    // What the guest says that it reads is said of its own name. Without a description it is found out by trying (R4).
+    let described = b"wasmhot:state";
+    for at in 0..bytes.len() - described.len() {
+        if bytes[at..].starts_with(described) {
+            bytes[at..at + described.len()].copy_from_slice(b"nobody:states");
+        }
     }
     bytes
 }

@@ -106,7 +106,7 @@ fn at_a_first_start_all_are_candidates() {
 }
 
 /// What a random module imports and exports: types by number, 0 is none.
-type Shape = (bool, [u8; 3], [u8; 3]);
+pub(crate) type Shape = (bool, [u8; 3], [u8; 3]);
 
 fn module(place: usize, version: &str, (single, exports, imports): Shape, spread: bool) -> String {
     let mut text = format!("m{place} {} {version} +", if single { "single" } else { "pool" });
@@ -130,17 +130,17 @@ fn module(place: usize, version: &str, (single, exports, imports): Shape, spread
 
 /// Shapes of what runs and what is dropped, four to six modules each: much is exported and little imported, or hardly
 /// anything would fit.
-fn shapes() -> impl Strategy<Value = Vec<Pair>> {
+pub(crate) fn shapes() -> impl Strategy<Value = Vec<Pair>> {
     let exports = || prop::array::uniform3(prop_oneof![1 => Just(0_u8), 6 => Just(1), 2 => Just(2)]);
     let imports = || prop::array::uniform3(prop_oneof![6 => Just(0_u8), 3 => Just(1), 1 => Just(2)]);
     let shape = move || (prop::bool::weighted(0.2), exports(), imports());
     prop::collection::vec((shape(), prop::option::weighted(0.8, shape())), 4..=6)
 }
 
-type Pair = (Shape, Option<Shape>);
+pub(crate) type Pair = (Shape, Option<Shape>);
 
 /// A running graph that fits (imports that do not are left out), and candidates.
-fn world(shapes: &[Pair], spread: bool) -> (Graph, BTreeMap<ModuleName, Node>) {
+pub(crate) fn world(shapes: &[Pair], spread: bool) -> (Graph, BTreeMap<ModuleName, Node>) {
     let lines = |version, of: &dyn Fn(&Pair) -> Option<Shape>| -> String {
         let line = |(place, pair)| of(pair).map(|shape| module(place, version, shape, spread) + "\n");
         shapes.iter().enumerate().filter_map(line).collect()

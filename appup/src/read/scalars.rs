@@ -2,6 +2,7 @@
 
 use super::{Table, Value, integer, nearest};
 use crate::name::{Digest, ModuleName, Version};
+use crate::range::Predecessor;
 use crate::settings::{UnitError, parse_duration, parse_size};
 use std::ops::Range;
 use std::time::Duration;
@@ -49,6 +50,12 @@ impl<'a> Table<'a> {
         self.parsed(key, Some("a version has three numbers, as in \"1.2.0\""), |text| {
             Version::parse(text).map_err(|error| format!("`{text}` is no version: {error}"))
         })
+    }
+
+    /// Versions of a module, or of the one that is named.
+    pub(crate) fn predecessor(&mut self, key: &'static str) -> Option<Predecessor> {
+        let remedy = "for example \"1.0.0\" for that version alone, \">=1.0.0, <1.1.0\" or \"~1.0\" for a range";
+        self.parsed(key, Some(remedy), str::parse)
     }
 
     /// A SHA-256.

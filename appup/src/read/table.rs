@@ -41,6 +41,8 @@ impl<'a> Table<'a> {
 
     /// Notes a fault for each key that no reader asked for.
     pub(crate) fn finish(self) {
+        #[cfg(test)]
+        super::known_keys::note(self.title, &self.known);
         for key in self.table.keys() {
             let name: &str = key.get_ref();
             if self.known.contains(&name) {

@@ -6,9 +6,9 @@
 
 mod read;
 
-pub(crate) use read::read_both;
+pub(crate) use read::{read_both, read_calls, read_main};
 
-use crate::name::ModuleName;
+use crate::name::{ModuleName, Version};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -37,6 +37,17 @@ pub enum When {
     After,
     /// When the release is made permanent.
     Permanent,
+}
+
+/// A version between two others, through which a state goes in a throw-away instance (R28).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Via {
+    /// Which version of the module.
+    pub version: Version,
+    /// Given to its `migrate`, and to the `save` before; `Null` if absent.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub extra: serde_json::Value,
 }
 
 /// A function to call.
@@ -74,6 +85,9 @@ pub enum Instruction {
         /// From where the state comes; `None`: as the upgrade as a whole says.
         #[serde(default)]
         state: Option<StatePolicy>,
+        /// The versions through which the state goes first, in this order; empty: directly (R28).
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        via: Vec<Via>,
     },
     /// Adds a module.
     AddModule {
@@ -147,6 +161,17 @@ impl Instruction {
             Instruction::DeleteModule { .. } => "delete_module",
             Instruction::RestartModule { .. } => "restart_module",
             Instruction::Call { .. } => "call",
+        }
+    }
+}
+
+impl Via {
+    /// A middle version that is given nothing.
+    #[must_use]
+    pub fn new(version: Version) -> Self {
+        Self {
+            version,
+            extra: serde_json::Value::Null,
         }
     }
 }

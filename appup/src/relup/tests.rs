@@ -1,10 +1,10 @@
 use super::{CallSpec, Instruction, Relup, StatePolicy, When};
-use crate::fixture::name;
+use crate::fixture::{golden, name};
 use proptest::prelude::*;
 use serde_json::json;
 
 const HEAD: &str = "format = 1\nrelease = { name = \"donations\", from = \"1.0.0\", to = \"1.1.0\" }\n";
-pub(super) const WHOLE: &str = r#"
+pub(crate) const WHOLE: &str = r#"
 format = 1
 [release]
 name = "donations"
@@ -71,6 +71,7 @@ fn a_whole_relup_is_read() {
             extra: json!({ "currency": "USD", "rate": 1.5, "since": "2026-01-01" }),
             state_from: vec![],
             state: Some(StatePolicy::LastSaved),
+            via: vec![],
         },
         Instruction::LoadModule {
             module: name("calculator"),
@@ -243,6 +244,32 @@ fn a_call_names_module_and_function() {
       |        ^^^^^^^
       = help: did you mean "before"?
     "#);
+}
+
+#[test]
+fn r28_an_update_may_go_via_middle_versions() {
+    let text = format!(
+        "{HEAD}[[modules]]\nname = \"a\"\n[[middle]]\nname = \"a\"\nversion = \"1.1.0\"\npath = \"a-1.1.0.wasm\"\nsha256 = \"{}\"\n[[up]]\nupdate = \"a\"\nvia = [\"1.1.0\", {{ version = \"1.2.0\", extra = 1 }}]\n",
+        "07".repeat(32)
+    );
+    let relup = Relup::parse("relup.toml", &text).expect("is read");
+    let Instruction::Update { via, .. } = &relup.up[0] else {
+        panic!("an update: {:?}", relup.up)
+    };
+    assert_eq!(
+        (via[0].version.to_string().as_str(), &via[1].extra),
+        ("1.1.0", &json!(1))
+    );
+    assert_eq!(relup.middle[0].path.as_deref(), Some("a-1.1.0.wasm"));
+    let written = relup.to_toml().expect("is written");
+    golden("relup/via.toml", &written);
+    assert_eq!(Relup::parse("relup.toml", &written).expect("is read"), relup);
+    golden(
+        "relup/via-faults.txt",
+        &faults(
+            "[[modules]]\nname = \"a\"\n[[middle]]\nname = \"a\"\n[[middle]]\nname = \"a\"\nversion = \"1.0.0\"\n[[middle]]\nname = \"A\"\nversion = \"1.0.0\"\nsha = 1\n[[up]]\nupdate = \"a\"\nvia = [\"1\"]",
+        ),
+    );
 }
 
 proptest! {

@@ -1,9 +1,10 @@
 //! Writes a relup the way a person would: a section per module and instruction, what it is about first.
 
-use super::{Instruction, Relup};
+use super::{Instruction, Relup, Via};
 use crate::name::ModuleName;
 use crate::settings::ModuleSpec;
 use serde::Serialize;
+use serde_json::Value as Json;
 use toml::Value;
 use toml::ser::Error;
 
@@ -13,7 +14,7 @@ const MODULE_KEYS: [&str; 9] = [
 ];
 
 /// A text under construction.
-struct Text(String);
+pub(crate) struct Text(pub(crate) String);
 
 pub(super) fn write(relup: &Relup) -> Result<String, Error> {
     let mut text = Text("format = 1\n".to_owned());
@@ -25,6 +26,13 @@ pub(super) fn write(relup: &Relup) -> Result<String, Error> {
         text.section("[[modules]]");
         text.module(module)?;
     }
+    for middle in &relup.middle {
+        text.section("[[middle]]");
+        text.line("name", &middle.name)?;
+        text.line("version", &middle.version)?;
+        text.line("path", &middle.path)?;
+        text.line("sha256", &middle.sha256)?;
+    }
     for (title, instructions) in [("[[up]]", &relup.up), ("[[down]]", &relup.down)] {
         for instruction in instructions {
             text.section(title);
@@ -35,14 +43,14 @@ pub(super) fn write(relup: &Relup) -> Result<String, Error> {
 }
 
 impl Text {
-    fn section(&mut self, title: &str) {
+    pub(crate) fn section(&mut self, title: &str) {
         self.0.push('\n');
         self.0.push_str(title);
         self.0.push('\n');
     }
 
     /// One line, unless there is nothing to say.
-    fn line(&mut self, key: &str, value: &impl Serialize) -> Result<(), Error> {
+    pub(crate) fn line(&mut self, key: &str, value: &impl Serialize) -> Result<(), Error> {
         // TOML has no null: what JSON knows as null, and `None`, is simply not written.
         let is_absent = serde_json::to_value(value).is_ok_and(|json| json.is_null());
         if is_absent {
@@ -62,6 +70,20 @@ impl Text {
         }
     }
 
+    /// `via`, if it names any version: bare where that is all there is to say.
+    fn via(&mut self, via: &[Via]) -> Result<(), Error> {
+        let shown = |via: &Via| match &via.extra {
+            Json::Null => Ok(Value::from(via.version.to_string())),
+            _ => Value::try_from(via),
+        };
+        let shown: Vec<Value> = via.iter().map(shown).collect::<Result<_, _>>()?;
+        if shown.is_empty() {
+            Ok(())
+        } else {
+            self.line("via", &shown)
+        }
+    }
+
     fn module(&mut self, module: &ModuleSpec) -> Result<(), Error> {
         let mut values = toml::Table::try_from(module)?;
         if let Some(Value::Table(grants)) = values.get_mut("grants") {
@@ -75,7 +97,7 @@ impl Text {
         Ok(())
     }
 
-    fn instruction(&mut self, instruction: &Instruction) -> Result<(), Error> {
+    pub(crate) fn instruction(&mut self, instruction: &Instruction) -> Result<(), Error> {
         let key = instruction.key();
         match instruction {
             Instruction::Call {
@@ -101,11 +123,13 @@ impl Text {
                 extra,
                 state_from,
                 state,
+                via,
                 ..
             } => {
                 self.line("extra", extra)?;
                 self.state_from(state_from)?;
-                self.line("state", state)
+                self.line("state", state)?;
+                self.via(via)
             }
             Instruction::AddModule { extra, state_from, .. } => {
                 self.line("extra", extra)?;

@@ -8,19 +8,19 @@ use std::time::Duration;
 
 /// Defines [`Limits`], [`LimitsSpec`] and everything that has to name each limit.
 macro_rules! limits {
-    ($($(#[$doc:meta])* $name:ident: $resolved:ty, given $given:ty, read $read:ident, serde $serde:literal, $default:expr;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident: $resolved:ty, given $given:ty, read $read:ident, serde $serde:literal, $default:expr;)*) => {
         /// The limits of one module, resolved: release-wide ones and defaults are applied.
         #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(from = "LimitsSpec", into = "LimitsSpec")]
         pub struct Limits {
-            $($(#[$doc])* pub $name: $resolved,)*
+            $($(#[doc = $doc])* pub $name: $resolved,)*
         }
 
         /// Limits as a release states them: what is absent is left to the release, then to the default of [`Limits`].
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct LimitsSpec {
-            $($(#[$doc])* #[serde(with = $serde, skip_serializing_if = "Option::is_none")] pub $name: Option<$given>,)*
+            $($(#[doc = $doc])* #[serde(with = $serde, skip_serializing_if = "Option::is_none")] pub $name: Option<$given>,)*
         }
 
         impl Default for Limits {
@@ -32,6 +32,10 @@ macro_rules! limits {
         impl LimitsSpec {
             /// The keys, as they stand in TOML.
             pub const KEYS: &'static [&'static str] = &[$(stringify!($name),)*];
+
+            /// Key, reader and description of each: what a schema says of it.
+            pub(crate) const TABLE: &'static [(&'static str, &'static str, &'static str)] =
+                &[$((stringify!($name), stringify!($read), concat!($($doc),*)),)*];
 
             /// Puts what is stated here over what `limits` has.
             pub fn apply_to(&self, limits: &mut Limits) {

@@ -1,7 +1,7 @@
 //! Whether an upgrade may run: without effects, before anything is prepared.
 
 use super::moves::{bad, missing};
-use super::{Action, CheckOptions, Checked, Move, Transition, default_moves, gate, state};
+use super::{Action, CheckOptions, Checked, Move, Transition, default_moves, gate, outside, readable, state};
 use crate::graph::Wiring;
 use crate::name::ModuleName;
 use crate::refusal::{Refusal, Warning};
@@ -17,6 +17,9 @@ pub(super) struct Findings {
 
 /// Checks an upgrade: the new graph resolves (R7), every change has its move, no state is lost unasked (R30), and what waits
 /// while state is handed over (R21, R22). `previous` is how the old graph is wired now.
+///
+/// As far as [`Transition::known`] says, also: every saved state that is taken over can be read (R4), nothing is wanted of the
+/// host that is not granted (R8), and calls that are still open in older releases are waited for (R7).
 ///
 /// # Errors
 /// Every reason why it may not run.
@@ -36,6 +39,8 @@ pub fn check(transition: &Transition, previous: &Wiring, options: &CheckOptions)
             findings.refusals.push(refusal);
         } else {
             state::check(transition, one, *options, &mut findings);
+            readable::check(transition, one, *options, &mut findings);
+            outside::check(transition, one, &mut findings);
         }
     }
     for Move { module, action, .. } in default_moves(&transition.old, &transition.new) {
@@ -46,16 +51,18 @@ pub fn check(transition: &Transition, previous: &Wiring, options: &CheckOptions)
     }
     let Findings {
         refusals,
-        warnings,
+        mut warnings,
         lossy,
     } = findings;
     if !refusals.is_empty() {
         return Err(refusals);
     }
     let (old_wiring, _, _) = transition.old.resolve_from(previous);
+    let (gated, open_edges) = gate::gated(transition, &old_wiring);
+    warnings.extend(open_edges);
     Ok(Checked {
         wiring,
-        gated: gate::gated(transition, &old_wiring),
+        gated,
         warnings,
         lossy,
     })

@@ -7,7 +7,7 @@ use super::{Action, Move};
 use crate::graph::{Graph, Node};
 use crate::name::ModuleName;
 use crate::refusal::{Refusal, RefusalCode};
-use crate::relup::{Instruction, StatePolicy};
+use crate::relup::{Instruction, StatePolicy, Via};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
@@ -131,11 +131,15 @@ fn plan_one(instruction: &Instruction, before: Option<&Node>, after: Option<&Nod
                 extra,
                 state_from,
                 state,
+                via,
                 ..
             },
             before,
             Some(after),
-        ) => plan_update(module, before, after, (extra, state_from, *state)),
+        ) => {
+            let planned = plan_update(module, before, after, (extra, state_from, *state))?;
+            with_via(planned, via)
+        }
         (_, before, after) => Err(does_not_fit(instruction, before.is_some(), after.is_some())),
     }
 }
@@ -173,7 +177,32 @@ fn plan_update(
         state_from,
         state,
         purge: false,
+        via: Vec::new(),
     })
+}
+
+/// The move with its middle versions, if there is a state that can go through them.
+fn with_via(planned: Move, via: &[Via]) -> Result<Move, Refusal> {
+    let module = &planned.module;
+    let takes_none = matches!(planned.state, Some(StatePolicy::Empty | StatePolicy::Discard));
+    let why = if via.is_empty() {
+        return Ok(planned);
+    } else if planned.action != Action::Update || takes_none {
+        "it takes no state over"
+    } else if !planned.state_from.is_empty() {
+        "it takes the state of others"
+    } else {
+        return Ok(Move {
+            via: via.to_vec(),
+            ..planned
+        });
+    };
+    let message = format!("`{module}` is updated via middle versions, but {why}.");
+    Err(bad(
+        module,
+        message,
+        format!("take `via` out of the instruction for `{module}`"),
+    ))
 }
 
 fn does_not_fit(instruction: &Instruction, runs: bool, will_run: bool) -> Refusal {

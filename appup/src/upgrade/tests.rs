@@ -12,18 +12,15 @@ const LOSS: CheckOptions = CheckOptions { allow_lossy: true };
 /// A transition by default moves.
 pub(super) fn by_default(old: &str, new: &str) -> Transition {
     let (old, new) = (graph(old), graph(new));
-    Transition {
-        moves: default_moves(&old, &new),
-        old,
-        new,
-    }
+    let moves = default_moves(&old, &new);
+    Transition::new(old, new, moves)
 }
 
 /// A transition by the entries of `[[up]]`.
-fn by(old: &str, new: &str, up: &str) -> Result<Transition, Vec<Refusal>> {
+pub(super) fn by(old: &str, new: &str, up: &str) -> Result<Transition, Vec<Refusal>> {
     let (old, new) = (graph(old), graph(new));
     let moves = plan_moves(&instructions(&new, up), &old, &new)?;
-    Ok(Transition { old, new, moves })
+    Ok(Transition::new(old, new, moves))
 }
 
 fn instructions(new: &Graph, up: &str) -> Vec<Instruction> {
@@ -141,7 +138,7 @@ fn the_way_back_is_by_down_or_by_default() {
         module: name("a"),
         function: "f".to_owned(),
         args: Vec::new(),
-        when: When::Before,
+        when: crate::relup::When::Before,
         undo: None,
     };
     assert_eq!(undo_moves(&old, &new, &[step]), Ok(default_moves(&old, &new)));

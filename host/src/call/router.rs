@@ -9,11 +9,11 @@ use super::ticket::{AbandonOnDrop, Ticket};
 use crate::error::{CallError, CallErrorCode};
 use crate::value::Value;
 use arc_swap::ArcSwap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 use tokio::sync::oneshot;
-use wasmhot_appup::ModuleName;
 use wasmhot_appup::interface::{FunctionName, FunctionType};
+use wasmhot_appup::{ModuleName, Open};
 
 /// A call on its way: function known, arguments checked against its type.
 pub(crate) struct Request {
@@ -28,6 +28,8 @@ pub(crate) struct Request {
 pub(crate) struct Router {
     routes: ArcSwap<Routes>,
     started: Instant,
+    /// Tables that were replaced, oldest first, as long as a call holds them.
+    before: Mutex<Vec<Weak<Routes>>>,
 }
 
 impl Router {
@@ -35,6 +37,7 @@ impl Router {
         Self {
             routes: ArcSwap::new(routes),
             started: Instant::now(),
+            before: Mutex::default(),
         }
     }
 
@@ -46,7 +49,22 @@ impl Router {
     /// The switch: one pointer store.
     pub(crate) fn switch(&self, next: Arc<Routes>) -> Arc<Routes> {
         self.routes.load().set_next(&next);
-        self.routes.swap(next)
+        let old = self.routes.swap(next);
+        let mut before = self.before.lock().expect("no panic under this lock");
+        before.retain(|table| table.strong_count() > 0);
+        before.push(Arc::downgrade(&old));
+        old
+    }
+
+    /// Releases before `revision` in which calls are still open, oldest first, with all in between (R7).
+    pub(crate) fn open_before(&self, revision: u64) -> Vec<Open> {
+        let before = self.before.lock().expect("no panic under this lock");
+        let tables = before.iter().filter_map(Weak::upgrade);
+        let open = tables.filter(|table| table.revision < revision).map(|table| Open {
+            graph: table.graph(),
+            wiring: table.wiring.clone(),
+        });
+        open.collect()
     }
 
     /// A call from outside. `prepare` reads function, type and arguments for the version that it is shown; it is asked again where

@@ -117,7 +117,7 @@ fn named_by(source: NameSource) -> &'static str {
     }
 }
 
-fn ranges(of: &[semver::VersionReq]) -> String {
+fn ranges(of: &[wasmhot_appup::range::StateRange]) -> String {
     of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 

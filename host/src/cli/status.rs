@@ -32,6 +32,20 @@ pub(super) fn lines(out: &Output, status: &Status) -> Vec<String> {
         Some(state) => lines.push(format!("state in {}", clean(&state.display().to_string()))),
         None => lines.push("state in memory only".to_string()),
     }
+    if let Some(probation) = &status.probation {
+        lines.push(format!(
+            "{} {}",
+            out.paint(Style::Yellow, "on probation:"),
+            clean(probation)
+        ));
+    }
+    if let Some(held) = &status.held {
+        lines.push(format!(
+            "{} {}",
+            out.paint(Style::Yellow, "drops and applies wait:"),
+            clean(held)
+        ));
+    }
     if let Some(busy) = &status.busy {
         lines.push(format!("{} {}", out.paint(Style::Yellow, "upgrading:"), clean(busy)));
     }

@@ -66,7 +66,7 @@ fn essence(status: &Status) -> impl PartialEq {
         (
             status.release.clone(),
             status.revision,
-            status.busy.clone(),
+            status.busy.clone().or(status.held.clone()),
             status.last_called_off.clone(),
         ),
         modules.collect::<Vec<_>>(),

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion};
+use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, MiddleSpec, ModuleName, ModuleSpec, ModuleVersion};
 
 /// The largest file that `apply` and a release may name: as large as a component of an interpreter may be.
 const FILE_MAX: u64 = 256 << 20;
@@ -188,6 +188,43 @@ pub(super) async fn load_spec(
     };
     inner.core.versions.keep(&version);
     Ok(desired(&inner.core, version, spec, limits))
+}
+
+/// A version that a relup names only to pass a state on: its file, or one that the host has.
+pub(super) async fn load_middle(
+    inner: &Inner,
+    folder: &Path,
+    middle: &MiddleSpec,
+    limits: &LimitsSpec,
+    asked: Option<Duration>,
+) -> Result<Arc<Version>, Failure> {
+    let named = format!("{}@{}", middle.name, middle.version);
+    if middle.path.is_some() {
+        let spec = ModuleSpec {
+            version: Some(middle.version.clone()),
+            path: middle.path.clone(),
+            sha256: middle.sha256,
+            ..ModuleSpec::new(middle.name.clone())
+        };
+        return Ok(load_spec(inner, folder, spec, limits, asked).await?.version);
+    }
+    let known = inner.core.versions.known();
+    let is = |id: &&ModuleVersion| {
+        let digest = middle.sha256.is_none_or(|digest| digest == id.digest);
+        id.name == middle.name && id.version == middle.version && digest
+    };
+    let wrong = |why: String| Failure::new("no-middle-version", Exit::Refused, why).in_phase("take");
+    let id = known.iter().find(is).ok_or_else(|| {
+        wrong(format!(
+            "the host does not have {named}, through which a state shall go: say its `path` in `[[middle]]`"
+        ))
+    })?;
+    let version = inner.core.versions.get(id).await;
+    version.map_err(|error| {
+        wrong(format!(
+            "{named}, through which a state shall go, is not to be had: {error}"
+        ))
+    })
 }
 
 fn of_version(error: &VersionError) -> Failure {

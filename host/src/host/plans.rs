@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::apply::{back_lock, lock};
-use super::load::{CompileLimits, blocking, desired, load_file, load_spec, merge, of_store};
+use super::load::{CompileLimits, blocking, desired, load_file, load_middle, load_spec, merge, of_store};
 use crate::control::protocol::{Exit, Failure};
 use crate::upgrade::journal::Step;
 use crate::upgrade::plan::{Asked, Desired, Options, Plan, RevisionRecord};
@@ -105,7 +105,12 @@ async fn plan_of_relup(inner: &Inner, relup: &Relup, path: &Path, options: Optio
     let mut all = inner.running();
     let mut named = Vec::new();
     for spec in &relup.modules {
-        let merged = merge(spec, &spec_for(&all, &spec.name));
+        let mut spec = spec.clone();
+        for dir in &mut spec.grants.dirs {
+            // Relative to the relup, as its files are.
+            dir.host = folder.join(&dir.host).display().to_string();
+        }
+        let merged = merge(&spec, &spec_for(&all, &spec.name));
         let asked = options.limits.compile_timeout;
         let module = load_spec(inner, folder, merged, &limits, asked).await?;
         named.push(module.version.id.digest);
@@ -116,10 +121,15 @@ async fn plan_of_relup(inner: &Inner, relup: &Relup, path: &Path, options: Optio
             all.remove(module);
         }
     }
+    let mut middle = Vec::new();
+    for spec in &relup.middle {
+        middle.push(load_middle(inner, folder, spec, &limits, options.limits.compile_timeout).await?);
+    }
     let moves = plan_moves(&relup.up, &old.graph(), &graph(&all)).map_err(refused_by_check)?;
     let mut plan = plan_from(inner, Asked::Apply, all, limits, options);
     plan.base = old.revision;
     plan.moves = moves;
+    plan.middle = middle;
     plan.steps = relup.up.iter().filter_map(Step::of).collect();
     plan.down = relup.down.clone();
     plan.release.clone_from(&relup.release.name);
@@ -246,6 +256,7 @@ pub(super) fn plan_from(
         release_limits: limits,
         desired: all,
         moves,
+        middle: Vec::new(),
         steps: Vec::new(),
         down: Vec::new(),
         undo_to: (old.revision > 0).then_some(old.revision),

@@ -86,10 +86,11 @@ pub(super) async fn finish(core: &Core, attempts: Vec<Attempt>) {
 
 /// The stateless versions that the steps of an upgrade that has not happened were run in.
 async fn new_versions(core: &Core, attempt: &Attempt) -> NewVersions {
-    let mut found = NewVersions::new();
+    let mut found = NewVersions::default();
     let Some(record) = attempt.wanted.as_ref().filter(|_| attempt.phase == Phase::Begun) else {
         return found;
     };
+    found.wiring = record.wiring.clone();
     let called = |module: &wasmhot_appup::ModuleName| {
         let mut steps = attempt.steps.iter().filter(|step| step.when == When::Before);
         steps.any(|step| step.undo.as_ref().is_some_and(|undo| undo.module == *module))
@@ -108,7 +109,7 @@ async fn new_versions(core: &Core, attempt: &Attempt) -> NewVersions {
             Err(error) => Err(error),
         };
         match template {
-            Ok(template) => found.push((name.clone(), Arc::new(template))),
+            Ok(template) => found.templates.push(Arc::new(template)),
             Err(error) => tracing::error!("{} is not to be had, so its steps cannot be undone: {error}", module.id),
         }
     }

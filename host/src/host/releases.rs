@@ -322,7 +322,8 @@ impl Host {
         let core = &self.inner.core;
         let mut kept: BTreeSet<Digest> = records
             .values()
-            .flat_map(|record| record.modules.iter().map(|module| module.id.digest))
+            .flat_map(|record| record.modules.iter().map(|module| &module.id).chain(&record.middle))
+            .map(|id| id.digest)
             .collect();
         kept.extend(self.saved_by().await?.into_keys());
         kept.extend(

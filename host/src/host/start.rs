@@ -69,10 +69,20 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     };
     let (too_many_failed_keys, failed_keys) = mpsc::unbounded_channel();
     let events = builder.events.unwrap_or_default();
-    let inner = open(&source, state, kept, builder.limits, events, too_many_failed_keys).await?;
+    let watched = settings.watch();
+    let inner = open(
+        &source,
+        watched,
+        state,
+        kept,
+        builder.limits,
+        events,
+        too_many_failed_keys,
+    )
+    .await?;
     let host = Host { inner: Arc::new(inner) };
     run_source(&host.inner, &source, &settings).await?;
-    if let Some(directory) = host.inner.directory.clone().filter(|_| settings.watch()) {
+    if let Some(directory) = host.inner.directory.clone() {
         let (watcher, files) = Watcher::start(&directory, settings.settle(), settings.file_max())
             .map_err(|error| Failure::new("watch", Exit::Failed, error.to_string()))?;
         drops::watch(&host.inner, watcher, files, &settings);
@@ -176,6 +186,7 @@ fn open_store(state: &Path) -> Result<Store, Failure> {
         let found: Option<RevisionRecord> = catalog.revision(revision).map_err(|error| of_store(&error))?;
         let Some(found) = found else { continue };
         known.extend(found.modules.iter().map(|module| module.id.clone()));
+        known.extend(found.middle.iter().cloned());
         if Some(revision) == meta.permanent {
             record = Some(found);
         }
@@ -201,6 +212,7 @@ fn open_store(state: &Path) -> Result<Store, Failure> {
 
 async fn open(
     source: &Source,
+    watched: bool,
     state: PathBuf,
     kept: bool,
     flags: LimitsSpec,
@@ -266,7 +278,7 @@ async fn open(
     recover::finish(&core, store.attempts).await;
     Ok(Inner {
         core: Arc::new(core),
-        directory: source.directory.clone(),
+        directory: source.directory.clone().filter(|_| watched),
         state: kept.then_some(state),
         started: Instant::now(),
         stopping: AtomicBool::new(false),

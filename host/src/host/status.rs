@@ -25,6 +25,15 @@ impl Host {
             directory: inner.directory.clone(),
             state: inner.state.clone(),
             busy: core.busy.borrow().clone(),
+            probation: core.probation.borrow().as_ref().map(|probation| {
+                let left = probation.ends.saturating_duration_since(std::time::Instant::now());
+                let attempt = &probation.attempt;
+                format!(
+                    "revision {} ({}) for another {left:.0?}",
+                    attempt.revision, attempt.to_release
+                )
+            }),
+            held: core.held.borrow().clone(),
             modules: routes.modules.values().map(|route| self.module_status(route)).collect(),
             pending: inner.drops.lock().expect("no panic under this lock").pending_status(),
             last_called_off: core.last_called_off.lock().expect("no panic under this lock").clone(),

@@ -22,6 +22,7 @@ use crate::control::protocol::{Exit, Failure, UpgradeReport};
 use crate::event::{EventKind, Events, Happening};
 use crate::instance::InstanceError;
 use crate::store::{Catalog, Meta, Objects};
+use crate::version::Version;
 use crate::versions::Versions;
 use journal::{Attempt, Ending, Journal, Phase, may_be_killed_here};
 use plan::{Asked, Plan, RevisionRecord, Trial};
@@ -30,10 +31,11 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use steps::NewVersions;
 pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
 use transfer::{Sources, Taken, Transferred};
-use wasmhot_appup::{CheckOptions, Checked, LimitsSpec, ModuleName, Refusal, Transition, When, Wiring};
+use wasmhot_appup::{CheckOptions, Checked, Known, LimitsSpec, ModuleName, Refusal, Transition, When, Wiring};
 
 /// What upgrades work on: the host without its doors.
 pub(crate) struct Core {
@@ -215,7 +217,7 @@ impl Core {
             .in_phase("prepare")
         })?;
         may_be_killed_here("begun");
-        let new = steps::new_versions(&prepared);
+        let new = NewVersions::of(&prepared, &checked.wiring);
         let switched = async {
             steps::run(self, attempt, When::Before, &new).await?;
             self.gated_part(plan, old, checked, &mut prepared, attempt, &mut report)
@@ -247,7 +249,7 @@ impl Core {
             Phase::Begun | Phase::Committed => &[When::After],
         };
         for when in due {
-            if let Err(failure) = steps::run(self, attempt, *when, &Vec::new()).await {
+            if let Err(failure) = steps::run(self, attempt, *when, &NewVersions::default()).await {
                 let message = format!(
                     "revision {} runs, but is not complete: {}",
                     attempt.revision, failure.message
@@ -277,12 +279,26 @@ impl Core {
         self.probation.send_replace(probation);
     }
 
+    /// What the check goes by beside the two graphs: descriptions of states, and releases in which calls are still open.
+    fn known(&self, plan: &Plan, old: &Routes) -> Known {
+        let described = |version: &Version| Some((version.id.digest, version.state.clone()?));
+        let before = old.modules.values().map(|route| &route.template.version);
+        let after = plan.desired.values().map(|desired| &desired.version);
+        let middle = plan.middle.iter();
+        Known {
+            states: before
+                .chain(after)
+                .chain(middle)
+                .filter_map(|version| described(version))
+                .collect(),
+            middle: plan.middle.iter().map(|version| version.id.clone()).collect(),
+            open: self.router.open_before(old.revision),
+            ..Known::default()
+        }
+    }
+
     fn check(&self, plan: &Plan, old: &Routes) -> Result<Checked, Failure> {
-        let transition = Transition {
-            old: old.graph(),
-            new: plan.graph(),
-            moves: plan.moves.clone(),
-        };
+        let transition = Transition::new(old.graph(), plan.graph(), plan.moves.clone()).knowing(self.known(plan, old));
         if let Some(failure) = plan.refuses_keys(&transition.old) {
             return Err(failure);
         }

@@ -66,6 +66,8 @@ pub(crate) struct Plan {
     /// All modules afterwards.
     pub(crate) desired: BTreeMap<ModuleName, Desired>,
     pub(crate) moves: Vec<Move>,
+    /// Versions that only live in throw-away instances, to pass a state on (R28).
+    pub(crate) middle: Vec<Arc<Version>>,
     /// What is called before and after (R32).
     pub(crate) steps: Vec<Step>,
     /// How to go back, if the relup says so.
@@ -162,6 +164,9 @@ pub(crate) struct RevisionRecord {
     /// Links belong to the release (R7): a boot makes the same ones, whoever else could serve by now.
     #[serde(default)]
     pub(crate) wiring: Wiring,
+    /// Versions that the way here, or back, leads through (R28).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) middle: Vec<ModuleVersion>,
 }
 
 /// A module of a revision.
@@ -227,6 +232,7 @@ impl RevisionRecord {
             down: plan.down.clone(),
             undo_to: plan.undo_to,
             wiring: wiring.clone(),
+            middle: plan.middle.iter().map(|version| version.id.clone()).collect(),
         }
     }
 }

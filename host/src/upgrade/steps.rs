@@ -1,7 +1,8 @@
 //! `call` steps (R32): how a release prepares, finishes and clears up what modules keep outside of themselves.
 //!
 //! A `before` step of a stateless module that moves runs in a throw-away instance of the *new* version, which is the one that knows
-//! what the new release needs; all others are calls of what runs. Begin and end of each are journalled before and after it, so a
+//! what the new release needs, if that has the function (on the way down it is the newer one that does); all others are calls of
+//! what runs. Begin and end of each are journalled before and after it, so a
 //! crash in the middle makes it run again, or be undone: it must be idempotent.
 
 use super::Core;
@@ -17,51 +18,98 @@ use crate::instance::Template;
 use crate::value::{Value, json, wave};
 use std::sync::Arc;
 use std::time::Instant;
-use wasmhot_appup::{CallSpec, Kind, ModuleName, When};
+use wasmhot_appup::{CallSpec, Kind, ModuleName, When, Wiring};
 
 /// The new versions that `before` steps may run: of stateless modules that move.
-pub(crate) type NewVersions = Vec<(ModuleName, Arc<Template>)>;
+#[derive(Default)]
+pub(crate) struct NewVersions {
+    pub(crate) templates: Vec<Arc<Template>>,
+    /// Who serves whom in the new release.
+    pub(crate) wiring: Wiring,
+}
 
-/// What `before` steps of this upgrade may run.
-pub(super) fn new_versions(prepared: &[Prepared]) -> NewVersions {
-    let templates = prepared.iter().filter_map(|item| item.template.as_ref());
-    let stateless = templates.filter(|template| template.config.kind == Kind::Pool);
-    stateless
-        .map(|template| (template.version.id.name.clone(), Arc::clone(template)))
-        .collect()
+impl NewVersions {
+    pub(super) fn of(prepared: &[Prepared], wiring: &Wiring) -> Self {
+        let templates = prepared.iter().filter_map(|item| item.template.clone());
+        Self {
+            templates: templates
+                .filter(|template| template.config.kind == Kind::Pool)
+                .collect(),
+            wiring: wiring.clone(),
+        }
+    }
+
+    /// What runs, with the links that a new version has to modules that run already and serve it with the same types.
+    fn stamp(&self, name: &ModuleName, routes: &Routes) -> Arc<Routes> {
+        let mut wiring = routes.wiring.clone();
+        let template = self.templates.iter().find(|template| template.version.id.name == *name);
+        let imports = template.map(|template| &template.version.interface.imports);
+        for (imported, link) in self.wiring.links.get(name).into_iter().flatten() {
+            let wanted = imports.and_then(|imports| imports.get(imported));
+            let served = routes.modules.get(&link.callee);
+            let served = served.and_then(|route| route.template.version.interface.exports.get(&link.function));
+            if wanted
+                .zip(served)
+                .is_some_and(|(wanted, served)| wanted.same_as(served))
+            {
+                let links = wiring.links.entry(name.clone()).or_default();
+                links.insert(imported.clone(), link.clone());
+            }
+        }
+        Routes::new(
+            routes.revision,
+            routes.release.clone(),
+            routes.release_version.clone(),
+            routes.modules.clone(),
+            wiring,
+        )
+    }
 }
 
 /// Steps that could not be carried out are refused before anything is done.
 pub(super) fn check(plan: &Plan, old: &Routes) -> Result<(), Failure> {
     for step in &plan.steps {
-        let module = &step.call.module;
-        let moves = plan.moves.iter().any(|one| one.module == *module);
-        let after = plan.desired.get(module);
-        let stateless = after.is_some_and(|after| after.config.kind == Kind::Pool);
-        let why = match step.when {
-            When::Before if moves && stateless => None,
-            When::Before if moves && after.is_some() => Some(
-                "keeps state and moves: before the switch its new version has none; let the step be `when = \"after\"`",
-            ),
-            When::Before if old.modules.contains_key(module) => None,
-            When::After | When::Permanent if after.is_some() => None,
-            _ => Some("is not there then"),
-        };
-        let version = match step.when {
-            When::Before if !moves => old.modules.get(module).map(|route| &route.template.version),
-            _ => after.map(|after| &after.version),
-        };
-        let fits = |call: &CallSpec| version.map_or(Ok(()), |version| arguments(version, call).map(drop));
-        let wrong = why.map(ToString::to_string).or_else(|| {
-            let calls = std::iter::once(&step.call).chain(step.undo.as_ref().filter(|undo| undo.module == *module));
-            calls.filter_map(|call| fits(call).err()).next()
-        });
-        if let Some(why) = wrong {
-            let message = format!("the `call` step {}: `{module}` {why}", shown(&step.call));
+        check_one(plan, old, step).map_err(|why| {
+            let message = format!("the `call` step {}: {why}", step.shown());
             let mut failure = Failure::new("bad-step", Exit::Refused, message).in_phase("check");
-            failure.module = Some(module.to_string());
-            return Err(failure);
-        }
+            failure.module = Some(step.call.module.to_string());
+            failure
+        })?;
+    }
+    Ok(())
+}
+
+fn check_one(plan: &Plan, old: &Routes, step: &Step) -> Result<(), String> {
+    let calls = std::iter::once(&step.call).chain(&step.undo);
+    for call in calls {
+        let module = &call.module;
+        let before = old.modules.get(module).map(|route| &route.template.version);
+        let after = plan.desired.get(module);
+        let moves = plan.moves.iter().any(|one| one.module == *module);
+        let stateless = after.filter(|after| after.config.kind == Kind::Pool && moves);
+        let version = match step.when {
+            When::Before => stateless
+                .map(|after| &after.version)
+                .filter(|version| find(version, &call.function).is_ok())
+                .or(before),
+            When::After | When::Permanent => after.map(|after| &after.version),
+        };
+        let Some(version) = version else {
+            return Err(match (step.when, after) {
+                (When::Before, Some(_)) => format!(
+                    "`{module}` keeps state and is new: before the switch it has none; let the step be `when = \"after\"`"
+                ),
+                _ => format!("`{module}` is not there then"),
+            });
+        };
+        let keeps_state = step.when == When::Before && moves && stateless.is_none() && after.is_some();
+        arguments(version, call).map_err(|why| match keeps_state {
+            true => format!(
+                "{why}; before the switch it is the old version of `{module}` that is called, for it keeps state: if the new one is \
+                 meant, let the step be `when = \"after\"`"
+            ),
+            false => why,
+        })?;
     }
     Ok(())
 }
@@ -165,8 +213,13 @@ pub(crate) async fn undo(core: &Core, attempt: &mut Attempt, new: &NewVersions) 
 type Said = String;
 
 async fn call_one(core: &Core, call: &CallSpec, new: &NewVersions) -> Result<(), Said> {
-    let answer = match new.iter().find(|(name, _)| *name == call.module) {
-        Some((_, template)) => call_new(core, call, template).await?,
+    let has_function = |template: &Template| find(&template.version, &call.function).is_ok();
+    let mut newer = new
+        .templates
+        .iter()
+        .filter(|template| template.version.id.name == call.module);
+    let answer = match newer.find(|template| has_function(template)) {
+        Some(template) => call_new(core, call, template, new).await?,
         None => {
             let deadline = None;
             let prepare = |route: &crate::call::routes::Route| {
@@ -204,10 +257,11 @@ async fn call_new(
     core: &Core,
     call: &CallSpec,
     template: &Arc<Template>,
+    new: &NewVersions,
 ) -> Result<(Option<Value>, Option<wasmhot_appup::Type>), Said> {
     let (name, ty, args) = arguments(&template.version, call)?;
     let limits = &template.config.limits;
-    let routes = core.router.routes();
+    let routes = new.stamp(&call.module, &core.router.routes());
     let revision = routes.revision;
     let instance = template.start_within(revision, limits.start_timeout).await;
     let mut instance = instance.map_err(|error| error.to_string())?;

@@ -2,9 +2,9 @@
 
 use super::VersionError;
 use super::outline::{Label, Outline};
-use semver::{BuildMetadata, Version, VersionReq};
+use semver::{BuildMetadata, Version};
 use serde::{Deserialize, Serialize};
-use wasmhot_appup::{Digest, Kind, ModuleName, from_file_stem};
+use wasmhot_appup::{Digest, Kind, ModuleName, StateDescription, from_file_stem};
 use wasmparser::Encoding;
 
 /// Where name and version were found.
@@ -20,24 +20,6 @@ pub enum NameSource {
     /// The name of the file had a say: the same bytes under another name may be another version. Without a version in it that is
     /// `0.0.0` with the start of the digest.
     FileName,
-}
-
-/// The custom section `wasmhot:state` (R4).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct StateDescription {
-    /// Media type of the bytes.
-    #[serde(alias = "media_type")]
-    pub media_type: String,
-    /// Versions whose state this one can read.
-    #[serde(default)]
-    pub reads: Vec<VersionReq>,
-    /// Older versions for which it can write (R2).
-    #[serde(default)]
-    pub writes: Vec<VersionReq>,
-    /// What the state looks like, for people and tools; nothing is decided by it.
-    #[serde(default)]
-    pub schema: serde_json::Value,
 }
 
 /// The custom section `wasmhot:module`.
@@ -185,7 +167,7 @@ fn sdk_section(outline: &Outline) -> Result<Option<SdkSection>, VersionError> {
 /// The section `wasmhot:state`. One that cannot be read is an error: chains of versions rely on it.
 pub(super) fn state_description(outline: &Outline) -> Result<Option<StateDescription>, VersionError> {
     let Some(data) = &outline.state else { return Ok(None) };
-    serde_json::from_slice(data)
+    StateDescription::parse(data)
         .map(Some)
         .map_err(|error| VersionError::invalid(format!("its section wasmhot:state cannot be read: {error}")))
 }

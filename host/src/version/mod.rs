@@ -21,7 +21,8 @@ pub use contract::OFFERED;
 pub use describe::{CoreOrComponent, DescribedFunction, Description, describe};
 pub use engine::{EPOCH, EngineKind, EngineSettings, Engines};
 pub use error::VersionError;
-pub use metadata::{NameSource, StateDescription};
+pub use metadata::NameSource;
+pub use wasmhot_appup::StateDescription;
 
 use std::collections::BTreeMap;
 use std::fmt;

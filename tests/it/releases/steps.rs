@@ -56,9 +56,9 @@ fn r32_steps_are_called_before_after_and_when_permanent_in_their_order() {
 fn r32_what_was_begun_is_undone_in_reverse_where_the_upgrade_does_not_happen() {
     let host = host();
     let undo = |what: &str| format!("undo = {}", say(what));
-    let fails = "[[up]]\ncall = { module = \"counter\", function = \"record\", args = [\"x\", 7] }\n";
+    let fails = "[[up]]\ncall = { module = \"counter\", function = \"record\", args = [\"x\"] }\n";
     let steps = [step("one", &undo("not one")), step("two", &undo("not two"))].concat();
-    // `record` says err to a number out of order. The counter moves and keeps state: its step can only come after the switch.
+    // The counter moves and keeps state: before the switch it is the old one that is called, and an argument is missing.
     let file = relup(host.root(), "2.0.0", &format!("{steps}{fails}"));
     let (exit, refused) = host.fails(&["apply", file.to_str().unwrap()]);
     assert_eq!(exit, 4, "{refused}");

@@ -1,6 +1,7 @@
 //! The verbs of releases, as they are typed: `releases`, `history`, `diff`, `why`, `undo --to`, `hold`, `forget`, `gc`.
 
 use super::{history, version};
+use crate::made::slow_calc_of;
 use crate::support::{Binary, HANG, guest};
 use std::time::Instant;
 
@@ -149,36 +150,36 @@ fn why_tells_what_keeps_a_version() {
 
 #[test]
 fn why_names_the_calls_that_an_old_version_still_ends() {
-    let host = Binary::run(&["front-1.0.0", "back-1.0.0"], &["--call-deadline", "5m"]);
-    let (_, status) = host.json(&["status"]);
-    let pool = status["modules"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|module| module["kind"] == "pool");
-    let front = pool.unwrap()["module"].as_str().unwrap().to_string();
-    assert_eq!(front, "front");
+    let host = Binary::run(&[], &["--call-deadline", "5m"]);
+    // As long as a minute: it is not waited for.
+    let slow = host.outside("calc-1.0.0.wasm", &slow_calc_of(1, 100_000_000_000));
+    host.ok(&["apply", path(&slow)]);
     let mut running = crate::support::command(host.root());
     let mut running = running
-        .args(["call", "front", "run([\"sleep:60000\"])"])
+        .args(["call", "calc", "f(1)"])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
     let begin = Instant::now();
-    while host.json(&["status"]).1["modules"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .all(|module| module["running"] == 0)
-    {
-        assert!(
-            begin.elapsed() < HANG && running.try_wait().unwrap().is_none(),
-            "the call runs"
-        );
+    while host.json(&["status"]).1["modules"][0]["running"] == 0 {
+        assert!(begin.elapsed() < HANG, "the call runs");
     }
-    let (exit, said) = host.json(&["why", "front@1.0.0"]);
-    assert_eq!(exit, 0, "{said:#}");
+    let newer = host.outside("calc-1.1.0.wasm", &slow_calc_of(2, 1));
+    host.ok(&["apply", path(&newer)]);
+    let (exit, why) = host.json(&["why", "calc@1.0.0"]);
+    assert_eq!((exit, &why["alive"]), (0, &true.into()), "{why:#}");
+    let calls = why["calls"].as_array().unwrap();
+    assert_eq!(
+        (calls.len(), &calls[0]["from"]),
+        (1, &"a call from outside".into()),
+        "{why:#}"
+    );
+    assert!(calls[0]["age_ms"].as_u64().unwrap() > 0);
+    let text = host.ok(&["why", "calc@1.0.0"]);
+    assert!(text.contains("has not ended") && text.contains("running for"), "{text}");
+    let (_, runs) = host.json(&["why", "calc@1.1.0"]);
+    assert!(runs["calls"].as_array().unwrap().is_empty(), "{runs:#}");
     running.kill().unwrap();
     running.wait().unwrap();
 }

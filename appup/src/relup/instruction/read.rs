@@ -1,9 +1,9 @@
 //! Reads `[[up]]` and `[[down]]`.
 
-use super::{CallSpec, Instruction, StatePolicy, When};
-use crate::name::ModuleName;
+use super::{CallSpec, Instruction, StatePolicy, Via, When};
+use crate::name::{ModuleName, Version};
 use crate::read::{NAME_REMEDY, Source, Table, Value, Word, integer};
-use crate::release::nearest_module;
+use crate::release::{nearest_module, read_version};
 use crate::settings::ModuleSpec;
 use serde_json::Value as Json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,11 +164,13 @@ fn read_instruction(table: &mut Table<'_>, verb: &'static str) -> Option<Instruc
     Some(match verb {
         "update" => {
             let (extra, state_from, state) = (read_extra(table), read_state_from(table), table.word("state"));
+            let via = read_via(table);
             Instruction::Update {
                 module: module?,
                 extra,
                 state_from,
                 state,
+                via,
             }
         }
         "add_module" => {
@@ -186,6 +188,37 @@ fn read_instruction(table: &mut Table<'_>, verb: &'static str) -> Option<Instruc
         "restart_module" => Instruction::RestartModule { module: module? },
         _ => Instruction::LoadModule { module: module? },
     })
+}
+
+/// The verbs of an entry of an appup: what becomes of one module.
+pub(crate) const MAIN_VERBS: [&str; 4] = ["update", "load_module", "restart_module", "add_module"];
+
+/// The instruction of an entry of an appup, with the place of the module's name; `None` if it has none, or a faulty one.
+pub(crate) fn read_main(table: &mut Table<'_>) -> Option<(Instruction, Range<usize>)> {
+    let source = table.source;
+    let present: Vec<&'static str> = MAIN_VERBS.into_iter().filter(|verb| table.has(verb)).collect();
+    MAIN_VERBS.into_iter().for_each(|verb| table.know(verb));
+    if let [first, second, ..] = present[..] {
+        let message = format!("`{first}` and `{second}` in one entry");
+        let remedy = "a module has one instruction: keep one of the two".to_owned();
+        source.refuse(&table.key_span(second), message, remedy);
+    }
+    let verb = *present.first()?;
+    let span = table.value(verb).map_or_else(|| table.span(), toml::Spanned::span);
+    read_instruction(table, verb).map(|instruction| (instruction, span))
+}
+
+/// `calls = [{ call = …, undo = …, when = … }]` of an entry of an appup.
+pub(crate) fn read_calls(table: &mut Table<'_>, title: &'static str) -> Vec<Instruction> {
+    let mut calls = Vec::new();
+    for mut one in table.tables("calls", title) {
+        if !one.has("call") {
+            one.missing("call", "{ module = \"schema\", function = \"expand\" }");
+        }
+        calls.extend(read_call(&mut one));
+        one.finish();
+    }
+    calls
 }
 
 fn read_call(table: &mut Table<'_>) -> Option<Instruction> {
@@ -226,6 +259,55 @@ fn read_call_spec(mut table: Table<'_>) -> Option<CallSpec> {
 fn read_extra(table: &mut Table<'_>) -> Json {
     let source = table.source;
     table.value("extra").map_or(Json::Null, |value| json(source, value))
+}
+
+/// `via = ["1.1.0", { version = "1.2.0", extra = … }]`.
+fn read_via(table: &mut Table<'_>) -> Vec<Via> {
+    let mut via: Vec<Via> = Vec::new();
+    for value in table.array("via", VIA_EXAMPLE) {
+        let Some((middle, span)) = read_middle_version(table, value) else {
+            continue;
+        };
+        if via.iter().any(|earlier| earlier.version == middle.version) {
+            let message = format!("{} stands in `via` twice", middle.version);
+            table.source.refuse(&span, message, "name it once".to_owned());
+        } else {
+            via.push(middle);
+        }
+    }
+    via
+}
+
+const VIA_EXAMPLE: &str = "for example `via = [\"1.1.0\"]`";
+
+fn read_middle_version(table: &Table<'_>, value: &Value<'_>) -> Option<(Via, Range<usize>)> {
+    let source = table.source;
+    let span = value.span();
+    if let Some(inner) = value.get_ref().as_table() {
+        let mut inner = Table::new(source, inner, span.clone(), "`via`");
+        let version = read_version(&mut inner, "version");
+        let extra = read_extra(&mut inner);
+        inner.finish();
+        return Some((
+            Via {
+                version: version?,
+                extra,
+            },
+            span,
+        ));
+    }
+    let Some(text) = value.get_ref().as_str() else {
+        source.refuse(&span, "expected a version of the module", VIA_EXAMPLE.to_owned());
+        return None;
+    };
+    match Version::parse(text) {
+        Ok(version) => Some((Via::new(version), span)),
+        Err(error) => {
+            let message = format!("`{text}` is no version: {error}");
+            source.refuse(&span, message, VIA_EXAMPLE.to_owned());
+            None
+        }
+    }
 }
 
 fn read_state_from(table: &mut Table<'_>) -> Vec<ModuleName> {

@@ -95,6 +95,7 @@ fn an_empty_extra_is_not_an_absent_one() {
             extra,
             state_from: vec![],
             state: None,
+            via: vec![],
         }];
         let written = relup.to_toml();
         assert_eq!(written.is_ok(), fits);
@@ -115,7 +116,7 @@ proptest! {
             module.config.insert(texts[(place + 1) % 6].clone(), texts[(place + 2) % 6].clone());
             relup.modules.push(module);
             let extra = json!({ texts[place % 6].clone(): [number, texts[(place + 3) % 6]], "f": 0.5 });
-            relup.up.push(Instruction::Update { module: name(text), extra, state_from: vec![], state: None });
+            relup.up.push(Instruction::Update { module: name(text), extra, state_from: vec![], state: None, via: vec![] });
             relup.down.push(Instruction::DeleteModule { module: name(text), purge: number > 0 });
         }
         let text = relup.to_toml().expect("is written");

@@ -340,6 +340,12 @@ pub struct Status {
     pub state: Option<PathBuf>,
     /// What changes at the moment, if something does.
     pub busy: Option<String>,
+    /// The probation that runs, if one does: what is on it, and for how long.
+    #[serde(default)]
+    pub probation: Option<String>,
+    /// Why drops and applies wait, if somebody holds them.
+    #[serde(default)]
+    pub held: Option<String>,
     /// The modules.
     pub modules: Vec<ModuleStatus>,
     /// Drops that wait for another (R35).

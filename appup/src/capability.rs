@@ -1,0 +1,146 @@
+//! What a module may want of the host, family by family (R8), and which families reach outside of its memory (R32).
+
+use crate::interface::ModuleInterface;
+use crate::settings::Grants;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A family of standard interfaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// `wasi:cli`
+    Cli,
+    /// `wasi:clocks`
+    Clocks,
+    /// `wasi:random`
+    Random,
+    /// `wasi:io`
+    Io,
+    /// `wasi:logging`
+    Logging,
+    /// `wasi:config`
+    Config,
+    /// `wasi:filesystem`
+    Filesystem,
+    /// `wasi:sockets`
+    Sockets,
+    /// `wasi:http`
+    Http,
+    /// `wasi:keyvalue`
+    Keyvalue,
+}
+
+impl Capability {
+    /// The families there are.
+    pub const ALL: [Capability; 10] = [
+        Capability::Cli,
+        Capability::Clocks,
+        Capability::Random,
+        Capability::Io,
+        Capability::Logging,
+        Capability::Config,
+        Capability::Filesystem,
+        Capability::Sockets,
+        Capability::Http,
+        Capability::Keyvalue,
+    ];
+
+    /// The family of an interface, such as `wasi:sockets/tcp@0.2.6`.
+    #[must_use]
+    pub fn of(interface: &str) -> Option<Self> {
+        let family = interface.split(['/', '@']).next()?;
+        Self::ALL.into_iter().find(|one| one.package() == family)
+    }
+
+    /// Its package.
+    #[must_use]
+    pub fn package(self) -> &'static str {
+        match self {
+            Capability::Cli => "wasi:cli",
+            Capability::Clocks => "wasi:clocks",
+            Capability::Random => "wasi:random",
+            Capability::Io => "wasi:io",
+            Capability::Logging => "wasi:logging",
+            Capability::Config => "wasi:config",
+            Capability::Filesystem => "wasi:filesystem",
+            Capability::Sockets => "wasi:sockets",
+            Capability::Http => "wasi:http",
+            Capability::Keyvalue => "wasi:keyvalue",
+        }
+    }
+
+    /// True if what is done with it stays when the module's state is taken back: so it is denied unless granted (R8), and what is
+    /// written through it is the module's own affair in an upgrade (R32).
+    #[must_use]
+    pub fn reaches_outside(self) -> bool {
+        match self {
+            Capability::Filesystem | Capability::Sockets | Capability::Http | Capability::Keyvalue => true,
+            Capability::Cli
+            | Capability::Clocks
+            | Capability::Random
+            | Capability::Io
+            | Capability::Logging
+            | Capability::Config => false,
+        }
+    }
+}
+
+impl ModuleInterface {
+    /// The families of interfaces that it wants of the host.
+    #[must_use]
+    pub fn wanted_capabilities(&self) -> BTreeSet<Capability> {
+        self.capabilities
+            .iter()
+            .filter_map(|interface| Capability::of(interface))
+            .collect()
+    }
+}
+
+impl Grants {
+    /// The families that these grants open.
+    #[must_use]
+    pub fn capabilities(&self) -> BTreeSet<Capability> {
+        let granted = (!self.dirs.is_empty()).then_some(Capability::Filesystem);
+        granted.into_iter().collect()
+    }
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.package())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::DirGrant;
+
+    #[test]
+    fn r08_an_interface_belongs_to_a_family() {
+        for (interface, family) in [
+            ("wasi:sockets/tcp@0.2.6", Some(Capability::Sockets)),
+            ("wasi:clocks/wall-clock", Some(Capability::Clocks)),
+            ("wasi:http@0.2.0", Some(Capability::Http)),
+            ("wasi:socketsx/tcp", None),
+            ("demo:shop/orders", None),
+            ("", None),
+        ] {
+            assert_eq!(Capability::of(interface), family, "{interface}");
+        }
+    }
+
+    #[test]
+    fn r08_a_directory_is_what_grants_files() {
+        let mut grants = Grants::default();
+        assert!(grants.capabilities().is_empty());
+        grants.dirs.push(DirGrant {
+            host: "data".into(),
+            guest: "/data".into(),
+            write: false,
+        });
+        assert_eq!(grants.capabilities(), BTreeSet::from([Capability::Filesystem]));
+    }
+}
