@@ -1,11 +1,13 @@
 //! Tests of the whole: the real library and the real binary, real Wasm, real signals.
 #![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
 
+mod accounts;
 mod calls;
 mod cli;
 mod clients;
 mod control;
 mod demo;
+mod donations;
 mod drops;
 mod faults;
 mod hangup;
