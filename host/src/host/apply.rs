@@ -78,12 +78,12 @@ fn busy_with(what: &str) -> Failure {
 }
 
 /// Makes a plan for what runs and carries it out as one upgrade; makes it anew where another one has switched meanwhile. A plan that
-/// moves nothing is done already, unless it is an undo: two revisions may differ in nothing but the next one to go back to.
+/// changes nothing is done already.
 pub(super) async fn carry_out(inner: &Arc<Inner>, wanted: Wanted) -> Result<UpgradeReport, Failure> {
     for _ in 0..PLANNED_MAX {
         drop(wanted.lock(inner).await?);
         let plan = wanted.plan(inner).await?;
-        if plan.moves.is_empty() && !plan.asked.goes_back() {
+        if wanted.changes_nothing(inner, &plan) {
             return Ok(nothing_to_do(&plan));
         }
         if let Outcome::Done(report) = inner.core.upgrade(plan, wanted.lock(inner)).await? {

@@ -65,6 +65,25 @@ impl Wanted {
         }
     }
 
+    /// What the plan leads to is what runs. An undo always leads elsewhere: two revisions may differ in nothing but the next one to go
+    /// back to. A relup may change nothing but the name of the release.
+    pub(super) fn changes_nothing(&self, inner: &Inner, plan: &Plan) -> bool {
+        let routes = inner.core.router.routes();
+        let running = inner.running();
+        let same_spec = |(name, desired): (&ModuleName, &Desired)| {
+            let running = running.get(name).map(|running| &running.config.spec);
+            running.is_some_and(|running| {
+                (&running.links, &running.config) == (&desired.config.spec.links, &desired.config.spec.config)
+            })
+        };
+        let same_release = plan.release == routes.release && plan.release_version == routes.release_version;
+        match self {
+            Wanted::Undo { .. } => false,
+            Wanted::Relup { .. } if !same_release => false,
+            _ => plan.moves.is_empty() && plan.steps.is_empty() && plan.desired.iter().all(same_spec),
+        }
+    }
+
     /// The upgrade lock: going back may have it in probation too (R37).
     pub(super) async fn lock<'a>(&self, inner: &'a Inner) -> Result<UpgradeLock<'a>, Failure> {
         match self {
@@ -112,7 +131,10 @@ async fn plan_of_relup(inner: &Inner, relup: &Relup, path: &Path, options: Optio
         }
         let merged = merge(&spec, &spec_for(&all, &spec.name));
         let asked = options.limits.compile_timeout;
-        let module = load_spec(inner, folder, merged, &limits, asked).await?;
+        let module = match all.get(&spec.name).filter(|running| is_configured_only(&spec, running)) {
+            Some(running) => desired(&inner.core, Arc::clone(&running.version), merged, &limits),
+            None => load_spec(inner, folder, merged, &limits, asked).await?,
+        };
         named.push(module.version.id.digest);
         all.insert(spec.name.clone(), module);
     }
@@ -126,6 +148,7 @@ async fn plan_of_relup(inner: &Inner, relup: &Relup, path: &Path, options: Optio
         middle.push(load_middle(inner, folder, spec, &limits, options.limits.compile_timeout).await?);
     }
     let moves = plan_moves(&relup.up, &old.graph(), &graph(&all)).map_err(refused_by_check)?;
+    let moves = with_new_settings(inner, &all, moves);
     let mut plan = plan_from(inner, Asked::Apply, all, limits, options);
     plan.base = old.revision;
     plan.moves = moves;
@@ -147,6 +170,13 @@ async fn read_relup(path: &Path) -> Result<Relup, Failure> {
             .map_err(|error| Failure::new("bad-relup", Exit::Refused, error.to_string()).in_phase("check"))
     })
     .await
+}
+
+/// The relup names no other code for the module, only other settings.
+fn is_configured_only(spec: &ModuleSpec, running: &Desired) -> bool {
+    let id = &running.version.id;
+    let same = spec.version.as_ref().is_none_or(|version| *version == id.version);
+    spec.path.is_none() && same && spec.sha256.is_none_or(|digest| digest == id.digest)
 }
 
 async fn plan_of_undo(inner: &Inner, asked: Asked, to: Option<u64>, options: Options) -> Result<Plan, Failure> {

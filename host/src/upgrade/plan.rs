@@ -36,16 +36,6 @@ pub(crate) enum Asked {
     CrashInProbation,
 }
 
-impl Asked {
-    /// To a revision that was there before.
-    pub(crate) fn goes_back(self) -> bool {
-        matches!(
-            self,
-            Asked::Undo | Asked::FailedKeys | Asked::Probation | Asked::CrashInProbation
-        )
-    }
-}
-
 /// A module as it shall be.
 #[derive(Clone, Debug)]
 pub(crate) struct Desired {

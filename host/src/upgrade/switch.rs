@@ -107,7 +107,7 @@ pub(super) fn next_routes(
     prepared: &mut [Prepared],
 ) -> Arc<Routes> {
     let mut modules: BTreeMap<ModuleName, Route> = old.modules.clone();
-    for item in prepared {
+    for item in prepared.iter_mut() {
         let name = &item.step.module;
         let Some(template) = item.template.clone() else {
             modules.remove(name);
@@ -145,6 +145,21 @@ pub(super) fn next_routes(
                     .map_or_else(Arc::default, |route| Arc::clone(&route.rates)),
             },
         );
+    }
+    for (name, route) in &mut modules {
+        let moves = prepared.iter().any(|item| item.step.module == *name);
+        let configured = plan
+            .desired
+            .get(name)
+            .filter(|desired| !moves && desired.config.spec != route.template.config.spec);
+        // Links and values need no new instance; but the next plan starts from what is written here.
+        if let Some(desired) = configured
+            && let Ok(template) = core
+                .versions
+                .template(Arc::clone(&desired.version), desired.config.clone())
+        {
+            route.template = Arc::new(template);
+        }
     }
     Routes::new(
         revision,

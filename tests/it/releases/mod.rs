@@ -3,6 +3,7 @@
 
 mod kills;
 mod probation;
+mod settings;
 mod steps;
 mod verbs;
 

@@ -184,30 +184,36 @@ fn why_names_the_calls_that_an_old_version_still_ends() {
     running.wait().unwrap();
 }
 
-#[test]
-fn hold_makes_drops_and_applies_wait_over_a_restart_and_not_undo() {
+/// Three revisions, held before a restart.
+fn held() -> Binary {
     let host = three();
     host.ok(&["hold", "the auditors are here"]);
-    let host = {
-        host.ok(&["stop"]);
-        host.again(&[])
-    };
-    let (exit, said) = host.fails(&[
-        "apply",
-        path(&guest("counter-1.0.0")),
-        "--timeout",
-        "100ms",
-        "--id",
-        "held",
-    ]);
-    assert_eq!(exit, 6, "{said}");
-    host.drop_file("tally-1.0.0.wasm", &std::fs::read(guest("tally-1.0.0")).unwrap());
+    host.ok(&["stop"]);
+    let host = host.again(&[]);
     assert!(host.ok(&["status"]).contains("the auditors are here"));
+    host
+}
+
+#[test]
+fn hold_makes_applies_wait_and_not_undo() {
+    let host = held();
+    let older = guest("counter-1.0.0");
+    let (exit, said) = host.fails(&["apply", path(&older), "--timeout", "100ms", "--id", "held"]);
+    assert_eq!(exit, 6, "{said}");
     host.ok(&["undo"]);
     assert_eq!(version(&host, "counter"), "1.1.0");
     host.ok(&["release-hold"]);
-    host.ok(&["apply", path(&guest("counter-1.0.0")), "--id", "held"]);
+    host.ok(&["apply", path(&older), "--id", "held"]);
     assert_eq!(version(&host, "counter"), "1.0.0");
+}
+
+#[test]
+fn hold_makes_drops_wait() {
+    let mut host = held();
+    host.drop_file("tally-1.0.0.wasm", &std::fs::read(guest("tally-1.0.0")).unwrap());
+    host.says("tally-1.0.0.wasm is tally@1.0.0");
+    assert_eq!(version(&host, "tally"), "(none)");
+    host.ok(&["release-hold"]);
     let begin = Instant::now();
     while version(&host, "tally") != "1.0.0" {
         assert!(begin.elapsed() < HANG, "the drop was never taken");
