@@ -25,5 +25,6 @@ mod releases;
 mod restart;
 mod smoke;
 mod stop;
+mod suites;
 mod support;
 mod upgrades;

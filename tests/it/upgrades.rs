@@ -1,8 +1,8 @@
 //! Upgrades of stateful modules: joint moves with `extra`, where the state comes from (R27), what would lose it (R30), whose it was
 //! (R31), and several modules at once.
 
-use crate::made::renamed;
-use crate::support::{World, guest, hostile_as};
+use crate::made::{gathering, renamed};
+use crate::support::{World, guest, hostile_as, put_guests};
 use wasmhot::control::protocol::{ApplyRequest, Exit, Failure, StateSource, UndoRequest, UpgradeReport};
 use wasmhot::event::EventKind;
 
@@ -312,6 +312,110 @@ async fn r31_a_module_is_renamed_with_its_state_in_one_switch() {
     assert_eq!(value, 5);
     assert!(world.host.call::<_, i64>("counter", "get", ()).await.is_err());
     world.event_of(since, EventKind::Switched).await;
+}
+
+/// `[[modules]]` of these files.
+fn declared(files: &[&str]) -> String {
+    let of = |name: &&str| format!("[[modules]]\nname = \"{name}\"\npath = \"{name}.wasm\"\n");
+    files.iter().map(of).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r31_one_module_is_split_into_two_in_one_switch() {
+    let world = World::of(&["counter-1.0.0"]).await;
+    let _: i64 = world.host.call("counter", "increment", (5_i64,)).await.unwrap();
+    let outside = world.outside();
+    for name in ["kounter", "younter"] {
+        std::fs::write(
+            outside.join(format!("{name}.wasm")),
+            renamed("counter-1.0.0", "counter", name),
+        )
+        .unwrap();
+    }
+    let text = "format = 1\n[release]\nname = \"app\"\nto = \"2.0.0\"\n".to_string()
+        + &declared(&["kounter", "younter"])
+        + "[[up]]\nadd_module = \"kounter\"\nstate_from = [\"counter\"]\n[[up]]\nadd_module = \"younter\"\nstate_from = [\"counter\"]\n[[up]]\ndelete_module = \"counter\"\n";
+    std::fs::write(outside.join("relup.toml"), text).unwrap();
+    let report = world.apply(&outside.join("relup.toml")).await.unwrap();
+    assert_eq!(report.revision, Some(2));
+    for name in ["kounter", "younter"] {
+        let value: i64 = world.host.call(name, "increment", (1_i64,)).await.unwrap();
+        assert_eq!(value, 6, "{name} has it, and is alone with it");
+    }
+    let world = world.restart().await;
+    let value: i64 = world.host.call("younter", "get", ()).await.unwrap();
+    assert_eq!(value, 6);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r31_two_modules_are_merged_into_one_in_one_switch() {
+    let world = World::of(&["counter-1.0.0", "rooms-1.0.0"]).await;
+    let outside = world.outside();
+    world
+        .apply_bytes("kounter.wasm", &renamed("counter-1.0.0", "counter", "kounter"))
+        .await
+        .unwrap();
+    std::fs::write(outside.join("crowd.wasm"), gathering()).unwrap();
+    let text = "format = 1\n[release]\nname = \"app\"\nto = \"2.0.0\"\n".to_string()
+        + &declared(&["crowd"])
+        + "[[up]]\nadd_module = \"crowd\"\nstate_from = [\"counter\", \"kounter\"]\n[[up]]\ndelete_module = \"counter\"\n[[up]]\ndelete_module = \"kounter\"\n";
+    std::fs::write(outside.join("relup.toml"), text).unwrap();
+    world.apply(&outside.join("relup.toml")).await.unwrap();
+    let given: i64 = world.host.call("crowd", "get", ()).await.unwrap();
+    assert_eq!(given, 2, "`migrate` runs once for each predecessor");
+    world.host.undo(UndoRequest::default()).await.unwrap();
+    assert_eq!(world.host.status().modules.len(), 3);
+}
+
+const VIA: &str = r#"
+format = 1
+[release]
+name = "app"
+to = "2.0.0"
+[[modules]]
+name = "counter"
+path = "counter-2.0.0.wasm"
+[[middle]]
+name = "counter"
+version = "1.1.0"
+path = "counter-1.1.0.wasm"
+[[up]]
+update = "counter"
+via = ["1.1.0"]
+[[down]]
+update = "counter"
+via = ["1.1.0"]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_a_state_goes_through_a_middle_version_in_one_switch_and_back() {
+    let world = World::of(&["counter-1.0.0"]).await;
+    let _: i64 = world.host.call("counter", "increment", (5_i64,)).await.unwrap();
+    let outside = world.outside();
+    put_guests(&outside, &["counter-1.1.0", "counter-2.0.0"]);
+    std::fs::write(outside.join("relup.toml"), VIA).unwrap();
+    let report = world.apply(&outside.join("relup.toml")).await.unwrap();
+    assert_eq!(report.revision, Some(2));
+    let described: String = world.host.call("counter", "describe", ()).await.unwrap();
+    assert_eq!(described, "count = 5");
+    // The way back goes through it too, also when its file is gone and the host was started anew.
+    std::fs::remove_dir_all(&outside).unwrap();
+    let world = world.restart().await;
+    world.host.undo(UndoRequest::default()).await.unwrap();
+    let described: String = world.host.call("counter", "describe", ()).await.unwrap();
+    assert_eq!(described, "count: 5");
+    // A middle version that nobody has is named.
+    let missing = VIA
+        .replace("path = \"counter-1.1.0.wasm\"\n", "")
+        .replace("1.1.0", "1.0.9");
+    put_guests(&world.outside(), &["counter-2.0.0"]);
+    std::fs::write(world.outside().join("relup.toml"), missing).unwrap();
+    let failure = world.apply(&world.outside().join("relup.toml")).await.unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.exit),
+        ("no-middle-version", Exit::Refused),
+        "{failure:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
