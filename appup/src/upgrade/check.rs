@@ -24,7 +24,12 @@ pub(super) struct Findings {
 /// # Errors
 /// Every reason why it may not run.
 pub fn check(transition: &Transition, previous: &Wiring, options: &CheckOptions) -> Result<Checked, Vec<Refusal>> {
-    let (wiring, refusals, warnings) = transition.new.resolve_from(previous);
+    let (wiring, refusals, mut warnings) = transition.new.resolve_from(previous);
+    // What was so before, and was told when it came, is not told with every upgrade of something else.
+    warnings.retain(|warning| {
+        let mut modules = warning.modules.iter();
+        modules.any(|module| transition.moves.iter().any(|one| one.module == *module))
+    });
     let mut findings = Findings {
         refusals,
         warnings,
