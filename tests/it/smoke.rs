@@ -30,6 +30,10 @@ fn a_counter_survives_a_restart_of_the_process() {
     host.ok(&["stop"]);
     assert_eq!(host.ended(), Some(0));
     let host = host.again(&[]);
+    assert!(
+        host.json(&["status"]).1["modules"][0]["saved_ms_ago"].is_u64(),
+        "what is restored was saved"
+    );
     assert_eq!(host.ok(&["call", "counter", "version()"]).trim(), "\"2.0.0\"");
     assert_eq!(host.ok(&["call", "counter", "get()"]).trim(), "7");
 }

@@ -119,6 +119,54 @@ async fn p03_a_failing_member_leaves_all_as_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p03_whichever_of_three_modules_fails_behind_the_gate_all_are_as_they_were() {
+    const NAMES: [&str; 3] = ["hostila", "hostilb", "hostilc"];
+    let files = NAMES.map(|name| (format!("{name}.wasm"), hostile_as(name, "1.0.0", "")));
+    // Without a saved state nothing is rehearsed: the fault is found behind the gate.
+    let unsaved = |builder: wasmhot::HostBuilder| {
+        builder.limits(wasmhot_appup::LimitsSpec {
+            save_interval: Some(std::time::Duration::from_secs(3600)),
+            compile_timeout: Some(std::time::Duration::from_secs(600)),
+            ..wasmhot_appup::LimitsSpec::default()
+        })
+    };
+    for (number, fault) in ["migrate=trap", "migrate=err", "later=err"].iter().enumerate() {
+        let world = World::of_files(&files, unsaved).await;
+        for name in NAMES {
+            let _: i64 = world.host.call(name, "increment", (7_i64,)).await.unwrap();
+        }
+        for (place, name) in NAMES.iter().enumerate() {
+            let plan = if place == number { fault } else { "" };
+            let bytes = hostile_as(name, "1.0.1", plan);
+            std::fs::write(world.outside().join(format!("{name}.wasm")), bytes).unwrap();
+        }
+        let text = "format = 1\n[release]\nname = \"three\"\nto = \"1.0.1\"\n".to_string()
+            + &declared(&NAMES)
+            + &NAMES.map(|name| format!("[[up]]\nupdate = \"{name}\"\n")).concat();
+        let relup = world.outside().join("relup.toml");
+        std::fs::write(&relup, text).unwrap();
+        let since = world.now();
+        let failure = world.apply(&relup).await.unwrap_err();
+        assert_eq!(
+            (failure.exit, failure.module.as_deref()),
+            (Exit::CalledOff, Some(NAMES[number])),
+            "{failure:?}"
+        );
+        world.event_of(since, EventKind::Gated).await;
+        for name in NAMES {
+            let value: i64 = world.host.call(name, "increment", (1_i64,)).await.unwrap();
+            assert_eq!(value, 8, "{fault} in {}: {name}", NAMES[number]);
+        }
+        let status = world.host.status();
+        assert!(
+            status.modules.iter().all(|module| module.version == "1.0.0"),
+            "{status:#?}"
+        );
+        assert_eq!((status.revision, status.busy), (1, None));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_relup_that_does_not_start_from_what_runs_is_refused() {
     let world = donations().await;
     let toml = DONATIONS.replace("from = \"1.0.0\"", "from = \"0.9.0\"");

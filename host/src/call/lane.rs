@@ -407,6 +407,11 @@ impl Lane {
         }
     }
 
+    /// Its instance has a state that was saved so long ago.
+    pub(crate) fn note_saved_before(&self, age: Duration) {
+        self.lock().saved_at = Instant::now().checked_sub(age);
+    }
+
     /// Gives back what [`Lane::take_seat`] took: the upgrade did not happen. What may start, starts.
     pub(crate) fn return_seat(self: &Arc<Self>, seat: Seat) {
         let runner = {

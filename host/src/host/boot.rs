@@ -14,6 +14,7 @@ use crate::upgrade::{Core, refused};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmhot_appup::{Graph, Kind, ModuleName};
 
 /// The routing table of a revision, with every state restored. A module whose state cannot be read is `failed`, all others run.
@@ -64,16 +65,13 @@ async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {
     });
     let target = match (template.config.kind, &live) {
         (Kind::Single, Some(live)) => {
-            let seat = seat(core, live).await;
-            Target::Single(Lane::new(
-                name,
-                None,
-                Arc::new(ArcSwap::new(Arc::clone(live))),
-                services,
-                None,
-                seat,
-                None,
-            ))
+            let (seat, age) = seat(core, live).await;
+            let live = Arc::new(ArcSwap::new(Arc::clone(live)));
+            let lane = Lane::new(name, None, live, services, None, seat, None);
+            if let Some(age) = age {
+                lane.note_saved_before(age);
+            }
+            Target::Single(lane)
         }
         (Kind::Keyed, Some(live)) => {
             let keys = count_keys(core, &name).await;
@@ -115,9 +113,10 @@ async fn first_of_pool(core: &Core, template: &Arc<Template>, revision: u64) -> 
     }
 }
 
-async fn seat(core: &Core, live: &Arc<Live>) -> Seat {
+/// The instance with its restored state, and how old that is.
+async fn seat(core: &Core, live: &Arc<Live>) -> (Seat, Option<Duration>) {
     match instance_with_state(core, live).await {
-        Ok(instance) => Seat::Here(instance),
+        Ok((instance, age)) => (Seat::Here(instance), age),
         Err(error) => {
             let id = &live.template.version.id;
             if let Some(instance) = as_before(core, live).await {
@@ -126,7 +125,7 @@ async fn seat(core: &Core, live: &Arc<Live>) -> Seat {
                 );
                 core.events
                     .publish(Happening::new(EventKind::Alarm, message).version(id));
-                return Seat::Here(instance);
+                return (Seat::Here(instance), None);
             }
             let message = format!(
                 "the saved state cannot be read: {error}; see `wasmhot state show {0}`, then `wasmhot state import {0} FILE` or `wasmhot state reset {0}`",
@@ -134,7 +133,8 @@ async fn seat(core: &Core, live: &Arc<Live>) -> Seat {
             );
             core.events
                 .publish(Happening::new(EventKind::StateLost, message.clone()).version(id));
-            Seat::Failed(CallError::not_executed(CallErrorCode::StateUnreadable, message).in_version(id))
+            let error = CallError::not_executed(CallErrorCode::StateUnreadable, message).in_version(id);
+            (Seat::Failed(error), None)
         }
     }
 }
@@ -147,7 +147,10 @@ async fn as_before(core: &Core, live: &Arc<Live>) -> Option<Box<Instance>> {
     core.services.states.revive(live, &saved, &live.limits).await.ok()
 }
 
-async fn instance_with_state(core: &Core, live: &Arc<Live>) -> Result<Box<Instance>, InstanceError> {
+async fn instance_with_state(
+    core: &Core,
+    live: &Arc<Live>,
+) -> Result<(Box<Instance>, Option<Duration>), InstanceError> {
     let saved = core.services.states.newest(&live.template.version.id.name, None).await;
     match saved.map_err(|error| InstanceError::Unreadable(error.to_string()))? {
         Some(saved) => {
@@ -162,8 +165,9 @@ async fn instance_with_state(core: &Core, live: &Arc<Live>) -> Result<Box<Instan
             );
             core.events
                 .publish(Happening::new(EventKind::Restored, message).version(&live.template.version.id));
-            Ok(instance)
+            let age = crate::event::now_ms().saturating_sub(saved.tag.time_ms);
+            Ok((instance, Some(Duration::from_millis(age))))
         }
-        None => live.template.start(live.revision).await,
+        None => Ok((live.template.start(live.revision).await?, None)),
     }
 }

@@ -35,7 +35,7 @@ async fn count(world: &World) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn limits_and_grants_without_new_code_are_an_upgrade_with_the_same_bytes() {
+async fn r38_limits_and_grants_without_new_code_are_an_upgrade_and_undo_brings_the_old_ones_back() {
     let world = world().await;
     let settings = "[modules.limits]\nsave_interval = \"1h\"\n[modules.grants.env]\nLANG = \"C\"";
     let report = world.apply(&relup(&world, "1.0.1", settings, "")).await.unwrap();
