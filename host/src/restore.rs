@@ -328,25 +328,40 @@ impl States {
         limits: &Limits,
         old: Option<&ModuleVersion>,
     ) -> Result<Rehearsed, InstanceError> {
-        let mut config = live.template.config.clone();
-        config.spec.grants.dirs.clear();
-        let template = self
-            .versions
-            .template(Arc::clone(&live.template.version), config)
-            .map_err(InstanceError::Contract)?;
-        let rehearsed = Live {
-            template: Arc::new(template),
-            revision: live.revision,
-            extra: live.extra.clone(),
-            limits: live.limits.clone(),
-        };
-        let mut new = self.revive(&rehearsed, saved, limits).await?;
+        let mut new = self.revive(&self.without_effects(live)?, saved, limits).await?;
         let there = new.migrated_in;
         let back = match old {
             Some(old) => Some(self.rehearse_back(&mut new, old, limits).await),
             None => None,
         };
         Ok(Rehearsed { there, back })
+    }
+
+    /// What a throw-away instance of a version, which reads this state, saves of it; and how long that took.
+    pub(crate) async fn saved_by_a_copy(
+        &self,
+        of: &Live,
+        saved: &SavedState,
+        limits: &Limits,
+    ) -> Result<(SavedState, Duration), InstanceError> {
+        let mut copy = self.revive(&self.without_effects(of)?, saved, limits).await?;
+        let change = Change::restore(&of.template.version.id.version);
+        let again = copy.save(&change, limits.save_timeout).await?;
+        let key = saved.tag.key.as_deref();
+        Ok((tagged(&copy, key, SaveReason::Periodic, again.bytes), again.took))
+    }
+
+    /// The same without directories: what it runs must have no effect (R3).
+    fn without_effects(&self, live: &Live) -> Result<Live, InstanceError> {
+        let mut config = live.template.config.clone();
+        config.spec.grants.dirs.clear();
+        let template = self.versions.template(Arc::clone(&live.template.version), config);
+        Ok(Live {
+            template: Arc::new(template.map_err(InstanceError::Contract)?),
+            revision: live.revision,
+            extra: live.extra.clone(),
+            limits: live.limits.clone(),
+        })
     }
 
     async fn rehearse_back(

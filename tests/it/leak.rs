@@ -47,6 +47,15 @@ async fn upgrade(client: &Client, path: &Path) {
     client.apply(&request).await.unwrap();
 }
 
+async fn dry_run(client: &Client, path: &Path) {
+    let request = ApplyRequest {
+        path: path.to_path_buf(),
+        dry_run: true,
+        ..ApplyRequest::default()
+    };
+    client.apply(&request).await.unwrap();
+}
+
 async fn record(client: &Client, sequence: usize) {
     let request = CallRequest {
         module: "counter".into(),
@@ -82,6 +91,7 @@ async fn a_thousand_upgrades_leave_nothing_behind() {
     // More threads at once than any upgrade needs: what the allocator sets aside for a thread it keeps when the thread has gone.
     for _ in 0..10 {
         join_all((0..8).map(|_| client.versions(None))).await;
+        join_all((0..8).map(|_| dry_run(&client, &versions[0]))).await;
     }
     let mut first = None;
     for done in 1..=UPGRADES {

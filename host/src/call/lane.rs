@@ -401,6 +401,8 @@ impl Lane {
         let mut state = self.lock();
         state.seat = seat;
         state.unsaved_calls = 0;
+        // Another version: how long it takes to save is not known yet.
+        state.last_save_took = Duration::ZERO;
         state.restored = None;
         if saved {
             state.saved_at = Some(Instant::now());

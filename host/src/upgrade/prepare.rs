@@ -169,19 +169,37 @@ pub(super) async fn rehearse(
     Ok(())
 }
 
+/// A state to rehearse on, and how long it takes to save it.
+struct ToRehearseOn {
+    saved: SavedState,
+    save_took: Duration,
+}
+
 /// The saved state to rehearse on: the last one if it is young, else one that is saved now, if that takes no longer than calls may
-/// wait (section 5).
-async fn to_rehearse_on(core: &Core, lane: &Arc<Lane>, limits: &Limits) -> Result<SavedState, String> {
+/// wait (section 5). One that another version wrote for the one that runs is read and saved by a throw-away instance of that: what the
+/// live one would save is in its format, and nobody knows yet whether its `save` does well (R26).
+async fn to_rehearse_on(core: &Core, lane: &Arc<Lane>, limits: &Limits) -> Result<ToRehearseOn, String> {
+    let states = &core.services.states;
     let age_of = |saved: &SavedState| Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
-    let newest = core.services.states.newest(&lane.module, None).await;
-    let runs = lane.live.load().template.version.id.digest;
-    // What another version wrote for the one that runs says nothing about what this one will write.
-    let last = newest.ok().flatten().filter(|saved| saved.tag.version.digest == runs);
-    if let Some(saved) = last.as_ref().filter(|saved| age_of(saved) <= REHEARSAL_AGE_MAX) {
-        return Ok(saved.clone());
-    }
+    let how = format!("`wasmhot state export {}` saves one", lane.module);
     let figures = lane.figures();
-    let is_quick = figures.saved_at.is_some() && figures.last_save_took <= limits.max_pause;
+    let last = states.newest(&lane.module, None).await.ok().flatten();
+    if let Some(saved) = last.as_ref().filter(|saved| age_of(saved) <= REHEARSAL_AGE_MAX) {
+        let running = lane.live.load_full();
+        let is_own = saved.tag.version.digest == running.template.version.id.digest;
+        if is_own {
+            return Ok(ToRehearseOn {
+                saved: saved.clone(),
+                save_took: figures.last_save_took,
+            });
+        }
+        let (saved, save_took) = states.saved_by_a_copy(&running, saved, limits).await.map_err(|error| {
+            format!("not rehearsed: a copy of the version that runs could not save its state: {error}")
+        })?;
+        return Ok(ToRehearseOn { saved, save_took });
+    }
+    // It has saved before, and it was quick.
+    let is_quick = figures.last_save_took > Duration::ZERO && figures.last_save_took <= limits.max_pause;
     if is_quick && figures.is_live {
         let (reply, answer) = oneshot::channel();
         lane.send(Errand::Save {
@@ -193,15 +211,17 @@ async fn to_rehearse_on(core: &Core, lane: &Arc<Lane>, limits: &Limits) -> Resul
             if fresh.kept.written().await.is_ok() {
                 lane.note_stored(fresh.calls);
             }
-            return Ok(fresh.state);
+            return Ok(ToRehearseOn {
+                saved: fresh.state,
+                save_took: lane.figures().last_save_took,
+            });
         }
     }
-    let how = format!("`wasmhot state export {}` saves one", lane.module);
     Err(match last {
-        Some(saved) => format!(
-            "not rehearsed: the last saved state is {} s old; {how}",
-            age_of(&saved).as_secs()
-        ),
+        Some(saved) => {
+            let age = age_of(&saved).as_secs();
+            format!("not rehearsed: the last saved state is {age} s old; {how}")
+        }
         None => format!("not rehearsed: no state was saved yet; {how}"),
     })
 }
@@ -214,13 +234,13 @@ async fn rehearse_lane(
     old: &ModuleVersion,
     report: &mut UpgradeReport,
 ) -> Result<String, InstanceError> {
-    let saved = match to_rehearse_on(core, lane, limits).await {
-        Ok(saved) => saved,
+    let ToRehearseOn { saved, save_took } = match to_rehearse_on(core, lane, limits).await {
+        Ok(found) => found,
         Err(why) => return Ok(why),
     };
     let rehearsed = core.services.states.rehearse(live, &saved, limits, Some(old)).await?;
     // Modules are handed over at the same time: the longest counts.
-    let pause = lane.figures().last_save_took + rehearsed.there;
+    let pause = save_took + rehearsed.there;
     report.predicted_us = report.predicted_us.max(Some(super::transfer::micros(pause)));
     let back = match rehearsed.back {
         Some(Err(error)) => {
