@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmhot_appup::{
     Action, Graph, Instruction, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node, Relup,
-    Version as Semver, default_moves, plan_moves, undo_moves,
+    Version as Semver, Wiring, default_moves, plan_moves, undo_moves,
 };
 
 /// What somebody asks for. Files are read; a plan of it is made for whatever runs, as often as that changes.
@@ -225,6 +225,7 @@ async fn plan_of_undo(inner: &Inner, asked: Asked, to: Option<u64>, options: Opt
     plan.release = target.release;
     plan.release_version = target.version;
     plan.down = target.down;
+    plan.links = target.wiring;
     plan.undo_to = target.undo_to;
     plan.barred = left;
     Ok(plan)
@@ -287,6 +288,7 @@ pub(super) fn plan_from(
         desired: all,
         moves,
         middle: Vec::new(),
+        links: Wiring::default(),
         steps: Vec::new(),
         down: Vec::new(),
         undo_to: (old.revision > 0).then_some(old.revision),

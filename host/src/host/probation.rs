@@ -6,7 +6,7 @@ use super::load::{blocking, of_store};
 use super::plans::Wanted;
 use super::{Host, Inner};
 use crate::call::rates::Counts;
-use crate::control::protocol::{Failure, PermanentReport, UpgradeReport};
+use crate::control::protocol::{Exit, Failure, PermanentReport, UpgradeReport};
 use crate::event::{EventKind, Happening};
 use crate::upgrade::Probation;
 use crate::upgrade::journal::{Attempt, Ending, Phase, may_be_killed_here};
@@ -92,8 +92,9 @@ async fn try_out(weak: &std::sync::Weak<Inner>, probation: &Probation, baseline:
         if inner.stopping.load(std::sync::atomic::Ordering::Acquire) {
             return false;
         }
-        if let Some(why) = baseline.worse(&inner, probation) {
-            take_back(&inner, probation, &why).await;
+        if let Some(why) = baseline.worse(&inner, probation)
+            && take_back(&inner, probation, &why).await
+        {
             return true;
         }
         if Instant::now() >= probation.ends {
@@ -107,8 +108,9 @@ async fn try_out(weak: &std::sync::Weak<Inner>, probation: &Probation, baseline:
     }
 }
 
-/// R39: back, with the live state. Where that fails the new release stays, and somebody has to look.
-async fn take_back(inner: &Arc<Inner>, probation: &Probation, why: &str) {
+/// R39: back, with the live state. Where that fails the new release stays, and somebody has to look. False where somebody else changes
+/// something at this moment.
+async fn take_back(inner: &Arc<Inner>, probation: &Probation, why: &str) -> bool {
     let revision = probation.attempt.revision;
     let routes = inner.core.router.routes();
     let restored = routes.modules.iter().filter_map(|(name, route)| match &route.target {
@@ -144,7 +146,9 @@ async fn take_back(inner: &Arc<Inner>, probation: &Probation, why: &str) {
                 .end(&mut attempt, Ending::WentBack { why: message })
                 .await;
             inner.changed.notify_one();
+            true
         }
+        Err(failure) if failure.exit == Exit::Busy => false,
         Err(failure) => {
             let message = format!(
                 "revision {revision} should be taken back ({why}), but cannot: {}; it stays",
@@ -155,6 +159,7 @@ async fn take_back(inner: &Arc<Inner>, probation: &Probation, why: &str) {
                 .events
                 .publish(Happening::new(EventKind::Alarm, message).revision(revision));
             inner.core.probation.send_replace(None);
+            true
         }
     }
 }

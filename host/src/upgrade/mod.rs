@@ -163,7 +163,6 @@ impl Core {
             Ok(Outcome::Done(report)) => {
                 let report = Some(report.clone());
                 self.journal.end(&mut attempt, Ending::Switched { report }).await;
-                self.begin_probation(&plan, attempt);
             }
             Ok(Outcome::Outdated) => {}
             Err(failure) if failure.exit == Exit::Busy => {}
@@ -238,6 +237,8 @@ impl Core {
         self.tell_switched(&report, revision);
         switch::retire_old(self, old, revision, &prepared, taken);
         self.finish_steps(attempt, &mut report).await;
+        // Still under the lock: nobody is to switch before it is known that this is on probation.
+        self.begin_probation(plan, attempt, &report);
         may_be_killed_here("finished");
         Ok(Outcome::Done(Box::new(report)))
     }
@@ -262,11 +263,17 @@ impl Core {
         }
     }
 
-    fn begin_probation(&self, plan: &Plan, attempt: Attempt) {
+    fn begin_probation(&self, plan: &Plan, attempt: &Attempt, report: &UpgradeReport) {
         let probation = plan.options.probation.map(|trial| Probation {
             ends: Instant::now() + trial.time,
             trial,
-            attempt,
+            attempt: Attempt {
+                ended_ms: Some(crate::event::now_ms()),
+                ending: Some(Ending::Switched {
+                    report: Some(Box::new(report.clone())),
+                }),
+                ..attempt.clone()
+            },
         });
         if let Some(probation) = &probation {
             let message = format!(
@@ -306,7 +313,8 @@ impl Core {
         let options = CheckOptions {
             allow_lossy: plan.options.allow_lossy,
         };
-        let mut checked = wasmhot_appup::check(&transition, &old.wiring, &options).map_err(refused)?;
+        let mut checked =
+            wasmhot_appup::check(&transition, &plan.previous_wiring(&old.wiring), &options).map_err(refused)?;
         checked.gated.extend(plan.taken_as_a_whole(&transition.old));
         Ok(checked)
     }

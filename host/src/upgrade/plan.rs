@@ -62,6 +62,8 @@ pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
     /// How to go back, if the relup says so.
     pub(crate) down: Vec<Instruction>,
+    /// How a release that comes back was wired: its links come back with it (R7, R38).
+    pub(crate) links: Wiring,
     /// The revision that `undo` goes to from the new one.
     pub(crate) undo_to: Option<u64>,
     /// Digest of the release.toml that this comes from, if it comes from one.
@@ -112,6 +114,15 @@ impl Plan {
             interface: Arc::clone(&desired.version.interface),
             links: desired.config.spec.links.clone(),
         }))
+    }
+
+    /// Who serves whom now, and in the release that comes back, if one does.
+    pub(crate) fn previous_wiring(&self, now: &Wiring) -> Wiring {
+        let mut wiring = now.clone();
+        for (caller, links) in &self.links.links {
+            wiring.links.entry(caller.clone()).or_default().extend(links.clone());
+        }
+        wiring
     }
 
     /// The limits of a module during this upgrade.
