@@ -17,6 +17,7 @@ mod load;
 mod losses;
 mod made;
 mod nested;
+mod offline;
 mod process;
 mod readme;
 mod releases;
