@@ -245,8 +245,8 @@ fn outside(module: &PlanModule) -> BTreeSet<Capability> {
     wanted.into_iter().filter(|one| one.reaches_outside()).collect()
 }
 
-/// Warnings about what a module wants of the host. Language runtimes import much that they do not use: what the version before
-/// imported too is not told again, and a module that is granted nothing is taken to know.
+/// Warnings about what a module wants of the host. Language runtimes import much that they do not use, so nothing is refused for it,
+/// and what the version before imported too is not told again.
 pub(super) fn of_host(module: &PlanModule, before: &BTreeMap<ModuleName, PlanModule>) -> Vec<String> {
     let id = &module.node.version;
     let grants = &module.spec.grants;
@@ -258,9 +258,7 @@ pub(super) fn of_host(module: &PlanModule, before: &BTreeMap<ModuleName, PlanMod
     let wanted_before = had.map(outside).unwrap_or_default();
     let granted = grants.capabilities();
     for wanted in outside(module).difference(&granted) {
-        // Of files Rust's standard library speaks in every guest.
-        let is_unasked = *wanted == Capability::Filesystem;
-        if !is_unasked && !wanted_before.contains(wanted) {
+        if !wanted_before.contains(wanted) {
             warnings.push(format!(
                 "`{}` {} imports `{wanted}`, which the release does not grant it: what it does there will fail.",
                 id.name, id.version
