@@ -145,11 +145,9 @@ impl Host {
             ..WhyReport::default()
         };
         let routes = core.router.routes();
-        if routes
-            .modules
-            .get(&id.name)
-            .is_some_and(|route| route.template.version.id == id)
-        {
+        let current = routes.modules.get(&id.name).map(|route| &route.template.version.id);
+        let runs = current == Some(&id);
+        if runs {
             report.alive = true;
             report
                 .reasons
@@ -165,11 +163,7 @@ impl Host {
             }
         }
         // Calls elsewhere whose stamp is that of a revision with this version may still call it (R20).
-        if !routes
-            .modules
-            .get(&id.name)
-            .is_some_and(|route| route.template.version.id == id)
-        {
+        if !runs {
             report.calls.extend(may_call(&routes, &id));
         }
         if !report.calls.is_empty() {

@@ -69,7 +69,6 @@ pub(crate) fn install(pack: &Path, to: Option<&Path>) -> Result<Installed, Failu
                 format!("{path:?} is in it, but not in its {CONTENTS}"),
             ));
         }
-        drop(entries);
         rest(&mut tar.into_inner())?;
         staging.is_release(&contents)?;
         let already = staging.finish(&contents)?;

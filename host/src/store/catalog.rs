@@ -339,7 +339,7 @@ impl Catalog {
 }
 
 /// A sealed tag, and the state.
-type TagAndBytes = (Vec<u8>, Arc<[u8]>);
+pub(super) type TagAndBytes = (Vec<u8>, Arc<[u8]>);
 
 fn builder() -> Builder {
     let mut builder = Database::builder();

@@ -1,6 +1,6 @@
 //! The part of the catalog that tells what was attempted: the journal of the upgrade that runs, and the history of those that ended.
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, TagAndBytes};
 use super::tables::{BEFORE, BEFORE_BYTES, HISTORY, META, open, seal};
 use super::{Meta, SavedState, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable};
@@ -68,18 +68,18 @@ impl Catalog {
 
     /// The state of a module as it was before the upgrade that is on probation, if one is.
     pub fn state_before(&self, module: &ModuleName) -> Result<Option<SavedState>, StoreError> {
-        let read = |database: &Database| -> Result<Option<(Vec<u8>, Vec<u8>)>, redb::Error> {
+        let read = |database: &Database| -> Result<Option<TagAndBytes>, redb::Error> {
             let transaction = database.begin_read()?;
             let (tags, bytes) = (transaction.open_table(BEFORE)?, transaction.open_table(BEFORE_BYTES)?);
             match (tags.get(module.as_str())?, bytes.get(module.as_str())?) {
-                (Some(tag), Some(bytes)) => Ok(Some((tag.value().to_vec(), bytes.value().to_vec()))),
+                (Some(tag), Some(bytes)) => Ok(Some((tag.value().to_vec(), bytes.value().into()))),
                 _ => Ok(None),
             }
         };
         match self.with(read).map_err(|error| self.failed(error))? {
             Some((tag, bytes)) => Ok(Some(SavedState {
                 tag: open(self.path(), &tag)?,
-                bytes: bytes.into(),
+                bytes,
             })),
             None => Ok(None),
         }
