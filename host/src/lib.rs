@@ -68,6 +68,7 @@
 //! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `lock` |
 //! | `host` | the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `stop` |
 //! | [`control`] | the socket: its [protocol](control::protocol), server and client |
+//! | `offline` | what needs no host: releases read from disk, planned, checked, packed, installed, tested |
 //! | [`value`] | values as WAVE, JSON and Rust types, and their way into and out of a guest |
 //! | [`event`], [`error`] | what is told: events, and what becomes of calls |
 //! | `cli` | the command line |
@@ -85,6 +86,8 @@ mod host;
 mod instance;
 pub mod intake;
 mod keeper;
+#[cfg(feature = "cli")]
+mod offline;
 mod restore;
 pub mod store;
 mod upgrade;

@@ -19,6 +19,7 @@ mod load;
 mod losses;
 mod made;
 mod nested;
+mod offline;
 mod process;
 mod readme;
 mod releases;

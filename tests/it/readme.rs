@@ -232,6 +232,10 @@ fn the_sessions_print_what_the_readme_says() {
         .filter(|block| block.contains("[[up]]"))
         .collect();
     std::fs::write(root.path().join("relup.toml"), &relups[0]).unwrap();
+    let appup = blocks(&readme, "toml")
+        .into_iter()
+        .find(|block| block.contains("\nmodule = "));
+    std::fs::write(root.path().join("server-1.1.0.appup.toml"), appup.unwrap()).unwrap();
     let sessions = blocks(&readme, "console");
     assert!(sessions.len() >= 3, "there are sessions");
     let mut shell = Shell::new(root.path());

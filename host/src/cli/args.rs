@@ -12,6 +12,7 @@ Examples:
   wasmhot call counter 'increment(5)'    call a function
   wasmhot apply counter-2.0.0.wasm       upgrade a module, with its state
   wasmhot undo                           go back, with the state of now
+  wasmhot plan current app -o relup.toml how to get from what runs to these modules
   wasmhot history                        what was attempted, and what became of it
   wasmhot status --watch                 what runs
 
@@ -86,6 +87,26 @@ pub(super) enum Verb {
     },
     /// Apply a relup.toml or a module file: one upgrade, one switch.
     Apply(Box<Apply>),
+    /// Plan the way from one release to another, and back: a relup.toml. Needs no host.
+    ///
+    /// A module that has an appup goes as that says: `<module>.appup.toml` or `<file's stem>.appup.toml` beside its file, or the
+    /// section `wasmhot:appup` in it. Other versions of a module in the same directories may serve as middle ones. What neither an
+    /// appup nor a state description allows is refused with exit code 4, and every reason is told.
+    Plan(Plan),
+    /// Check a relup without applying it; needs no host, unless what runs is meant.
+    ///
+    /// It refuses what `apply` would refuse (exit code 4), for both ways: files, digests, types, states that cannot be read.
+    Check(Check),
+    /// Try every way of the states of modules between their versions, up and down; needs no host.
+    ///
+    /// For each module that keeps state: a state is saved by one version and migrated by the other, healthy there, and goes back; and
+    /// by way of the versions between the two the same state arrives. Appups and state descriptions are gone by as in a plan. What
+    /// fails is told with exit code 1.
+    Test(Test),
+    /// Pack a release with all its modules and appups into one file; or put an appup into a module.
+    Pack(Pack),
+    /// Unpack a packed release into a new directory, whole or not at all.
+    Install(Install),
     /// Go one revision back, with the live state.
     Undo(Undo),
     /// What runs is what the host boots: end a probation.
@@ -248,6 +269,80 @@ pub(super) struct Apply {
     pub(super) id: Option<String>,
     #[command(flatten)]
     pub(super) limits: Limits,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Plan {
+    /// From where: a release.toml, a directory with one or with modules, or `current` for what runs.
+    #[arg(value_name = "OLD")]
+    pub(super) old: PathBuf,
+    /// To where, likewise.
+    #[arg(value_name = "NEW")]
+    pub(super) new: PathBuf,
+    /// Write the relup to this file, with paths relative to it [default: print it].
+    #[arg(short, long, value_name = "relup.toml")]
+    pub(super) output: Option<PathBuf>,
+    /// Show what the engine does on both ways, in the words and the order of OTP's instructions.
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// The smallest relups that can be applied one after another: relup-1.toml, relup-2.toml and so on.
+    #[arg(long)]
+    pub(super) split: bool,
+    /// Allow a plan that loses state.
+    #[arg(long)]
+    pub(super) allow_lossy: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Check {
+    /// The relup.
+    #[arg(value_name = "relup.toml")]
+    pub(super) path: PathBuf,
+    /// What it would be applied to: a release.toml, a directory, or `current` for what runs.
+    #[arg(long, value_name = "OLD", default_value = "current")]
+    pub(super) from: PathBuf,
+    /// Allow what loses state.
+    #[arg(long)]
+    pub(super) allow_lossy: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Test {
+    /// From this release (a release.toml or a directory); alone: all versions in this directory.
+    #[arg(value_name = "OLD|DIR")]
+    pub(super) old: PathBuf,
+    /// To this release.
+    #[arg(value_name = "NEW")]
+    pub(super) new: Option<PathBuf>,
+    /// Try this state too, which `wasmhot state export` wrote; new ones are tried in any case.
+    #[arg(long, value_name = "FILE", conflicts_with = "corpus")]
+    pub(super) state: Option<PathBuf>,
+    /// Try all exported states in this directory too.
+    #[arg(long, value_name = "DIR")]
+    pub(super) corpus: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Pack {
+    /// A release.toml or the directory in which it lies; with --appup a module.
+    #[arg(value_name = "release.toml|MODULE.wasm")]
+    pub(super) source: PathBuf,
+    /// Put this appup into the module, as its section `wasmhot:appup`. Other bytes are another version.
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub(super) appup: Option<PathBuf>,
+    /// The new file [default: NAME-VERSION.tar.zst].
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Install {
+    /// What `wasmhot pack` has made.
+    #[arg(value_name = "FILE")]
+    pub(super) pack: PathBuf,
+    /// The new directory [default: NAME-VERSION, here].
+    #[arg(long, value_name = "DIR")]
+    pub(super) to: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

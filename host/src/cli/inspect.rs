@@ -99,6 +99,21 @@ fn describe_to(out: &Output, of: &Description) {
             "not described: which versions it reads is found by trying",
         );
     }
+    if let Some(appup) = &of.appup {
+        let ranges = |entries: &[wasmhot_appup::AppupEntry]| {
+            let ranges: Vec<_> = entries.iter().map(|entry| entry.versions.to_string()).collect();
+            if ranges.is_empty() {
+                "none".to_string()
+            } else {
+                ranges.join(", ")
+            }
+        };
+        field(
+            out,
+            "appup",
+            &format!("up from {}; down to {}", ranges(&appup.up), ranges(&appup.down)),
+        );
+    }
     functions(out, "exports", &of.exports, "none: nothing can be called");
     functions(out, "imports", &of.imports, "none: it needs no other module");
     let wanted = of.capabilities.iter().map(|one| clean(one)).collect::<Vec<_>>();

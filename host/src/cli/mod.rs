@@ -7,12 +7,15 @@ mod demo;
 mod events;
 mod inspect;
 mod output;
+mod pack;
+mod plan;
 mod progress;
 mod releases;
 mod run;
 mod signals;
 mod state;
 mod status;
+mod test;
 mod text;
 mod upgrade;
 mod watch;
@@ -77,6 +80,11 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
         Verb::Status { watch: false } => status::status(out, &client).await,
         Verb::Status { watch: true } => watch::watch(out, &client).await,
         Verb::Apply(verb) => upgrade::apply(out, &client, verb).await,
+        Verb::Plan(verb) => plan::plan(out, &client, verb).await,
+        Verb::Check(verb) => plan::check(out, &client, verb).await,
+        Verb::Test(verb) => test::test(out, verb).await,
+        Verb::Pack(verb) => pack::pack(out, verb),
+        Verb::Install(verb) => pack::install(out, verb),
         Verb::Undo(verb) => upgrade::undo(out, &client, verb).await,
         Verb::Remove(verb) => upgrade::remove(out, &client, verb).await,
         Verb::Permanent => releases::permanent(out, &client).await,

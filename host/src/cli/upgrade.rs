@@ -106,7 +106,7 @@ pub(super) async fn remove(out: &Output, client: &Client, verb: &Remove) -> Resu
 }
 
 /// The host has another working directory, and says less well that a file is not there.
-fn existing(path: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn existing(path: &Path) -> Result<PathBuf, Failure> {
     let failed = |code: &str, what: &str| Failure::new(code, Exit::Refused, format!("{}: {what}", path.display()));
     match path.try_exists() {
         Ok(true) => std::path::absolute(path).map_err(|error| failed("io", &error.to_string())),

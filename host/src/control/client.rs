@@ -5,8 +5,8 @@
 
 use super::protocol::{
     ApplyRequest, CallReply, CallRequest, DiffReport, EventLine, Exit, Failure, ForgetRequest, GcReport, GcRequest,
-    Held, HistoryEntry, HoldRequest, PROTOCOL, PermanentReport, ReleaseStatus, RemoveRequest, StateShown, Status,
-    StopReport, UndoRequest, UpgradeReport, VersionStatus, WhyReport,
+    Held, HistoryEntry, HoldRequest, PROTOCOL, PermanentReport, ReleaseStatus, RemoveRequest, RunningRelease,
+    StateShown, Status, StopReport, UndoRequest, UpgradeReport, VersionStatus, WhyReport,
 };
 use super::socket::{check_length, own_uid};
 use super::target::encode;
@@ -113,6 +113,14 @@ impl Client {
     /// What the host says.
     pub async fn permanent(&self) -> Result<PermanentReport, Failure> {
         self.command("/permanent").await
+    }
+
+    /// The release that runs, as a value.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn release(&self) -> Result<RunningRelease, Failure> {
+        self.get("/release").await
     }
 
     /// The revisions that the host keeps, of one status or all.

@@ -22,7 +22,7 @@ const STATE_FILE_MAX: u64 = (1 << 30) + JSON_MAX;
 /// What there is, for those who ask for something else.
 const PATHS: &str = "GET /v1/status, POST /v1/call, POST /v1/apply, POST /v1/undo, POST /v1/remove, GET /v1/versions?module=M, \
      GET /v1/events?since=N&follow=true, GET /v1/state/M?key=K, GET /v1/state/M/export?key=K, POST /v1/state/M/import?key=K, \
-     POST /v1/state/M/reset?key=K, POST /v1/state/M/restore?key=K, POST /v1/permanent, GET /v1/releases?status=S, \
+     POST /v1/state/M/reset?key=K, POST /v1/state/M/restore?key=K, POST /v1/permanent, GET /v1/release, GET /v1/releases?status=S, \
      GET /v1/history?limit=N, GET /v1/diff?from=N&to=N, GET /v1/why?version=V, POST /v1/hold, POST /v1/release-hold, \
      POST /v1/forget, POST /v1/gc, POST /v1/stop";
 
@@ -47,6 +47,7 @@ pub(super) enum Operation {
         verb: StateVerb,
     },
     Permanent,
+    Release,
     Releases {
         status: Option<String>,
     },
@@ -116,6 +117,7 @@ impl Backend for Host {
                 }
             }
             Operation::Permanent => Answer::json(&self.permanent().await?),
+            Operation::Release => Answer::json(&self.release().await?),
             Operation::Releases { status } => Answer::json(&self.releases(status.as_deref()).await?),
             Operation::History { limit } => Answer::json(&self.history(limit).await?),
             Operation::Diff { from, to } => Answer::json(&self.diff(from, to).await?),
@@ -146,7 +148,7 @@ impl Operation {
             return Err(no_such_path());
         };
         let wanted = match *path {
-            ["status" | "versions" | "events" | "releases" | "history" | "diff" | "why"]
+            ["status" | "versions" | "events" | "release" | "releases" | "history" | "diff" | "why"]
             | ["state", _]
             | ["state", _, "export"] => Method::GET,
             ["call" | "apply" | "undo" | "remove" | "stop"] => Method::POST,
@@ -172,6 +174,7 @@ impl Operation {
             ["undo"] => Operation::Undo(json(&body)?),
             ["remove"] => Operation::Remove(json(&body)?),
             ["permanent"] => Operation::Permanent,
+            ["release"] => Operation::Release,
             ["releases"] => Operation::Releases {
                 status: query.remove("status"),
             },

@@ -10,13 +10,13 @@ use crate::upgrade::Core;
 use crate::upgrade::plan::{Desired, RevisionRecord};
 use crate::version::{self, Version, VersionError};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, MiddleSpec, ModuleName, ModuleSpec, ModuleVersion};
 
 /// The largest file that `apply` and a release may name: as large as a component of an interpreter may be.
-const FILE_MAX: u64 = 256 << 20;
+pub(crate) const FILE_MAX: u64 = 256 << 20;
 
 /// How long a file may be compiled.
 #[derive(Clone, Debug, Default)]
@@ -96,7 +96,7 @@ pub(super) async fn load_bytes(
 }
 
 /// What a release or relup says of a module over what it had: what is not said again is not dropped (section 6).
-pub(super) fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
+pub(crate) fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
     let mut grants = old.grants.clone();
     grants.env.extend(new.grants.env.clone());
     for dir in &new.grants.dirs {
@@ -120,6 +120,53 @@ pub(super) fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
     }
 }
 
+/// Where the file of a module lies: relative to the release or relup that names it.
+pub(crate) fn path_of(folder: &Path, spec: &ModuleSpec) -> Result<PathBuf, Failure> {
+    let path = spec.path.as_ref().ok_or_else(|| {
+        let message = format!(
+            "module `{}` has no `path`: say which file it is, relative to the release or relup",
+            spec.name
+        );
+        Failure::new("no-path", Exit::Refused, message).in_phase("take")
+    })?;
+    Ok(folder.join(path))
+}
+
+/// Who a file is that a spec names, or in what it is not what the spec says. `found` is what it says itself.
+pub(crate) fn identified(
+    spec: &ModuleSpec,
+    path: &Path,
+    found: &ModuleVersion,
+    is_named_by_file: bool,
+) -> Result<ModuleVersion, Failure> {
+    let wrong = |code: &str, message: String| {
+        let message = format!("{}: {message}", path.display());
+        Err(Failure::new(code, Exit::Refused, message).in_phase("take"))
+    };
+    if let Some(sha256) = spec.sha256.filter(|sha256| *sha256 != found.digest) {
+        return wrong("wrong-digest", format!("its sha256 is {}, not {sha256}", found.digest));
+    }
+    // A name in the file that is not the module's would make two modules of one.
+    if found.name != spec.name && !is_named_by_file {
+        return wrong(
+            "wrong-name",
+            format!("it calls itself `{}`, not `{}`", found.name, spec.name),
+        );
+    }
+    let stated = spec.version.clone().unwrap_or_else(|| found.version.clone());
+    if stated != found.version && !is_named_by_file {
+        return wrong(
+            "wrong-version",
+            format!("it is version {}, not {stated}", found.version),
+        );
+    }
+    Ok(ModuleVersion {
+        name: spec.name.clone(),
+        version: stated,
+        digest: found.digest,
+    })
+}
+
 /// Reads the file that a spec names and checks that it is what the spec says. It is compiled within `asked`, if that is given.
 pub(super) async fn load_spec(
     inner: &Inner,
@@ -128,17 +175,7 @@ pub(super) async fn load_spec(
     limits: &LimitsSpec,
     asked: Option<Duration>,
 ) -> Result<Desired, Failure> {
-    let wrong = |code: &str, message: String| Failure::new(code, Exit::Refused, message).in_phase("take");
-    let Some(path) = &spec.path else {
-        return Err(wrong(
-            "no-path",
-            format!(
-                "module `{}` has no `path`: say which file it is, relative to the release or relup",
-                spec.name
-            ),
-        ));
-    };
-    let path = folder.join(path);
+    let path = path_of(folder, &spec)?;
     let compile = CompileLimits {
         asked: asked
             .or(inner.core.flags.compile_timeout)
@@ -147,44 +184,11 @@ pub(super) async fn load_spec(
         ..CompileLimits::default()
     };
     let version = load_file(&inner.core, &path, &compile).await?;
-    if let Some(sha256) = &spec.sha256
-        && *sha256 != version.id.digest
-    {
-        return Err(wrong(
-            "wrong-digest",
-            format!("{}: its sha256 is {}, not {sha256}", path.display(), version.id.digest),
-        ));
-    }
-    // A name in the file that is not the module's would make two modules of one.
-    if version.id.name != spec.name && !version.is_named_by_file() {
-        return Err(wrong(
-            "wrong-name",
-            format!(
-                "{}: it calls itself `{}`, not `{}`",
-                path.display(),
-                version.id.name,
-                spec.name
-            ),
-        ));
-    }
-    let stated = spec.version.clone().filter(|stated| *stated != version.id.version);
-    if let Some(stated) = &stated
-        && !version.is_named_by_file()
-    {
-        return Err(wrong(
-            "wrong-version",
-            format!("{}: it is version {}, not {stated}", path.display(), version.id.version),
-        ));
-    }
-    let version = if version.id.name != spec.name || stated.is_some() {
-        let id = ModuleVersion {
-            name: spec.name.clone(),
-            version: stated.unwrap_or(version.id.version.clone()),
-            digest: version.id.digest,
-        };
-        Arc::new(version.renamed(id))
-    } else {
+    let id = identified(&spec, &path, &version.id, version.is_named_by_file())?;
+    let version = if id == version.id {
         version
+    } else {
+        Arc::new(version.renamed(id))
     };
     inner.core.versions.keep(&version);
     Ok(desired(&inner.core, version, spec, limits))
@@ -227,7 +231,7 @@ pub(super) async fn load_middle(
     })
 }
 
-fn of_version(error: &VersionError) -> Failure {
+pub(crate) fn of_version(error: &VersionError) -> Failure {
     let exit = if error.is_refusal() {
         Exit::Refused
     } else {

@@ -7,13 +7,13 @@ mod apply;
 mod attempts;
 mod boot;
 mod drops;
-mod load;
+pub(crate) mod load;
 mod plans;
 mod probation;
 mod recover;
 mod releases;
 mod saver;
-mod start;
+pub(crate) mod start;
 mod state;
 mod status;
 mod stop;
@@ -163,7 +163,7 @@ impl Host {
         let module = self.module(module)?;
         let prepare = |route: &Route| {
             let (name, ty) = find(&route.template.version, function)?;
-            check_args(&ty, &args).map_err(|error| wrong_argument(&route.template.version, &name, &ty, &error))?;
+            check_args(&ty, &args).map_err(|error| wrong_argument(&route.template.version.id, &name, &ty, &error))?;
             Ok((name, ty, args.clone()))
         };
         self.routed(&module, deadline, prepare).await

@@ -1,12 +1,13 @@
 //! Releases and their history: what ran, what was attempted, how revisions differ, what keeps a version, and what is forgotten.
 
 use super::load::{blocking, of_store};
+use super::plans::current_record;
 use super::{Host, Inner};
 use crate::call::frame::Frame;
-use crate::call::routes::Target;
+use crate::call::routes::{Route, Target};
 use crate::control::protocol::{
     DiffReport, Exit, Failure, ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HistoryMove, HistoryStep,
-    HoldRequest, ModuleDiff, ReleaseStatus, RunningCall, WhyReport,
+    HoldRequest, ModuleDiff, ReleaseStatus, RunningCall, RunningModule, RunningRelease, WhyReport,
 };
 use crate::event::{EventKind, Happening, now_ms};
 use crate::store::Catalog;
@@ -55,6 +56,37 @@ impl Host {
         let mut releases: Vec<_> = records.into_values().map(of).collect();
         releases.retain(|release| wanted.as_deref().is_none_or(|wanted| release.status == wanted));
         Ok(releases)
+    }
+
+    /// The release that runs, as a value: all that a plan is made from.
+    ///
+    /// # Errors
+    /// The catalog cannot be read.
+    pub async fn release(&self) -> Result<RunningRelease, Failure> {
+        let core = &self.inner.core;
+        let limits = current_record(&self.inner).await?.map(|record| record.limits);
+        let routes = core.router.routes();
+        let module = |route: &Route| {
+            let version = &route.template.version;
+            RunningModule {
+                version: version.id.clone(),
+                kind: route.template.config.kind,
+                spec: route.template.config.spec.clone(),
+                interface: (*version.interface).clone(),
+                state: version.state.clone(),
+                appup: version.appup.clone(),
+            }
+        };
+        Ok(RunningRelease {
+            revision: routes.revision,
+            name: routes.release.clone(),
+            version: routes.release_version.clone(),
+            limits: limits.unwrap_or_default(),
+            modules: routes.modules.values().map(module).collect(),
+            wiring: routes.wiring.clone(),
+            open: core.router.open_before(routes.revision),
+            known: core.versions.known(),
+        })
     }
 
     /// What was attempted, newest last; at most `limit` of the newest.

@@ -359,7 +359,8 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
     inner.core.upgrade(plan, apply::lock(inner)).await.map(drop)
 }
 
-fn default_path(name: &ModuleName, version: Option<&Semver>) -> String {
+/// The file of a module of which the release does not say it.
+pub(crate) fn default_path(name: &ModuleName, version: Option<&Semver>) -> String {
     match version {
         Some(version) => format!("{name}-{version}.wasm"),
         None => format!("{name}.wasm"),

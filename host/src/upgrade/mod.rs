@@ -24,7 +24,7 @@ use crate::instance::InstanceError;
 use crate::store::{Catalog, Meta, Objects};
 use crate::version::Version;
 use crate::versions::Versions;
-use journal::{Attempt, Ending, Journal, Phase, may_be_killed_here};
+use journal::{Attempt, Ending, Journal, Phase, Step, may_be_killed_here};
 use plan::{Asked, Plan, RevisionRecord, Trial};
 use prepare::Prepared;
 use std::collections::BTreeMap;
@@ -35,7 +35,7 @@ use steps::NewVersions;
 pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
 use transfer::{Sources, Taken, Transferred};
-use wasmhot_appup::{CheckOptions, Checked, Known, LimitsSpec, ModuleName, Refusal, Transition, When, Wiring};
+use wasmhot_appup::{CheckOptions, Checked, Known, LimitsSpec, ModuleName, Move, Refusal, Transition, When, Wiring};
 
 /// What upgrades work on: the host without its doors.
 pub(crate) struct Core {
@@ -110,6 +110,18 @@ pub(crate) fn refused(refusals: Vec<Refusal>) -> Failure {
     let mut failure = Failure::new(code, Exit::Refused, message).in_phase("check");
     failure.refusals = refusals;
     failure
+}
+
+/// What the host refuses beside what [`wasmhot_appup::check`] does, and before it. `takes_file` says whose state comes from a file.
+pub(crate) fn check_first(
+    transition: &Transition,
+    steps: &[Step],
+    takes_file: impl Fn(&Move) -> bool,
+) -> Result<(), Failure> {
+    if let Some(failure) = plan::refuses_keys(transition, takes_file) {
+        return Err(failure);
+    }
+    steps::check(steps, transition)
 }
 
 /// Who holds it is the one upgrade that may switch.
@@ -306,10 +318,8 @@ impl Core {
 
     fn check(&self, plan: &Plan, old: &Routes) -> Result<Checked, Failure> {
         let transition = Transition::new(old.graph(), plan.graph(), plan.moves.clone()).knowing(self.known(plan, old));
-        if let Some(failure) = plan.refuses_keys(&transition.old) {
-            return Err(failure);
-        }
-        steps::check(plan, old)?;
+        let takes_file = |step: &Move| matches!(plan.state_of(step), plan::From::File(_));
+        check_first(&transition, &plan.steps, takes_file)?;
         let options = CheckOptions {
             allow_lossy: plan.options.allow_lossy,
         };

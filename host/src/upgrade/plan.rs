@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use wasmhot_appup::{
     Action, Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node,
-    StatePolicy, Version as Semver, Wiring,
+    StatePolicy, Transition, Version as Semver, Wiring,
 };
 
 /// Who asked for an upgrade.
@@ -178,41 +178,39 @@ pub(crate) struct ModuleRecord {
     pub(crate) spec: ModuleSpec,
 }
 
-impl Plan {
-    /// What cannot be carried out for keyed modules, whatever their versions are.
-    pub(crate) fn refuses_keys(&self, old: &Graph) -> Option<Failure> {
-        let is_keyed = |kind: Option<Kind>| kind == Some(Kind::Keyed);
-        let refuse = |module: &ModuleName, message: String| {
-            let mut failure = Failure::new("state-from", Exit::Refused, message).in_phase("check");
-            failure.module = Some(module.to_string());
-            failure
-        };
-        self.moves.iter().find_map(|step| {
-            let module = &step.module;
-            let after = is_keyed(self.desired.get(module).map(|desired| desired.config.kind));
-            let was_keyed = |from: &ModuleName| is_keyed(old.nodes.get(from).map(|node| node.kind));
-            if after && let Some(from) = step.state_from.iter().find(|from| !was_keyed(from)) {
-                let message = format!(
-                    "`{module}` is keyed and takes the state of `{from}`, which is not: nobody knows which keys there are; \
-                     let `{from}` run beside `{module}` until calls have moved what belongs to each key"
-                );
-                return Some(refuse(module, message));
-            }
-            if after && step.state_from.len() > 1 {
-                let message = format!(
-                    "`{module}` is keyed and takes the states of several modules: a key may be in more than one of them; \
-                     name one in `state_from` and move the others by calls"
-                );
-                return Some(refuse(module, message));
-            }
-            (after && matches!(self.state_of(step), From::File(_))).then(|| {
-                let message = format!(
-                    "a file holds the state of one key, and `{module}` is keyed; `wasmhot state import {module} --key KEY FILE` gives it to one"
-                );
-                refuse(module, message)
-            })
+/// What cannot be carried out for keyed modules, whatever their versions are.
+pub(crate) fn refuses_keys(transition: &Transition, takes_file: impl Fn(&Move) -> bool) -> Option<Failure> {
+    let is_keyed = |kind: Option<Kind>| kind == Some(Kind::Keyed);
+    let refuse = |module: &ModuleName, message: String| {
+        let mut failure = Failure::new("state-from", Exit::Refused, message).in_phase("check");
+        failure.module = Some(module.to_string());
+        failure
+    };
+    transition.moves.iter().find_map(|step| {
+        let module = &step.module;
+        let after = is_keyed(transition.new.nodes.get(module).map(|node| node.kind));
+        let was_keyed = |from: &ModuleName| is_keyed(transition.old.nodes.get(from).map(|node| node.kind));
+        if after && let Some(from) = step.state_from.iter().find(|from| !was_keyed(from)) {
+            let message = format!(
+                "`{module}` is keyed and takes the state of `{from}`, which is not: nobody knows which keys there are; \
+                 let `{from}` run beside `{module}` until calls have moved what belongs to each key"
+            );
+            return Some(refuse(module, message));
+        }
+        if after && step.state_from.len() > 1 {
+            let message = format!(
+                "`{module}` is keyed and takes the states of several modules: a key may be in more than one of them; \
+                 name one in `state_from` and move the others by calls"
+            );
+            return Some(refuse(module, message));
+        }
+        (after && takes_file(step)).then(|| {
+            let message = format!(
+                "a file holds the state of one key, and `{module}` is keyed; `wasmhot state import {module} --key KEY FILE` gives it to one"
+            );
+            refuse(module, message)
         })
-    }
+    })
 }
 
 impl RevisionRecord {

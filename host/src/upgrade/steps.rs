@@ -7,10 +7,9 @@
 
 use super::Core;
 use super::journal::{Attempt, Step, may_be_killed_here, shown};
-use super::plan::Plan;
 use super::prepare::Prepared;
 use crate::call::frame::{Frame, Origin};
-use crate::call::named::{find, wrong_argument};
+use crate::call::named::{find, find_in, wrong_argument};
 use crate::call::routes::Routes;
 use crate::control::protocol::{Exit, Failure};
 use crate::event::{EventKind, Happening};
@@ -18,7 +17,7 @@ use crate::instance::Template;
 use crate::value::{Value, json, wave};
 use std::sync::Arc;
 use std::time::Instant;
-use wasmhot_appup::{CallSpec, Kind, ModuleName, When, Wiring};
+use wasmhot_appup::{CallSpec, Kind, ModuleInterface, ModuleName, ModuleVersion, Node, Transition, When, Wiring};
 
 /// The new versions that `before` steps may run: of stateless modules that move.
 #[derive(Default)]
@@ -67,9 +66,9 @@ impl NewVersions {
 }
 
 /// Steps that could not be carried out are refused before anything is done.
-pub(super) fn check(plan: &Plan, old: &Routes) -> Result<(), Failure> {
-    for step in &plan.steps {
-        check_one(plan, old, step).map_err(|why| {
+pub(crate) fn check(steps: &[Step], transition: &Transition) -> Result<(), Failure> {
+    for step in steps {
+        check_one(transition, step).map_err(|why| {
             let message = format!("the `call` step {}: {why}", step.shown());
             let mut failure = Failure::new("bad-step", Exit::Refused, message).in_phase("check");
             failure.module = Some(step.call.module.to_string());
@@ -79,22 +78,20 @@ pub(super) fn check(plan: &Plan, old: &Routes) -> Result<(), Failure> {
     Ok(())
 }
 
-fn check_one(plan: &Plan, old: &Routes, step: &Step) -> Result<(), String> {
+fn check_one(transition: &Transition, step: &Step) -> Result<(), String> {
     let calls = std::iter::once(&step.call).chain(&step.undo);
     for call in calls {
         let module = &call.module;
-        let before = old.modules.get(module).map(|route| &route.template.version);
-        let after = plan.desired.get(module);
-        let moves = plan.moves.iter().any(|one| one.module == *module);
-        let stateless = after.filter(|after| after.config.kind == Kind::Pool && moves);
-        let version = match step.when {
-            When::Before => stateless
-                .map(|after| &after.version)
-                .filter(|version| find(version, &call.function).is_ok())
-                .or(before),
-            When::After | When::Permanent => after.map(|after| &after.version),
+        let before = transition.old.nodes.get(module);
+        let after = transition.new.nodes.get(module);
+        let moves = transition.moves.iter().any(|one| one.module == *module);
+        let stateless = after.filter(|after| after.kind == Kind::Pool && moves);
+        let has_function = |node: &&Node| find_in(&node.version, &node.interface, &call.function).is_ok();
+        let node = match step.when {
+            When::Before => stateless.filter(has_function).or(before),
+            When::After | When::Permanent => after,
         };
-        let Some(version) = version else {
+        let Some(node) = node else {
             return Err(match (step.when, after) {
                 (When::Before, Some(_)) => format!(
                     "`{module}` keeps state and is new: before the switch it has none; let the step be `when = \"after\"`"
@@ -103,7 +100,7 @@ fn check_one(plan: &Plan, old: &Routes, step: &Step) -> Result<(), String> {
             });
         };
         let keeps_state = step.when == When::Before && moves && stateless.is_none() && after.is_some();
-        arguments(version, call).map_err(|why| match keeps_state {
+        arguments_of(&node.version, &node.interface, call).map_err(|why| match keeps_state {
             true => format!(
                 "{why}; before the switch it is the old version of `{module}` that is called, for it keeps state: if the new one is \
                  meant, let the step be `when = \"after\"`"
@@ -121,11 +118,14 @@ type Arguments = (
 );
 
 fn arguments(version: &crate::version::Version, call: &CallSpec) -> Result<Arguments, String> {
-    let (name, ty) = find(version, &call.function).map_err(|error| error.to_string())?;
+    arguments_of(&version.id, &version.interface, call)
+}
+
+fn arguments_of(id: &ModuleVersion, interface: &ModuleInterface, call: &CallSpec) -> Result<Arguments, String> {
+    let (name, ty) = find_in(id, interface, &call.function).map_err(|error| error.to_string())?;
     let args = serde_json::Value::Array(call.args.clone());
-    let args =
-        json::args_from_json(&args, &ty).map_err(|error| wrong_argument(version, &name, &ty, &error).to_string())?;
-    Ok((name, ty, args))
+    let args = json::args_from_json(&args, ty).map_err(|error| wrong_argument(id, name, ty, &error).to_string())?;
+    Ok((name.clone(), Arc::new(ty.clone()), args))
 }
 
 /// Carries out the steps of one kind in their order; stops at the first that fails.

@@ -35,6 +35,7 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
         kind_hint: prepared.identity.kind_hint,
         name_source: prepared.identity.source,
         state: prepared.state,
+        appup: prepared.appup,
         size: bytes.len() as u64,
         engine: prepared.engine,
         exports,

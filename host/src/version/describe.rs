@@ -3,8 +3,9 @@
 use super::prepare::prepare;
 use super::{EngineKind, NameSource, StateDescription, VersionError};
 use serde::Serialize;
-use wasmhot_appup::interface::{FunctionName, FunctionType};
-use wasmhot_appup::{Digest, Kind, ModuleName};
+use std::sync::Arc;
+use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface};
+use wasmhot_appup::{Appup, Digest, Kind, ModuleName, ModuleVersion};
 use wasmparser::Encoding;
 
 /// All that can be said of a file without compiling it.
@@ -32,6 +33,8 @@ pub struct Description {
     pub kind: Kind,
     /// How it describes its state.
     pub state: Option<StateDescription>,
+    /// The appup that it carries (section `wasmhot:appup`).
+    pub appup: Option<Appup>,
     /// What it exports.
     pub exports: Vec<DescribedFunction>,
     /// What it wants of other modules.
@@ -67,10 +70,49 @@ pub enum CoreOrComponent {
     Component,
 }
 
+/// What is known of a file without compiling it, for those who plan with it.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// Name, semver and digest.
+    pub(crate) id: ModuleVersion,
+    /// What it exports and imports.
+    pub(crate) interface: Arc<ModuleInterface>,
+    /// The kind it asks for.
+    pub(crate) kind_hint: Option<Kind>,
+    /// Name and version come from the file's name.
+    pub(crate) is_named_by_file: bool,
+    /// How it describes its state.
+    pub(crate) state: Option<StateDescription>,
+    /// The appup that it carries, as text.
+    pub(crate) appup: Option<String>,
+}
+
+/// The facts of a file. Fails as [`describe`] does.
+pub(crate) fn facts(file_stem: &str, bytes: &[u8]) -> Result<Facts, VersionError> {
+    let prepared = prepare(file_stem, bytes)?;
+    Ok(Facts {
+        id: prepared.id,
+        interface: Arc::new(prepared.contract.interface),
+        kind_hint: prepared.identity.kind_hint,
+        is_named_by_file: prepared.identity.source == NameSource::FileName,
+        state: prepared.state,
+        appup: prepared.appup,
+    })
+}
+
 /// Describes a file, or says why it would be refused. Fails for all that [`compile`](super::compile()) fails for, except what
 /// only the compiler sees: faults inside function bodies.
 pub fn describe(file_stem: &str, bytes: &[u8]) -> Result<Description, VersionError> {
-    let prepared = prepare(file_stem, bytes)?;
+    let mut prepared = prepare(file_stem, bytes)?;
+    let appup = prepared.appup.take().map(|text| Appup::parse(super::APPUP, &text));
+    let appup = appup.transpose().unwrap_or_else(|faults| {
+        let note = format!(
+            "its section {} cannot be read, so nothing is planned with it:\n{faults}",
+            super::APPUP
+        );
+        prepared.notes.push(note);
+        None
+    });
     let interface = &prepared.contract.interface;
     let form = match prepared.encoding {
         Encoding::Module => CoreOrComponent::Core,
@@ -94,6 +136,7 @@ pub fn describe(file_stem: &str, bytes: &[u8]) -> Result<Description, VersionErr
         imports: interface.imports.iter().map(described).collect(),
         capabilities: interface.capabilities.iter().cloned().collect(),
         state: prepared.state,
+        appup,
         notes: prepared.notes,
     })
 }

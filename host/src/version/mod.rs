@@ -19,9 +19,11 @@ mod wrap;
 pub use compile::{compile, compile_within, name_of, time_by_size};
 pub use contract::OFFERED;
 pub use describe::{CoreOrComponent, DescribedFunction, Description, describe};
+pub(crate) use describe::{Facts, facts};
 pub use engine::{EPOCH, EngineKind, EngineSettings, Engines};
 pub use error::VersionError;
 pub use metadata::NameSource;
+pub(crate) use outline::APPUP;
 pub use wasmhot_appup::StateDescription;
 
 use std::collections::BTreeMap;
@@ -43,6 +45,8 @@ pub struct Version {
     pub name_source: NameSource,
     /// How it describes its state (R4).
     pub state: Option<StateDescription>,
+    /// The appup that it carries, as text.
+    pub appup: Option<String>,
     /// Length of the file.
     pub size: u64,
     /// The engine it was compiled for.
@@ -91,6 +95,7 @@ impl Version {
             kind_hint: self.kind_hint,
             name_source: self.name_source,
             state: self.state.clone(),
+            appup: self.appup.clone(),
             size: self.size,
             engine: self.engine,
             component: self.component.clone(),

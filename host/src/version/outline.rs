@@ -4,6 +4,9 @@ use super::VersionError;
 use wasmparser::{BinaryReaderError, Encoding, KnownCustom, Name, Parser, Payload};
 use wasmtime::Engine;
 
+/// The custom section that holds an appup.
+pub(crate) const APPUP: &str = "wasmhot:appup";
+
 /// The eight bytes at the start of a core module and of a component.
 const MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
@@ -37,6 +40,8 @@ pub(super) struct Outline {
     pub(super) sdk: Vec<Vec<u8>>,
     /// The section `wasmhot:state`, the outermost there is (R4).
     pub(super) state: Option<Vec<u8>>,
+    /// The section `wasmhot:appup`, the outermost there is.
+    pub(super) appup: Option<Vec<u8>>,
     /// A core module that says which component it wants to be.
     pub(super) has_component_type: bool,
 }
@@ -113,9 +118,10 @@ impl Outline {
             inner: Vec::new(),
             sdk: Vec::new(),
             state: None,
+            appup: None,
             has_component_type: false,
         };
-        let mut state_depth = usize::MAX;
+        let (mut state_depth, mut appup_depth) = (usize::MAX, usize::MAX);
         // The modules and components that are open at this point of the file, outermost first.
         let mut open = vec![Label::default()];
         for payload in Parser::new(0).parse_all(bytes) {
@@ -129,6 +135,9 @@ impl Outline {
                         "wasmhot:module" => outline.sdk.push(section.data().to_vec()),
                         "wasmhot:state" if depth < state_depth => {
                             (outline.state, state_depth) = (Some(section.data().to_vec()), depth);
+                        }
+                        APPUP if depth < appup_depth => {
+                            (outline.appup, appup_depth) = (Some(section.data().to_vec()), depth);
                         }
                         name if name.starts_with("component-type") && depth == 1 => outline.has_component_type = true,
                         _ => {}

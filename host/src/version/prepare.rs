@@ -15,6 +15,8 @@ pub(super) struct Prepared<'a> {
     pub(super) id: ModuleVersion,
     pub(super) identity: Identity,
     pub(super) state: Option<StateDescription>,
+    /// The text of the section `wasmhot:appup`. It is read by those who plan.
+    pub(super) appup: Option<String>,
     pub(super) encoding: Encoding,
     /// The component: the file itself, or the core module wrapped.
     pub(super) component: Cow<'a, [u8]>,
@@ -46,6 +48,7 @@ pub(super) fn prepare<'a>(file_stem: &str, bytes: &'a [u8]) -> Result<Prepared<'
         id: module_version(&identity, digest),
         identity,
         state,
+        appup: outline.appup.map(|text| String::from_utf8_lossy(&text).into_owned()),
         encoding: outline.encoding,
         component,
         contract,

@@ -4,7 +4,7 @@ mod releases;
 
 pub use releases::{
     DiffReport, ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HistoryMove, HistoryStep, HoldRequest,
-    ModuleDiff, PermanentReport, ReleaseStatus, RunningCall, WhyReport,
+    ModuleDiff, PermanentReport, ReleaseStatus, RunningCall, RunningModule, RunningRelease, WhyReport,
 };
 
 use crate::error::{CallError, CallErrorCode, Executed};

@@ -2,6 +2,8 @@
 
 use super::UpgradeReport;
 use serde::{Deserialize, Serialize};
+use wasmhot_appup::interface::ModuleInterface;
+use wasmhot_appup::{Kind, LimitsSpec, ModuleSpec, ModuleVersion, Open, StateDescription, Version, Wiring};
 
 /// What runs is permanent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,6 +14,44 @@ pub struct PermanentReport {
     pub already: bool,
     /// What is missing all the same: a `call` step that failed.
     pub degraded: Option<String>,
+}
+
+/// The release that runs, as a value: all that a plan is made from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunningRelease {
+    /// Its revision.
+    pub revision: u64,
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: Version,
+    /// Limits of every module that does not state its own.
+    pub limits: LimitsSpec,
+    /// Its modules.
+    pub modules: Vec<RunningModule>,
+    /// Who serves what.
+    pub wiring: Wiring,
+    /// Older releases in which calls are still open, oldest first.
+    pub open: Vec<Open>,
+    /// Every version that the host has, of these modules and others.
+    pub known: Vec<ModuleVersion>,
+}
+
+/// A module of a [`RunningRelease`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunningModule {
+    /// Name, version and sha256.
+    pub version: ModuleVersion,
+    /// How it takes calls.
+    pub kind: Kind,
+    /// What the release says of it. Directories are those of the host.
+    pub spec: ModuleSpec,
+    /// What it exports and imports.
+    pub interface: ModuleInterface,
+    /// How it describes its state, if it does.
+    pub state: Option<StateDescription>,
+    /// The appup that it carries, as text.
+    pub appup: Option<String>,
 }
 
 /// A revision: a release as it was switched to.

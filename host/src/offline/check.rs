@@ -1,0 +1,277 @@
+//! Whether a relup may be applied to a release, without a host: the refusals of `apply`, both ways, and more warnings than it has time for.
+
+use super::paths::tidy;
+use super::read::{OnDisk, all_of, read_module};
+use super::release::ReadRelease;
+use crate::control::protocol::{Exit, Failure};
+use crate::host::load::merge;
+use crate::upgrade::journal::Step;
+use crate::upgrade::{check_first, refused};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use wasmhot_appup::{
+    Capability, CheckOptions, Checked, Graph, Instruction, Known, MiddleSpec, ModuleName, ModuleSpec, PlanModule,
+    Relup, Transition, Wiring, check, plan_moves, undo_moves,
+};
+
+/// A relup that may be applied.
+#[derive(Clone, Debug)]
+pub(crate) struct CheckedRelup {
+    /// The way there.
+    pub(crate) up: Checked,
+    /// What may surprise, on both ways.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Reads a relup.
+///
+/// # Errors
+/// Every fault of the text, with its place.
+pub(crate) fn read_relup(path: &Path) -> Result<Relup, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
+    Relup::parse(&path.display().to_string(), &text)
+        .map_err(|faults| Failure::new("bad-relup", Exit::Refused, faults.to_string()).in_phase("check"))
+}
+
+/// What a relup makes of a release.
+struct After {
+    modules: BTreeMap<ModuleName, PlanModule>,
+    middle: Vec<PlanModule>,
+    warnings: Vec<String>,
+}
+
+/// Checks a relup that lies at `path` against the release to which it is to be applied.
+///
+/// # Errors
+/// What `apply` would refuse, all of it; and what would be refused on the way back.
+pub(crate) fn check_relup(
+    relup: &Relup,
+    path: &Path,
+    old: &ReadRelease,
+    options: CheckOptions,
+) -> Result<CheckedRelup, Failure> {
+    let release = &old.release;
+    if let Some(from) = &relup.release.from
+        && from.cmp_precedence(&release.version).is_ne()
+    {
+        let message = format!(
+            "{} goes from release {from} to {}, but release {} runs",
+            path.display(),
+            relup.release.to,
+            release.version
+        );
+        return Err(Failure::new("wrong-from", Exit::Refused, message).in_phase("check"));
+    }
+    let After {
+        modules,
+        middle,
+        mut warnings,
+    } = after(relup, path, old)?;
+    let known = known(old, &modules, &middle);
+    let (before, after) = (graph(&release.modules), graph(&modules));
+    let previous = before.resolve_from(&old.wiring).0;
+
+    let up = plan_moves(&relup.up, &before, &after).map_err(refused)?;
+    let up = Transition::new(before.clone(), after.clone(), up).knowing(known.clone());
+    let checked = one_way(&up, &relup.up, &previous, options)?;
+
+    // On the way back other calls are open. What is lost there is for `undo --allow-lossy` to allow.
+    let down = undo_moves(&after, &before, &relup.down).map_err(|refusals| on_the_way_back(refused(refusals)))?;
+    let down = Transition::new(after, before, down).knowing(Known {
+        open: Vec::new(),
+        granted: BTreeMap::new(),
+        ..known
+    });
+    let back = way_back(&checked.wiring, previous);
+    let lossy = CheckOptions { allow_lossy: true };
+    let down = one_way(&down, &relup.down, &back, lossy).map_err(on_the_way_back)?;
+
+    let told = checked.warnings.iter().map(ToString::to_string);
+    warnings.splice(0..0, told);
+    let lost = down.lossy.iter().map(|lost| format!("On the way back: {lost}"));
+    warnings.extend(lost);
+    Ok(CheckedRelup { up: checked, warnings })
+}
+
+fn one_way(
+    transition: &Transition,
+    instructions: &[Instruction],
+    previous: &Wiring,
+    options: CheckOptions,
+) -> Result<Checked, Failure> {
+    let steps: Vec<_> = instructions.iter().filter_map(Step::of).collect();
+    check_first(transition, &steps, |_| false)?;
+    check(transition, previous, &options).map_err(refused)
+}
+
+fn on_the_way_back(mut failure: Failure) -> Failure {
+    failure.message = format!("On the way back: {}", failure.message);
+    for refusal in &mut failure.refusals {
+        refusal.message = format!("On the way back: {}", refusal.message);
+    }
+    failure
+}
+
+/// How what will run is wired, and where the old release comes back how that was (R7).
+fn way_back(new: &Wiring, old: Wiring) -> Wiring {
+    let mut back = new.clone();
+    for (caller, links) in old.links {
+        back.links.entry(caller).or_default().extend(links);
+    }
+    back
+}
+
+pub(super) fn graph(modules: &BTreeMap<ModuleName, PlanModule>) -> Graph {
+    Graph::new(modules.values().map(|module| module.node.clone()))
+}
+
+fn after(relup: &Relup, path: &Path, old: &ReadRelease) -> Result<After, Failure> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut modules = old.release.modules.clone();
+    let mut failures = Vec::new();
+    for spec in &relup.modules {
+        let mut spec = spec.clone();
+        for dir in &mut spec.grants.dirs {
+            // Relative to the relup, as its files are.
+            dir.host = tidy(&folder.join(&dir.host)).display().to_string();
+        }
+        let had = old.release.modules.get(&spec.name).map(|module| &module.spec);
+        let spec = match had {
+            Some(had) => merge(&spec, had),
+            None => spec,
+        };
+        match read_module(folder, &spec) {
+            Ok(found) => drop(modules.insert(spec.name, found.module)),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    for instruction in &relup.up {
+        if let Instruction::DeleteModule { module, .. } = instruction {
+            modules.remove(module);
+        }
+    }
+    let mut middle = Vec::new();
+    let mut warnings = Vec::new();
+    for spec in &relup.middle {
+        match read_middle(folder, spec, old) {
+            Ok(Middle::Found(found)) => middle.push(found.module),
+            Ok(Middle::AtHost) => {}
+            Ok(Middle::Unknown(why)) => warnings.push(why),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if !failures.is_empty() {
+        return Err(all_of(failures));
+    }
+    warnings.extend(
+        modules
+            .values()
+            .flat_map(|module| of_host(module, &old.release.modules)),
+    );
+    Ok(After {
+        modules,
+        middle,
+        warnings,
+    })
+}
+
+/// What can be known of a version through which a state goes.
+enum Middle {
+    Found(Box<OnDisk>),
+    AtHost,
+    Unknown(String),
+}
+
+fn read_middle(folder: &Path, spec: &MiddleSpec, old: &ReadRelease) -> Result<Middle, Failure> {
+    if spec.path.is_some() {
+        let spec = ModuleSpec {
+            version: Some(spec.version.clone()),
+            path: spec.path.clone(),
+            sha256: spec.sha256,
+            ..ModuleSpec::new(spec.name.clone())
+        };
+        return read_module(folder, &spec).map(|found| Middle::Found(Box::new(found)));
+    }
+    let is = |id: &wasmhot_appup::ModuleVersion| {
+        let digest = spec.sha256.is_none_or(|digest| digest == id.digest);
+        id.name == spec.name && id.version == spec.version && digest
+    };
+    if let Some(found) = old.others.iter().find(|other| is(other.id())) {
+        return Ok(Middle::Found(Box::new(found.clone())));
+    }
+    let named = format!("{}@{}", spec.name, spec.version);
+    match &old.at_host {
+        Some(known) if known.iter().any(is) => Ok(Middle::AtHost),
+        Some(_) => {
+            let message = format!(
+                "the host does not have {named}, through which a state shall go: say its `path` in `[[middle]]`"
+            );
+            Err(Failure::new("no-middle-version", Exit::Refused, message).in_phase("take"))
+        }
+        None => Ok(Middle::Unknown(format!(
+            "The host has to have {named}, through which a state shall go; with its `path` in `[[middle]]` it need not."
+        ))),
+    }
+}
+
+/// What is known beside the two graphs.
+fn known(old: &ReadRelease, new: &BTreeMap<ModuleName, PlanModule>, middle: &[PlanModule]) -> Known {
+    let mut known = old.known.clone();
+    for module in old.release.modules.values().chain(new.values()).chain(middle) {
+        if let Some(state) = &module.state {
+            known.states.insert(module.node.version.digest, state.clone());
+        }
+    }
+    known
+        .middle
+        .extend(middle.iter().map(|module| module.node.version.clone()));
+    known.granted = granted(new);
+    known
+}
+
+/// What modules may use of the host, where that is all that they want: a host refuses nobody what he only imports, and what he imports
+/// without a grant is warned of by [`of_host`].
+pub(super) fn granted(modules: &BTreeMap<ModuleName, PlanModule>) -> BTreeMap<ModuleName, BTreeSet<Capability>> {
+    let granted = modules
+        .iter()
+        .map(|(name, module)| (name, module, module.spec.grants.capabilities()));
+    let has_all = granted.filter(|(_, module, granted)| outside(module).is_subset(granted));
+    has_all.map(|(name, _, granted)| (name.clone(), granted)).collect()
+}
+
+fn outside(module: &PlanModule) -> BTreeSet<Capability> {
+    let wanted = module.node.interface.wanted_capabilities();
+    wanted.into_iter().filter(|one| one.reaches_outside()).collect()
+}
+
+/// Warnings about what a module wants of the host. Language runtimes import much that they do not use, so nothing is refused for it,
+/// and what the version before imported too is not told again.
+pub(super) fn of_host(module: &PlanModule, before: &BTreeMap<ModuleName, PlanModule>) -> Vec<String> {
+    let id = &module.node.version;
+    let grants = &module.spec.grants;
+    let had = before.get(&id.name);
+    if had.is_some_and(|had| had.node.version == id.clone() && had.spec.grants == *grants) {
+        return Vec::new();
+    }
+    let mut warnings = Vec::new();
+    let wanted_before = had.map(outside).unwrap_or_default();
+    let granted = grants.capabilities();
+    for wanted in outside(module).difference(&granted) {
+        if !wanted_before.contains(wanted) {
+            warnings.push(format!(
+                "`{}` {} imports `{wanted}`, which the release does not grant it: what it does there will fail.",
+                id.name, id.version
+            ));
+        }
+    }
+    for dir in &grants.dirs {
+        if !Path::new(&dir.host).is_dir() {
+            warnings.push(format!(
+                "`{}` is granted the directory {}, which is not there now: it will not start without it.",
+                id.name, dir.host
+            ));
+        }
+    }
+    warnings
+}
