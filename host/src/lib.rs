@@ -65,8 +65,8 @@
 //! | `call` | `router` and `routes` find the module; `lane` and `runner` serve one owner of state, `keyed` many, `pool` stateless ones; `gate` makes calls wait; `frame` and `import` are for calls between modules |
 //! | `upgrade` | one upgrade: `plan`, `prepare`, `transfer`, `switch`, `drain`, each a step of it |
 //! | `restore.rs`, `keeper.rs` | saved states, read by the version that wrote them or through `migrate`; and written, many in one transaction |
-//! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `lock` |
-//! | `host` | the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `stop` |
+//! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `lock`; `backup` copies it |
+//! | `host` | the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `backup`, `stop` |
 //! | [`control`] | the socket: its [protocol](control::protocol), server and client |
 //! | `offline` | what needs no host: releases read from disk, planned, checked, packed, installed, tested |
 //! | [`value`] | values as WAVE, JSON and Rust types, and their way into and out of a guest |

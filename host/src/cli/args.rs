@@ -161,6 +161,14 @@ pub(super) enum Verb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Copy all that the host keeps into a new directory, while it runs: states, revisions, history, versions.
+    ///
+    /// `wasmhot run --restore DIR` starts with such a copy.
+    Backup {
+        /// The new directory.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// List the versions that the host knows.
     Versions {
         /// Of this module only.
@@ -201,6 +209,9 @@ pub(super) struct Run {
     /// Where state is kept over restarts [default: the user's state directory, by release].
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
+    /// Start with what `wasmhot backup` has copied there; the state directory must have no state yet.
+    #[arg(long, value_name = "DIR")]
+    pub(super) restore: Option<PathBuf>,
     /// How long a dropped file must be unchanged before it counts [default: 200ms].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) settle: Option<Duration>,

@@ -100,6 +100,7 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
             older_than,
             dry_run,
         } => releases::gc(out, &client, *keep, *older_than, *dry_run).await,
+        Verb::Backup { directory } => releases::backup(out, &client, directory).await,
         Verb::Versions { module } => inspect::versions(out, &client, module.as_deref()).await,
         Verb::Events { follow, since } => events::events(out, &client, *since, *follow).await,
         Verb::Inspect { file } => inspect::inspect(out, file),

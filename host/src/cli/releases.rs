@@ -5,9 +5,10 @@ use super::output::{Output, Style};
 use super::text::{clean, count, millis, moment, size, table, time};
 use crate::control::client::Client;
 use crate::control::protocol::{
-    Exit, Failure, ForgetRequest, GcReport, GcRequest, HistoryEntry, HistoryMove, HoldRequest,
+    BackupRequest, Exit, Failure, ForgetRequest, GcReport, GcRequest, HistoryEntry, HistoryMove, HoldRequest,
 };
 use serde_json::json;
+use std::path::Path;
 use std::time::Duration;
 
 pub(super) async fn permanent(out: &Output, client: &Client) -> Result<Exit, Failure> {
@@ -227,6 +228,35 @@ pub(super) async fn gc(
     };
     let report = client.gc(&request).await?;
     Ok(forgotten(out, &report, dry_run))
+}
+
+pub(super) async fn backup(out: &Output, client: &Client, directory: &Path) -> Result<Exit, Failure> {
+    // The host has another working directory.
+    let path = std::path::absolute(directory)
+        .map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", directory.display())))?;
+    let report = client.backup(&BackupRequest { path }).await?;
+    let exit = if report.not_saved.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Degraded
+    };
+    if out.json {
+        out.json(&report, exit);
+        return Ok(exit);
+    }
+    out.line(&format!(
+        "{}: revision {} ({}), {}, {} ({})",
+        directory.display(),
+        report.revision,
+        clean(&report.release),
+        count(report.states, "state"),
+        count(report.objects, "version"),
+        size(report.bytes)
+    ));
+    for (name, why) in &report.not_saved {
+        out.warn(&format!("{name} was not saved now, an older state was copied: {why}"));
+    }
+    Ok(exit)
 }
 
 fn forgotten(out: &Output, report: &GcReport, dry_run: bool) -> Exit {

@@ -34,6 +34,10 @@ pub(super) async fn run(out: &Output, socket: &Path, run: &Run) -> Result<Exit, 
         .state_dir(state)
         .limits(run.limits.spec())
         .settings(run.settings());
+    let builder = match &run.restore {
+        Some(backup) => builder.restore(backup),
+        None => builder,
+    };
     let started = tokio::select! {
         started = start(builder, socket, &progress) => started,
         exit = signals.next() => {

@@ -4,9 +4,10 @@
 //! out of its queue (R10), everything else goes on in the host.
 
 use super::protocol::{
-    ApplyRequest, CallReply, CallRequest, DiffReport, EventLine, Exit, Failure, ForgetRequest, GcReport, GcRequest,
-    Held, HistoryEntry, HoldRequest, PROTOCOL, PermanentReport, ReleaseStatus, RemoveRequest, RunningRelease,
-    StateShown, Status, StopReport, UndoRequest, UpgradeReport, VersionStatus, WhyReport,
+    ApplyRequest, BackupReport, BackupRequest, CallReply, CallRequest, DiffReport, EventLine, Exit, Failure,
+    ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HoldRequest, PROTOCOL, PermanentReport, ReleaseStatus,
+    RemoveRequest, RunningRelease, StateShown, Status, StopReport, UndoRequest, UpgradeReport, VersionStatus,
+    WhyReport,
 };
 use super::socket::{check_length, own_uid};
 use super::target::encode;
@@ -187,6 +188,14 @@ impl Client {
     /// What the host says.
     pub async fn gc(&self, request: &GcRequest) -> Result<GcReport, Failure> {
         self.post("/gc", request).await
+    }
+
+    /// Copies all that the host keeps into a new folder.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn backup(&self, request: &BackupRequest) -> Result<BackupReport, Failure> {
+        self.post("/backup", request).await
     }
 
     /// Events after the number `since`; with `follow`, those to come too. `u64::MAX` leaves out all that have been.

@@ -2,8 +2,8 @@
 
 use super::answer::Answer;
 use super::protocol::{
-    ApplyRequest, CallRequest, Exit, Failure, ForgetRequest, GcRequest, HoldRequest, PROTOCOL, RemoveRequest,
-    UndoRequest,
+    ApplyRequest, BackupRequest, CallRequest, Exit, Failure, ForgetRequest, GcRequest, HoldRequest, PROTOCOL,
+    RemoveRequest, UndoRequest,
 };
 use super::target::Target;
 use crate::event::Events;
@@ -11,6 +11,7 @@ use crate::host::Host;
 use hyper::Method;
 use serde::de::DeserializeOwned;
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
@@ -24,7 +25,7 @@ const PATHS: &str = "GET /v1/status, POST /v1/call, POST /v1/apply, POST /v1/und
      GET /v1/events?since=N&follow=true, GET /v1/state/M?key=K, GET /v1/state/M/export?key=K, POST /v1/state/M/import?key=K, \
      POST /v1/state/M/reset?key=K, POST /v1/state/M/restore?key=K, POST /v1/permanent, GET /v1/release, GET /v1/releases?status=S, \
      GET /v1/history?limit=N, GET /v1/diff?from=N&to=N, GET /v1/why?version=V, POST /v1/hold, POST /v1/release-hold, \
-     POST /v1/forget, POST /v1/gc, POST /v1/stop";
+     POST /v1/forget, POST /v1/gc, POST /v1/backup, POST /v1/stop";
 
 /// Something asked of the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +66,7 @@ pub(super) enum Operation {
     ReleaseHold,
     Forget(ForgetRequest),
     Gc(GcRequest),
+    Backup(BackupRequest),
     Stop,
 }
 
@@ -126,6 +128,7 @@ impl Backend for Host {
             Operation::ReleaseHold => Answer::json(&self.release_hold().await?),
             Operation::Forget(request) => Answer::json(&self.forget(request).await?),
             Operation::Gc(request) => Answer::json(&self.gc(request).await?),
+            Operation::Backup(request) => Answer::json(&self.backup(request).await?),
             Operation::Stop => Answer::json(&self.stop().await),
         }
     }
@@ -152,7 +155,7 @@ impl Operation {
             | ["state", _]
             | ["state", _, "export"] => Method::GET,
             ["call" | "apply" | "undo" | "remove" | "stop"] => Method::POST,
-            ["permanent" | "hold" | "release-hold" | "forget" | "gc"] => Method::POST,
+            ["permanent" | "hold" | "release-hold" | "forget" | "gc" | "backup"] => Method::POST,
             ["state", _, "import" | "reset" | "restore"] => Method::POST,
             _ => return Err(no_such_path()),
         };
@@ -162,7 +165,7 @@ impl Operation {
         }
         let takes_body = matches!(
             *path,
-            ["call" | "apply" | "undo" | "remove" | "hold" | "forget" | "gc"] | ["state", _, "import"]
+            ["call" | "apply" | "undo" | "remove" | "hold" | "forget" | "gc" | "backup"] | ["state", _, "import"]
         );
         if !takes_body && !body.is_empty() {
             return Err(bad_request("this request takes no body"));
@@ -170,7 +173,11 @@ impl Operation {
         let operation = match *path {
             ["status"] => Operation::Status,
             ["call"] => Operation::Call(json(&body)?),
-            ["apply"] => Operation::Apply(absolute(json(&body)?)?),
+            ["apply"] => {
+                let request: ApplyRequest = json(&body)?;
+                absolute(&request.path)?;
+                Operation::Apply(request)
+            }
             ["undo"] => Operation::Undo(json(&body)?),
             ["remove"] => Operation::Remove(json(&body)?),
             ["permanent"] => Operation::Permanent,
@@ -192,6 +199,11 @@ impl Operation {
             ["release-hold"] => Operation::ReleaseHold,
             ["forget"] => Operation::Forget(json(&body)?),
             ["gc"] => Operation::Gc(json(&body)?),
+            ["backup"] => {
+                let request: BackupRequest = json(&body)?;
+                absolute(&request.path)?;
+                Operation::Backup(request)
+            }
             ["versions"] => Operation::Versions {
                 module: query.remove("module"),
             },
@@ -250,13 +262,10 @@ fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 }
 
 /// The host has another working directory than its clients.
-fn absolute(request: ApplyRequest) -> Result<ApplyRequest, Failure> {
-    match request.path.is_absolute() {
-        true => Ok(request),
-        false => Err(bad_request(format!(
-            "{}: the path has to be absolute",
-            request.path.display()
-        ))),
+fn absolute(path: &Path) -> Result<(), Failure> {
+    match path.is_absolute() {
+        true => Ok(()),
+        false => Err(bad_request(format!("{}: the path has to be absolute", path.display()))),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod apply;
 mod attempts;
+mod backup;
 mod boot;
 mod drops;
 pub(crate) mod load;
@@ -73,6 +74,7 @@ pub struct HostBuilder {
     limits: LimitsSpec,
     settings: HostSettings,
     events: Option<Arc<Events>>,
+    restore: Option<PathBuf>,
 }
 
 impl HostBuilder {
@@ -87,6 +89,13 @@ impl HostBuilder {
     #[must_use]
     pub fn state_dir(mut self, path: impl Into<PathBuf>) -> Self {
         self.state = Some(path.into());
+        self
+    }
+
+    /// Starts with what [`Host::backup`] has copied there. There must be no state yet.
+    #[must_use]
+    pub fn restore(mut self, backup: impl Into<PathBuf>) -> Self {
+        self.restore = Some(backup.into());
         self
     }
 

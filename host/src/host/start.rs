@@ -2,7 +2,7 @@
 
 use super::boot::boot;
 use super::load::{blocking, desired, load_spec, of_store};
-use super::{Host, HostBuilder, Inner, apply, attempts, drops, plans, probation, recover, saver};
+use super::{Host, HostBuilder, Inner, apply, attempts, backup, drops, plans, probation, recover, saver};
 use crate::call::router::Router;
 use crate::call::routes::Routes;
 use crate::call::services::Services;
@@ -73,8 +73,8 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     let inner = open(
         &source,
         watched,
-        state,
-        kept,
+        (state, kept),
+        builder.restore,
         builder.limits,
         events,
         too_many_failed_keys,
@@ -172,8 +172,11 @@ struct Store {
     lock: StateLock,
 }
 
-fn open_store(state: &Path) -> Result<Store, Failure> {
+fn open_store(state: &Path, restore: Option<&Path>) -> Result<Store, Failure> {
     let lock = StateLock::take(state).map_err(|error| of_store(&error))?;
+    if let Some(restore) = restore {
+        backup::restore(restore, state)?;
+    }
     let catalog = Catalog::open(state).map_err(|error| of_store(&error))?;
     let objects = Objects::open(state).map_err(|error| of_store(&error))?;
     let meta = catalog.meta().map_err(|error| of_store(&error))?;
@@ -213,8 +216,8 @@ fn open_store(state: &Path) -> Result<Store, Failure> {
 async fn open(
     source: &Source,
     watched: bool,
-    state: PathBuf,
-    kept: bool,
+    (state, kept): (PathBuf, bool),
+    restore: Option<PathBuf>,
     flags: LimitsSpec,
     events: Arc<Events>,
     too_many_failed_keys: UnboundedSender<u64>,
@@ -222,7 +225,7 @@ async fn open(
     let temporary = (!kept).then(|| TemporaryState(state.clone()));
     let store = blocking({
         let state = state.clone();
-        move || open_store(&state)
+        move || open_store(&state, restore.as_deref())
     })
     .await?;
     let internal = |error: &dyn std::fmt::Display| Failure::new("internal", Exit::Bug, error.to_string());

@@ -98,7 +98,7 @@ fn stop_calls(routes: &Routes) {
 }
 
 /// Lanes whose state has changed since it was saved last.
-fn lanes_to_save(routes: &Routes) -> Vec<Arc<Lane>> {
+pub(super) fn lanes_to_save(routes: &Routes) -> Vec<Arc<Lane>> {
     let lanes = routes.modules.values().flat_map(|route| match &route.target {
         Target::Pool(_) => Vec::new(),
         Target::Single(lane) => vec![Arc::clone(lane)],

@@ -10,8 +10,8 @@ use crate::upgrade::{check_first, refused};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use wasmhot_appup::{
-    Capability, CheckOptions, Checked, Graph, Instruction, Known, MiddleSpec, ModuleName, ModuleSpec, PlanModule,
-    Relup, Transition, Wiring, check, plan_moves, undo_moves,
+    Action, Capability, CheckOptions, Checked, Graph, Instruction, Known, Limits, LimitsSpec, MiddleSpec, ModuleName,
+    ModuleSpec, Move, PlanModule, Relup, Transition, Wiring, check, plan_moves, undo_moves,
 };
 
 /// A relup that may be applied.
@@ -73,11 +73,13 @@ pub(crate) fn check_relup(
     let previous = before.resolve_from(&old.wiring).0;
 
     let up = plan_moves(&relup.up, &before, &after).map_err(refused)?;
+    let up = with_new_settings(up, &release.modules, &modules, &release.limits);
     let up = Transition::new(before.clone(), after.clone(), up).knowing(known.clone());
     let checked = one_way(&up, &relup.up, &previous, options)?;
 
     // On the way back other calls are open. What is lost there is for `undo --allow-lossy` to allow.
     let down = undo_moves(&after, &before, &relup.down).map_err(|refusals| on_the_way_back(refused(refusals)))?;
+    let down = with_new_settings(down, &modules, &release.modules, &release.limits);
     let down = Transition::new(after, before, down).knowing(Known {
         open: Vec::new(),
         granted: BTreeMap::new(),
@@ -92,6 +94,26 @@ pub(crate) fn check_relup(
     let lost = down.lossy.iter().map(|lost| format!("On the way back: {lost}"));
     warnings.extend(lost);
     Ok(CheckedRelup { up: checked, warnings })
+}
+
+/// The moves, and those of modules that keep their bytes and get other limits or grants: these need a new instance (section 6).
+fn with_new_settings(
+    mut moves: Vec<Move>,
+    old: &BTreeMap<ModuleName, PlanModule>,
+    new: &BTreeMap<ModuleName, PlanModule>,
+    release: &LimitsSpec,
+) -> Vec<Move> {
+    for (name, after) in new {
+        let Some(before) = old.get(name) else { continue };
+        let limits = |module: &PlanModule| Limits::resolve(module.node.kind, &module.spec.limits, release);
+        let is_other = limits(before) != limits(after) || before.spec.grants != after.spec.grants;
+        if is_other && moves.iter().all(|step| step.module != *name) {
+            let keeps_state = before.node.keeps_state() && after.node.keeps_state();
+            let action = if keeps_state { Action::Update } else { Action::Load };
+            moves.push(Move::new(name.clone(), action));
+        }
+    }
+    moves
 }
 
 fn one_way(
@@ -136,11 +158,16 @@ fn after(relup: &Relup, path: &Path, old: &ReadRelease) -> Result<After, Failure
             // Relative to the relup, as its files are.
             dir.host = tidy(&folder.join(&dir.host)).display().to_string();
         }
-        let had = old.release.modules.get(&spec.name).map(|module| &module.spec);
-        let spec = match had {
-            Some(had) => merge(&spec, had),
-            None => spec,
-        };
+        let had = old.release.modules.get(&spec.name);
+        let merged = had.map(|had| merge(&spec, &had.spec));
+        if let Some((had, merged)) = had
+            .zip(merged.clone())
+            .filter(|(had, _)| is_configured_only(&spec, had))
+        {
+            modules.insert(spec.name, configured(had, merged));
+            continue;
+        }
+        let spec = merged.unwrap_or(spec);
         match read_module(folder, &spec) {
             Ok(found) => drop(modules.insert(spec.name, found.module)),
             Err(failure) => failures.push(failure),
@@ -174,6 +201,22 @@ fn after(relup: &Relup, path: &Path, old: &ReadRelease) -> Result<After, Failure
         middle,
         warnings,
     })
+}
+
+/// The relup names no other code for the module, only other settings.
+fn is_configured_only(spec: &ModuleSpec, running: &PlanModule) -> bool {
+    let id = &running.node.version;
+    let same = spec.version.as_ref().is_none_or(|version| *version == id.version);
+    spec.path.is_none() && same && spec.sha256.is_none_or(|digest| digest == id.digest)
+}
+
+/// The same version with other settings.
+fn configured(running: &PlanModule, spec: ModuleSpec) -> PlanModule {
+    let mut module = running.clone();
+    module.node.kind = spec.kind.unwrap_or(module.node.kind);
+    module.node.links.clone_from(&spec.links);
+    module.spec = spec;
+    module
 }
 
 /// What can be known of a version through which a state goes.

@@ -341,7 +341,7 @@ impl Catalog {
 /// A sealed tag, and the state.
 pub(super) type TagAndBytes = (Vec<u8>, Arc<[u8]>);
 
-fn builder() -> Builder {
+pub(super) fn builder() -> Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     builder

@@ -9,6 +9,7 @@
 //!
 //! Everything here blocks on the disk: call it by `tokio::task::spawn_blocking`.
 
+mod backup;
 mod catalog;
 mod error;
 mod history;
@@ -16,6 +17,8 @@ mod lock;
 mod objects;
 mod tables;
 
+pub(crate) use backup::CATALOG;
+pub use backup::restore;
 pub use catalog::{Catalog, Commit};
 pub use error::StoreError;
 pub use lock::StateLock;

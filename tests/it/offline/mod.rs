@@ -1,6 +1,7 @@
 //! What needs no host: releases are planned, checked, packed, installed and tried with the real binary, and what comes of it is given
 //! to real hosts.
 
+mod backup;
 mod check;
 mod pack;
 mod plan;

@@ -69,6 +69,34 @@ fn both_steps_in_one_plan_know_the_extra_of_each() {
 }
 
 #[test]
+fn r28_a_version_between_them_passes_the_state_on() {
+    let offline = Offline::donations();
+    // 1.2.0 knows 1.1.0 only, which lies in the same folder and knows 1.0.0.
+    let appup = offline.read("app/server-1.2.0.appup.toml");
+    let (head, rest) = appup.split_once("[[up]]\nfrom = \"~1.0\"").unwrap();
+    let (_, down) = rest.split_once("[[down]]").unwrap();
+    let down = down.replace(">=1.0.0, <1.2.0", "~1.1");
+    offline.write("app/server-1.2.0.appup.toml", format!("{head}[[down]]{down}"));
+    let relup = offline.path("relup.toml");
+    offline.ok(&["plan", &release("1.0.0"), &release("1.2.0"), "-o", "relup.toml"]);
+    offline.ok(&["check", "relup.toml", "--from", &release("1.0.0")]);
+    let text = offline.read("relup.toml");
+    for wanted in ["[[middle]]", "path = \"app/server-1.1.0.wasm\"", "via = "] {
+        assert!(text.contains(wanted), "{wanted} in\n{text}");
+    }
+    let host = running("1.0.0");
+    host.ok(&["call", "server", "donate(\"ann\", 1000)"]);
+    host.ok(&["apply", relup.to_str().unwrap()]);
+    assert_eq!(host.ok(&["call", "server", "donors()"]), "[\"ann: 950\"]\n");
+    host.ok(&["undo"]);
+    assert_eq!(host.ok(&["call", "server", "donors()"]), "[\"ann: 950\"]\n");
+    // Without the version between them there is no way.
+    std::fs::remove_file(offline.path("app/server-1.1.0.wasm")).unwrap();
+    let said = offline.refused(&["plan", &release("1.0.0"), &release("1.2.0")]);
+    assert!(said.contains("has no `[[up]]` entry for 1.0.0"), "{said}");
+}
+
+#[test]
 fn what_runs_is_planned_from() {
     let host = running("1.0.0");
     let new = host.app().join("release-1.1.0.toml");

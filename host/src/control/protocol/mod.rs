@@ -3,8 +3,9 @@
 mod releases;
 
 pub use releases::{
-    DiffReport, ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HistoryMove, HistoryStep, HoldRequest,
-    ModuleDiff, PermanentReport, ReleaseStatus, RunningCall, RunningModule, RunningRelease, WhyReport,
+    BackupReport, BackupRequest, DiffReport, ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HistoryMove,
+    HistoryStep, HoldRequest, ModuleDiff, PermanentReport, ReleaseStatus, RunningCall, RunningModule, RunningRelease,
+    WhyReport,
 };
 
 use crate::error::{CallError, CallErrorCode, Executed};

@@ -2,6 +2,8 @@
 
 use super::UpgradeReport;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use wasmhot_appup::interface::ModuleInterface;
 use wasmhot_appup::{Kind, LimitsSpec, ModuleSpec, ModuleVersion, Open, StateDescription, Version, Wiring};
 
@@ -214,6 +216,33 @@ pub struct Held {
 pub struct ForgetRequest {
     /// Its number.
     pub revision: u64,
+}
+
+/// Copy all that the host keeps.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupRequest {
+    /// Absolute path of a folder that is not there yet, on the host's machine.
+    pub path: PathBuf,
+}
+
+/// What was copied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupReport {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The revision that runs.
+    pub revision: u64,
+    /// The release, as `name version`.
+    pub release: String,
+    /// Saved states.
+    pub states: u64,
+    /// Versions.
+    pub objects: u64,
+    /// Bytes of these versions.
+    pub bytes: u64,
+    /// Modules whose state could not be saved now, and why: an older one was copied.
+    pub not_saved: BTreeMap<String, String>,
 }
 
 /// Forget what nobody will go back to.
