@@ -466,6 +466,48 @@ async fn r28_a_state_goes_through_a_middle_version_in_one_switch_and_back() {
     );
 }
 
+/// 1.1.0, which says that it reads 9.0 where it reads 1.0.
+fn reads_others() -> Vec<u8> {
+    let mut bytes = std::fs::read(guest("counter-1.1.0")).unwrap();
+    let section = bytes.windows(13).position(|window| window == b"wasmhot:state").unwrap();
+    let described = &bytes[section..];
+    let ranges = described.windows(7).position(|window| window == b"\"reads\"").unwrap();
+    let old = described[ranges..]
+        .windows(4)
+        .position(|window| window == b"~1.0")
+        .unwrap();
+    bytes[section + ranges + old + 1] = b'9';
+    bytes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r04_a_version_that_does_not_read_the_state_is_refused_before_anything_unless_another_is_asked_for() {
+    let world = World::of(&["counter-1.0.0"]).await;
+    let _: i64 = world.host.call("counter", "increment", (5_i64,)).await.unwrap();
+    let failure = world.apply_bytes("counter.wasm", &reads_others()).await.unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.exit),
+        ("state-unreadable", Exit::Refused),
+        "{failure:?}"
+    );
+    assert!(
+        failure.message.contains("counter@1.0.0") && failure.message.contains("~9.0"),
+        "{failure:?}"
+    );
+    let value: i64 = world.host.call("counter", "get", ()).await.unwrap();
+    assert_eq!(value, 5);
+    // R27: whoever begins empty needs to read nothing.
+    let request = ApplyRequest {
+        path: world.outside().join("counter.wasm"),
+        state: StateSource::Empty,
+        allow_lossy: true,
+        ..ApplyRequest::default()
+    };
+    world.host.apply(request).await.unwrap();
+    let value: i64 = world.host.call("counter", "get", ()).await.unwrap();
+    assert_eq!(value, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn modules_that_move_together_migrate_at_the_same_time() {
     const NAMES: [&str; 2] = ["hostile", "hostila"];

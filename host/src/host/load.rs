@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, MiddleSpec, ModuleName, ModuleSpec, ModuleVersion};
+use wasmhot_appup::{Digest, Kind, Limits, LimitsSpec, MiddleSpec, ModuleName, ModuleSpec, ModuleVersion, Relup};
 
 /// The largest file that `apply` and a release may name: as large as a component of an interpreter may be.
 pub(crate) const FILE_MAX: u64 = 256 << 20;
@@ -192,6 +192,17 @@ pub(super) async fn load_spec(
     };
     inner.core.versions.keep(&version);
     Ok(desired(&inner.core, version, spec, limits))
+}
+
+/// Reads a relup.
+///
+/// # Errors
+/// Every fault of the text, with its place.
+pub(crate) fn read_relup(path: &Path) -> Result<Relup, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
+    Relup::parse(&path.display().to_string(), &text)
+        .map_err(|faults| Failure::new("bad-relup", Exit::Refused, faults.to_string()).in_phase("check"))
 }
 
 /// A version that a relup names only to pass a state on: its file, or one that the host has.

@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::apply::{back_lock, lock};
-use super::load::{CompileLimits, blocking, desired, load_file, load_middle, load_spec, merge, of_store};
+use super::load::{CompileLimits, blocking, desired, load_file, load_middle, load_spec, merge, of_store, read_relup};
 use crate::control::protocol::{Exit, Failure};
 use crate::upgrade::journal::Step;
 use crate::upgrade::plan::{Asked, Desired, Options, Plan, RevisionRecord};
@@ -48,8 +48,10 @@ impl Wanted {
     }
 
     pub(super) async fn relup(path: &Path, options: Options) -> Result<Self, Failure> {
+        let owned = path.to_path_buf();
+        let relup = blocking(move || read_relup(&owned)).await?;
         Ok(Wanted::Relup {
-            relup: Box::new(read_relup(path).await?),
+            relup: Box::new(relup),
             path: path.to_path_buf(),
             options,
         })
@@ -159,17 +161,6 @@ async fn plan_of_relup(inner: &Inner, relup: &Relup, path: &Path, options: Optio
     plan.release_version = relup.release.to.clone();
     plan.lifted = named;
     Ok(plan)
-}
-
-async fn read_relup(path: &Path) -> Result<Relup, Failure> {
-    let path = path.to_path_buf();
-    blocking(move || {
-        let text = std::fs::read_to_string(&path)
-            .map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
-        Relup::parse(&path.display().to_string(), &text)
-            .map_err(|error| Failure::new("bad-relup", Exit::Refused, error.to_string()).in_phase("check"))
-    })
-    .await
 }
 
 /// The relup names no other code for the module, only other settings.

@@ -23,17 +23,6 @@ pub(crate) struct CheckedRelup {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Reads a relup.
-///
-/// # Errors
-/// Every fault of the text, with its place.
-pub(crate) fn read_relup(path: &Path) -> Result<Relup, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
-    Relup::parse(&path.display().to_string(), &text)
-        .map_err(|faults| Failure::new("bad-relup", Exit::Refused, faults.to_string()).in_phase("check"))
-}
-
 /// What a relup makes of a release.
 struct After {
     modules: BTreeMap<ModuleName, PlanModule>,

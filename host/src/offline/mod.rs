@@ -15,7 +15,8 @@ mod release;
 mod section;
 mod trial;
 
-pub(crate) use check::{check_relup, read_relup};
+pub(crate) use crate::host::load::read_relup;
+pub(crate) use check::check_relup;
 pub(crate) use install::install;
 pub(crate) use pack::{Contents, pack};
 pub(crate) use paths::write_file;

@@ -18,7 +18,7 @@ use crate::call::gate::{Gate, Pressed};
 use crate::call::router::Router;
 use crate::call::routes::{Routes, Target};
 use crate::call::services::Services;
-use crate::control::protocol::{Exit, Failure, UpgradeReport};
+use crate::control::protocol::{Exit, Failure, StateSource, UpgradeReport};
 use crate::event::{EventKind, Events, Happening};
 use crate::instance::InstanceError;
 use crate::store::{Catalog, Meta, Objects};
@@ -304,12 +304,16 @@ impl Core {
         let before = old.modules.values().map(|route| &route.template.version);
         let after = plan.desired.values().map(|desired| &desired.version);
         let middle = plan.middle.iter();
+        let described = before
+            .chain(after)
+            .chain(middle)
+            .filter_map(|version| described(version));
         Known {
-            states: before
-                .chain(after)
-                .chain(middle)
-                .filter_map(|version| described(version))
-                .collect(),
+            // Whoever asks for another state than the live one does not ask who can read that (R27).
+            states: match plan.options.state {
+                StateSource::Live => described.collect(),
+                StateSource::LastSaved | StateSource::Empty | StateSource::File(_) => BTreeMap::new(),
+            },
             middle: plan.middle.iter().map(|version| version.id.clone()).collect(),
             open: self.router.open_before(old.revision),
             ..Known::default()
