@@ -1,6 +1,7 @@
 //! What a module may want of the host, family by family (R8), and which families reach outside of its memory (R32).
 
 use crate::interface::ModuleInterface;
+use crate::name::ModuleVersion;
 use crate::settings::Grants;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -111,6 +112,34 @@ impl fmt::Display for Capability {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.pad(self.package())
     }
+}
+
+/// What a version newly imports that reaches outside, and is not granted: a sentence for each. It is denied when it is used, and not
+/// refused before: runtimes of languages import much that they do not use.
+#[must_use]
+pub fn not_granted(
+    id: &ModuleVersion,
+    interface: &ModuleInterface,
+    grants: &Grants,
+    before: Option<&ModuleInterface>,
+) -> Vec<String> {
+    let outside = |interface: &ModuleInterface| -> BTreeSet<Capability> {
+        let wanted = interface.wanted_capabilities().into_iter();
+        wanted.filter(|one| one.reaches_outside()).collect()
+    };
+    let granted = grants.capabilities();
+    let before = before.map(outside).unwrap_or_default();
+    let missing = outside(interface);
+    let missing = missing
+        .iter()
+        .filter(|one| !granted.contains(one) && !before.contains(one));
+    let told = missing.map(|wanted| {
+        format!(
+            "`{}` {} imports `{wanted}`, which the release does not grant it: what it does there will fail.",
+            id.name, id.version
+        )
+    });
+    told.collect()
 }
 
 #[cfg(test)]

@@ -198,6 +198,23 @@ fn r32_killed_between_the_step_and_the_switch_the_step_is_undone() {
 }
 
 #[test]
+fn r08_what_is_wanted_and_not_granted_is_told_and_denied() {
+    if !is_built() {
+        return;
+    }
+    let host = Binary::run(&[], &FLAGS);
+    let (exit, report) = apply(&host, &guest("sqlite-1.0.0"), &[]);
+    assert_eq!(exit, 0, "{report:#}");
+    let told = report["warnings"].to_string();
+    assert!(
+        told.contains("imports `wasi:filesystem`") && told.contains("does not grant"),
+        "{told}"
+    );
+    let answer = host.ok(&["call", "sqlite", "integrity-check()"]);
+    assert!(answer.starts_with("err("), "{answer}");
+}
+
+#[test]
 fn the_guests_of_the_bank_are_built() {
     // These need no C.
     guest("accounts-1.0.0");

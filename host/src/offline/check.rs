@@ -9,6 +9,7 @@ use crate::upgrade::journal::Step;
 use crate::upgrade::{check_first, refused};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use wasmhot_appup::capability::not_granted;
 use wasmhot_appup::{
     Action, Capability, CheckOptions, Checked, Graph, Instruction, Known, Limits, LimitsSpec, MiddleSpec, ModuleName,
     ModuleSpec, Move, PlanModule, Relup, Transition, Wiring, check, plan_moves, undo_moves,
@@ -286,17 +287,8 @@ pub(super) fn of_host(module: &PlanModule, before: &BTreeMap<ModuleName, PlanMod
     if had.is_some_and(|had| had.node.version == id.clone() && had.spec.grants == *grants) {
         return Vec::new();
     }
-    let mut warnings = Vec::new();
-    let wanted_before = had.map(outside).unwrap_or_default();
-    let granted = grants.capabilities();
-    for wanted in outside(module).difference(&granted) {
-        if !wanted_before.contains(wanted) {
-            warnings.push(format!(
-                "`{}` {} imports `{wanted}`, which the release does not grant it: what it does there will fail.",
-                id.name, id.version
-            ));
-        }
-    }
+    let interface_before = had.map(|had| &*had.node.interface);
+    let mut warnings = not_granted(id, &module.node.interface, grants, interface_before);
     for dir in &grants.dirs {
         if !Path::new(&dir.host).is_dir() {
             warnings.push(format!(

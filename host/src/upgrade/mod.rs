@@ -204,6 +204,7 @@ impl Core {
             lossy: checked.lossy.clone(),
             ..UpgradeReport::default()
         };
+        report.warnings.extend(not_granted(plan, old));
         prepare::rehearse(self, plan, old, &mut prepared, &mut report).await?;
         let modules = |prepared: &[Prepared]| prepared.iter().map(|item| item.report.clone()).collect();
         if plan.options.dry_run {
@@ -467,6 +468,18 @@ impl Drop for Announced<'_> {
     fn drop(&mut self) {
         self.0.send_replace(None);
     }
+}
+
+/// What modules that move newly want of the host and are not granted.
+fn not_granted(plan: &Plan, old: &Routes) -> Vec<String> {
+    let moving = plan.moves.iter().filter_map(|step| plan.desired.get(&step.module));
+    let told = moving.flat_map(|desired| {
+        let version = &desired.version;
+        let before = old.modules.get(&version.id.name);
+        let before = before.map(|route| &*route.template.version.interface);
+        wasmhot_appup::capability::not_granted(&version.id, &version.interface, desired.config.grants(), before)
+    });
+    told.collect()
 }
 
 /// The shortest of a limit among the modules that move.
