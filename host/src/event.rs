@@ -71,7 +71,7 @@ pub enum EventKind {
     Permanent,
     /// The host went back to the release before by itself.
     WentBack,
-    /// Drops and applies wait from now on, or no longer.
+    /// Drops and applies wait from now on, or no longer; or a drop waits for that, or for the end of a probation.
     Held,
     /// A module was removed.
     Removed,

@@ -44,7 +44,7 @@ fn r37_in_probation_changes_are_refused_and_drops_wait_until_it_is_permanent() {
         assert!(said.contains("on probation") && said.contains("revision 2"), "{said}");
     }
     host.drop_file("tally-1.0.0.wasm", &std::fs::read(guest("tally-1.0.0")).unwrap());
-    host.says("tally-1.0.0.wasm is tally@1.0.0");
+    host.says("tally@1.0.0 waits: revision 2 is on probation");
     assert_eq!(version(&host, "tally"), "(none)");
     host.ok(&["permanent"]);
     until("the drop is taken", || version(&host, "tally") == "1.0.0");

@@ -211,7 +211,10 @@ fn hold_makes_applies_wait_and_not_undo() {
 fn hold_makes_drops_wait() {
     let mut host = held();
     host.drop_file("tally-1.0.0.wasm", &std::fs::read(guest("tally-1.0.0")).unwrap());
-    host.says("tally-1.0.0.wasm is tally@1.0.0");
+    host.says("tally@1.0.0 waits: drops are held: the auditors are here");
+    // What is no module is told meanwhile.
+    host.drop_file("bad.wasm", b"no module");
+    host.says("bad.wasm");
     assert_eq!(version(&host, "tally"), "(none)");
     host.ok(&["release-hold"]);
     let begin = Instant::now();

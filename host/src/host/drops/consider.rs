@@ -23,6 +23,16 @@ pub(super) async fn consider(inner: &Arc<Inner>, fresh: &BTreeSet<Digest>, asked
     if look(inner, fresh, true).await.is_empty() {
         return;
     }
+    // Files go on being read and refused meanwhile: only what would change something waits (R37).
+    if let Some(why) = put_off_by(inner) {
+        let waiting = inner.drops.lock().expect("no panic under this lock").put_off(fresh);
+        for candidate in waiting {
+            let message = format!("{} waits: {why}", candidate.id());
+            let waits = Happening::new(EventKind::Held, message).version(candidate.id());
+            inner.core.events.publish(waits);
+        }
+        return;
+    }
     loop {
         // Drops wait for whatever upgrade runs (R37). What runs, and what is barred, is another thing then.
         let Ok(lock) = wait_for_lock(inner).await else { return };
@@ -45,6 +55,18 @@ pub(super) async fn consider(inner: &Arc<Inner>, fresh: &BTreeSet<Digest>, asked
             return;
         }
     }
+}
+
+/// Why drops wait for longer than an upgrade takes, if they do.
+fn put_off_by(inner: &Inner) -> Option<String> {
+    let held = inner.core.held.borrow().clone();
+    let probation = || {
+        let probation = inner.core.probation.borrow();
+        let revision = probation.as_ref()?.attempt.revision;
+        Some(format!("revision {revision} is on probation"))
+    };
+    held.map(|reason| format!("drops are held: {reason}"))
+        .or_else(probation)
 }
 
 /// Whether all candidates have been dealt with.

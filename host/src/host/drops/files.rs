@@ -13,6 +13,8 @@ use wasmhot_appup::{Digest, ModuleName, ModuleVersion};
 pub(in crate::host) struct Drops {
     files: BTreeMap<PathBuf, DroppedFile>,
     pending: BTreeMap<ModuleName, Pending>,
+    /// New contents that are looked at when a hold or a probation has ended.
+    put_off: BTreeSet<Digest>,
 }
 
 struct DroppedFile {
@@ -49,6 +51,18 @@ impl Drops {
         };
         self.files.insert(path.to_path_buf(), file);
         is_first
+    }
+
+    /// These are looked at later. Gives those of which that was not known.
+    pub(super) fn put_off(&mut self, fresh: &BTreeSet<Digest>) -> Vec<Candidate> {
+        let new: Vec<_> = fresh.difference(&self.put_off).copied().collect();
+        self.put_off.extend(&new);
+        new.iter().flat_map(|digest| self.with(digest)).collect()
+    }
+
+    /// What was put off until now.
+    pub(super) fn take_put_off(&mut self) -> BTreeSet<Digest> {
+        std::mem::take(&mut self.put_off)
     }
 
     /// The version that a file is.

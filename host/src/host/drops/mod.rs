@@ -41,7 +41,8 @@ pub(super) fn watch(inner: &Arc<Inner>, watcher: Watcher, mut files: Receiver<In
                 }
                 () = changed.notified() => {
                     let Some(inner) = living(&weak) else { return };
-                    consider(&inner, &BTreeSet::new(), Asked::Drop, expiry).await;
+                    let put_off = inner.drops.lock().expect("no panic under this lock").take_put_off();
+                    consider(&inner, &put_off, Asked::Drop, expiry).await;
                 }
                 _ = tick.tick() => {
                     let Some(inner) = living(&weak) else { return };
