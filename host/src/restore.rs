@@ -9,6 +9,7 @@ use crate::instance::{Change, Direction, Instance, InstanceError, Template};
 use crate::keeper::{Keeper, Kept, Written};
 use crate::store::{Catalog, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
 use crate::versions::Versions;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +92,13 @@ impl States {
     ) -> Result<Option<SavedState>, StoreError> {
         let (catalog, module, key) = (Arc::clone(&self.catalog), module.clone(), key.map(str::to_string));
         self.blocking(move || catalog.state(&module, key.as_deref())).await
+    }
+
+    /// The versions that wrote the saved states of a module.
+    pub(crate) async fn writers(&self, module: &ModuleName) -> Result<BTreeSet<ModuleVersion>, StoreError> {
+        let (catalog, module) = (Arc::clone(&self.catalog), module.clone());
+        let writers = move || Ok(catalog.states_of(&module)?.into_iter().map(|tag| tag.version).collect());
+        self.blocking(writers).await
     }
 
     /// How many keys of a module have a saved state.

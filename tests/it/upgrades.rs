@@ -466,6 +466,27 @@ async fn r28_a_state_goes_through_a_middle_version_in_one_switch_and_back() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_a_module_that_comes_back_has_to_read_the_state_that_was_kept_of_it() {
+    let world = World::of(&["counter-1.0.0"]).await;
+    let _: i64 = world.host.call("counter", "increment", (5_i64,)).await.unwrap();
+    let remove = wasmhot::control::protocol::RemoveRequest {
+        module: "counter".to_string(),
+        ..Default::default()
+    };
+    world.host.remove(remove).await.unwrap();
+    let failure = world.apply_bytes("counter.wasm", &reads_others()).await.unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.exit),
+        ("state-unreadable", Exit::Refused),
+        "{failure:?}"
+    );
+    assert!(failure.message.contains("counter@1.0.0 (a saved state)"), "{failure:?}");
+    world.apply(&guest("counter-1.1.0")).await.unwrap();
+    let value: i64 = world.host.call("counter", "get", ()).await.unwrap();
+    assert_eq!(value, 5, "one that can takes it up");
+}
+
 /// 1.1.0, which says that it reads 9.0 where it reads 1.0.
 fn reads_others() -> Vec<u8> {
     let mut bytes = std::fs::read(guest("counter-1.1.0")).unwrap();

@@ -7,10 +7,14 @@ use crate::control::client::{Client, EventStream};
 use crate::control::protocol::EventLine;
 use crate::event::{Event, EventKind};
 use indicatif::{ProgressBar, ProgressStyle};
+use std::cell::Cell;
 use std::future::Future;
 use std::io::Write;
 use std::pin::pin;
 use std::time::Duration;
+
+/// How long `-v` waits for the event that ends a step, when the step itself has ended.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// The moving line, if there is one. Clones are the same line.
 #[derive(Clone)]
@@ -96,17 +100,35 @@ pub(super) async fn with_progress<T>(out: &Output, client: &Client, what: &str, 
     // No events are no reason to do nothing: the work itself says why.
     let mut events = client.events(u64::MAX, true).await.ok();
     let mut work = pin!(work);
+    let has_ended = Cell::new(false);
+    let tell = |event: &Event| {
+        has_ended.set(has_ended.get() || matches!(event.kind, EventKind::Switched | EventKind::CalledOff));
+        progress.event(event);
+        if out.verbose > 0 {
+            progress.above(|| out.talk(&format!("{}: {}", events::name(event.kind), event.message)));
+        }
+        has_ended.get()
+    };
     let done = loop {
         tokio::select! {
             done = &mut work => break done,
             Some(event) = next(&mut events) => {
-                progress.event(&event);
-                if out.verbose > 0 {
-                    progress.above(|| out.talk(&format!("{}: {}", events::name(event.kind), event.message)));
-                }
+                tell(&event);
             }
         }
     };
+    // Events come by a connection of their own: the last ones may still be on their way.
+    let rest = async {
+        while let Some(event) = next(&mut events).await {
+            if tell(&event) {
+                return;
+            }
+        }
+    };
+    if out.verbose > 0 && !has_ended.get() {
+        // Not every step has such an end.
+        let _ = tokio::time::timeout(LAST_EVENTS, rest).await;
+    }
     progress.end();
     done
 }

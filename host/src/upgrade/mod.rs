@@ -27,7 +27,7 @@ use crate::versions::Versions;
 use journal::{Attempt, Ending, Journal, Phase, Step, may_be_killed_here};
 use plan::{Asked, Plan, RevisionRecord, Trial};
 use prepare::Prepared;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -35,7 +35,10 @@ use steps::NewVersions;
 pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
 use transfer::{Sources, Taken, Transferred};
-use wasmhot_appup::{CheckOptions, Checked, Known, LimitsSpec, ModuleName, Move, Refusal, Transition, When, Wiring};
+use wasmhot_appup::{
+    Action, CheckOptions, Checked, Known, LimitsSpec, ModuleName, ModuleVersion, Move, Refusal, Transition, When,
+    Wiring,
+};
 
 /// What upgrades work on: the host without its doors.
 pub(crate) struct Core {
@@ -195,7 +198,7 @@ impl Core {
         lock: impl Future<Output = Result<UpgradeLock<'a>, Failure>>,
     ) -> Result<Outcome, Failure> {
         let revision = attempt.revision;
-        let checked = self.check(plan, old)?;
+        let checked = self.check(plan, old, self.kept_by(plan).await)?;
         let mut prepared = prepare::prepare(self, plan, old, revision).await?;
         let mut report = UpgradeReport {
             release: format!("{} {}", plan.release, plan.release_version),
@@ -300,7 +303,7 @@ impl Core {
     }
 
     /// What the check goes by beside the two graphs: descriptions of states, and releases in which calls are still open.
-    fn known(&self, plan: &Plan, old: &Routes) -> Known {
+    fn known(&self, plan: &Plan, old: &Routes, saved: BTreeSet<ModuleVersion>) -> Known {
         let described = |version: &Version| Some((version.id.digest, version.state.clone()?));
         let before = old.modules.values().map(|route| &route.template.version);
         let after = plan.desired.values().map(|desired| &desired.version);
@@ -317,12 +320,34 @@ impl Core {
             },
             middle: plan.middle.iter().map(|version| version.id.clone()).collect(),
             open: self.router.open_before(old.revision),
+            saved,
             ..Known::default()
         }
     }
 
-    fn check(&self, plan: &Plan, old: &Routes) -> Result<Checked, Failure> {
-        let transition = Transition::new(old.graph(), plan.graph(), plan.moves.clone()).knowing(self.known(plan, old));
+    /// Who wrote the states that are kept of modules that come back (R28). A state that could go through versions in between is found
+    /// out by trying; of a module that runs the live state goes on.
+    async fn kept_by(&self, plan: &Plan) -> BTreeSet<ModuleVersion> {
+        let coming = plan
+            .moves
+            .iter()
+            .filter(|step| step.action == Action::Add && step.state_from.is_empty());
+        let coming: Vec<_> = coming.filter_map(|step| plan.desired.get(&step.module)).collect();
+        let mut writers = BTreeSet::new();
+        for desired in coming {
+            let id = &desired.version.id;
+            let kept = self.services.states.writers(&id.name).await.unwrap_or_default();
+            let directly = kept
+                .into_iter()
+                .filter(|writer| self.versions.between(writer, id).is_empty());
+            writers.extend(directly);
+        }
+        writers
+    }
+
+    fn check(&self, plan: &Plan, old: &Routes, saved: BTreeSet<ModuleVersion>) -> Result<Checked, Failure> {
+        let known = self.known(plan, old, saved);
+        let transition = Transition::new(old.graph(), plan.graph(), plan.moves.clone()).knowing(known);
         let takes_file = |step: &Move| matches!(plan.state_of(step), plan::From::File(_));
         check_first(&transition, &plan.steps, takes_file)?;
         let options = CheckOptions {
