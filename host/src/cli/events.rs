@@ -3,7 +3,7 @@
 use super::output::{Output, Style};
 use super::text::{clock, indented};
 use crate::control::client::Client;
-use crate::control::protocol::{EventLine, Exit, Failure};
+use crate::control::protocol::{EventLine, Exit, Failure, word};
 use crate::event::{Event, EventKind};
 
 /// Until here in a line stand number, time and kind.
@@ -47,6 +47,5 @@ fn line(out: &Output, event: &Event) -> String {
 
 /// `upgrade-begun`, as in JSON.
 pub(super) fn name(kind: EventKind) -> String {
-    let word = serde_json::to_value(kind).unwrap_or_default();
-    word.as_str().unwrap_or_default().to_string()
+    word(&kind)
 }

@@ -8,6 +8,7 @@ mod attempts;
 mod backup;
 mod boot;
 mod drops;
+mod gc;
 pub(crate) mod load;
 mod plans;
 mod probation;

@@ -3,6 +3,7 @@
 use super::Inner;
 use super::apply::{back_lock, lock};
 use super::load::{CompileLimits, blocking, desired, load_file, load_middle, load_spec, merge, of_store, read_relup};
+use super::releases::no_such_revision;
 use crate::control::protocol::{Exit, Failure};
 use crate::upgrade::journal::Step;
 use crate::upgrade::plan::{Asked, Desired, Options, Plan, RevisionRecord};
@@ -185,9 +186,7 @@ async fn plan_of_undo(inner: &Inner, asked: Asked, to: Option<u64>, options: Opt
     let Some(target) = record(inner, back_to).await? else {
         let catalog = Arc::clone(&inner.core.catalog);
         let known = blocking(move || catalog.revisions().map_err(|error| of_store(&error))).await?;
-        let known: Vec<_> = known.iter().map(ToString::to_string).collect();
-        let message = format!("there is no revision {back_to}; there are: {}", known.join(", "));
-        return Err(refused("no-such-revision", message));
+        return Err(no_such_revision(back_to, known.iter()).in_phase("check"));
     };
     let mut all = BTreeMap::new();
     for module in &target.modules {

@@ -1,26 +1,21 @@
-//! Releases and their history: what ran, what was attempted, how revisions differ, what keeps a version, and what is forgotten.
+//! Releases and their history: what ran, what was attempted, how revisions differ, what keeps a version.
 
+use super::Host;
 use super::load::{blocking, of_store};
 use super::plans::current_record;
-use super::{Host, Inner};
 use crate::call::frame::Frame;
 use crate::call::routes::{Route, Target};
 use crate::control::protocol::{
-    DiffReport, Exit, Failure, ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HistoryMove, HistoryStep,
-    HoldRequest, ModuleDiff, ReleaseStatus, RunningCall, RunningModule, RunningRelease, WhyReport,
+    DiffReport, Exit, Failure, Held, HistoryEntry, HistoryMove, HistoryStep, HoldRequest, ModuleDiff, ReleaseStatus,
+    RunningCall, RunningModule, RunningRelease, WhyReport, word,
 };
-use crate::event::{EventKind, Happening, now_ms};
+use crate::event::{EventKind, Happening};
 use crate::store::Catalog;
 use crate::upgrade::journal::{Attempt, Ending, Step};
 use crate::upgrade::plan::{ModuleRecord, RevisionRecord};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use wasmhot_appup::{Digest, ModuleName, ModuleVersion, Version as Semver};
-
-/// Revisions that `gc` keeps if it is not told otherwise.
-const KEEP: u64 = 10;
-/// What is younger is kept if it is not told otherwise: 30 days.
-const KEEP_MS: u64 = 30 * 24 * 3600 * 1000;
 
 impl Host {
     /// The revisions that this host keeps, newest last; of one status, or all.
@@ -233,139 +228,8 @@ impl Host {
         Ok(Held { held })
     }
 
-    /// Forgets one revision: nobody can go back to it. What runs, what boots, and where their `undo` goes are not forgotten.
-    ///
-    /// # Errors
-    /// It is needed, or not kept.
-    pub async fn forget(&self, request: ForgetRequest) -> Result<GcReport, Failure> {
-        let revision = request.revision;
-        self.sweep(false, move |records, needed| {
-            match (records.get(&revision), needed.get(&revision)) {
-                (None, _) => Err(no_such_revision(revision, records.keys())),
-                (Some(_), Some(why)) => {
-                    let message = format!("revision {revision} is not forgotten: {why}");
-                    Err(Failure::new("needed", Exit::Refused, message))
-                }
-                (Some(_), None) => Ok(vec![revision]),
-            }
-        })
-        .await
-    }
-
-    /// Forgets old revisions, the history that belongs to them, and bytes that nothing needs any more: never what runs, boots, drains,
-    /// waits, or wrote a saved state.
-    ///
-    /// # Errors
-    /// An upgrade is running, or the catalog cannot be written.
-    pub async fn gc(&self, request: GcRequest) -> Result<GcReport, Failure> {
-        let keep = usize::try_from(request.keep.unwrap_or(KEEP)).unwrap_or(usize::MAX);
-        let oldest = now_ms().saturating_sub(request.older_than_ms.unwrap_or(KEEP_MS));
-        self.sweep(request.dry_run, move |records, needed| {
-            let mut old: Vec<_> = records.values().rev().skip(keep).collect();
-            old.retain(|record| record.time_ms <= oldest && !needed.contains_key(&record.revision));
-            Ok(old.into_iter().map(|record| record.revision).rev().collect())
-        })
-        .await
-    }
-
-    async fn sweep(
-        &self,
-        dry_run: bool,
-        choose: impl FnOnce(&BTreeMap<u64, RevisionRecord>, &BTreeMap<u64, String>) -> Result<Vec<u64>, Failure>,
-    ) -> Result<GcReport, Failure> {
-        let inner = &self.inner;
-        let _lock = super::apply::back_lock(inner).await?;
-        let mut records = self.records().await?;
-        let gone = choose(&records, &self.needed(&records))?;
-        records.retain(|revision, _| !gone.contains(revision));
-        let kept = self.kept_digests(&records).await?;
-        let attempts = self.attempts().await?;
-        let oldest = records.values().map(|record| record.time_ms).min().unwrap_or(0);
-        let ended = attempts
-            .iter()
-            .filter(|attempt| attempt.ending.is_some() && !records.contains_key(&attempt.revision))
-            .filter(|attempt| gone.contains(&attempt.revision) || attempt.began_ms < oldest);
-        let ended: Vec<u64> = if gone.is_empty() {
-            Vec::new()
-        } else {
-            ended.map(|attempt| attempt.number).collect()
-        };
-        let (catalog, objects) = (Arc::clone(&inner.core.catalog), Arc::clone(&inner.core.objects));
-        let report = blocking(move || {
-            let mut report = GcReport {
-                revisions: gone,
-                attempts: ended.len() as u64,
-                ..GcReport::default()
-            };
-            let failed = |error: crate::store::StoreError| of_store(&error);
-            if !dry_run && !report.revisions.is_empty() {
-                // First what names them: bytes without a name are swept the next time.
-                catalog.delete_revisions(&report.revisions).map_err(failed)?;
-                catalog.delete_attempts(&ended).map_err(failed)?;
-            }
-            for digest in objects.list().map_err(failed)? {
-                if kept.contains(&digest) {
-                    continue;
-                }
-                report.bytes += std::fs::metadata(objects.path(&digest)).map_or(0, |found| found.len());
-                report.objects.push(digest.to_string());
-                if !dry_run {
-                    objects.remove(&digest).map_err(failed)?;
-                }
-            }
-            Ok((report, kept))
-        });
-        let (report, kept) = report.await?;
-        if !dry_run {
-            inner.core.versions.forget(|id| kept.contains(&id.digest));
-        }
-        Ok(report)
-    }
-
-    /// Revisions that cannot be forgotten, and why.
-    fn needed(&self, records: &BTreeMap<u64, RevisionRecord>) -> BTreeMap<u64, String> {
-        let meta = self.inner.core.meta();
-        let mut needed = BTreeMap::new();
-        for (revision, what) in [
-            (meta.permanent, "it is what the host boots"),
-            (meta.current, "it is what runs"),
-        ] {
-            let Some(revision) = revision else { continue };
-            if let Some(back) = records.get(&revision).and_then(|record| record.undo_to) {
-                needed.insert(back, format!("`undo` of revision {revision} goes there"));
-            }
-            needed.insert(revision, what.to_string());
-        }
-        // Said last: that it runs counts more than that somebody may go back to it.
-        if let Some(revision) = meta.current {
-            needed.insert(revision, "it is what runs".to_string());
-        }
-        needed
-    }
-
-    /// The bytes that these revisions, saved states, old instances and waiting drops need.
-    async fn kept_digests(&self, records: &BTreeMap<u64, RevisionRecord>) -> Result<BTreeSet<Digest>, Failure> {
-        let core = &self.inner.core;
-        let mut kept: BTreeSet<Digest> = records
-            .values()
-            .flat_map(|record| record.modules.iter().map(|module| &module.id).chain(&record.middle))
-            .map(|id| id.digest)
-            .collect();
-        kept.extend(self.saved_by().await?.into_keys());
-        kept.extend(
-            core.services
-                .old_pools()
-                .iter()
-                .map(|pool| pool.template.version.id.digest),
-        );
-        let routes = core.router.routes();
-        kept.extend(routes.modules.values().map(|route| route.template.version.id.digest));
-        kept.extend(self.inner.drops.lock().expect("no panic under this lock").digests());
-        Ok(kept)
-    }
-
     /// The versions that wrote, or are to read, a saved state, and how many.
-    async fn saved_by(&self) -> Result<BTreeMap<Digest, u64>, Failure> {
+    pub(super) async fn saved_by(&self) -> Result<BTreeMap<Digest, u64>, Failure> {
         let catalog = Arc::clone(&self.inner.core.catalog);
         blocking(move || {
             let mut found = BTreeMap::new();
@@ -383,18 +247,18 @@ impl Host {
         .await
     }
 
-    async fn records(&self) -> Result<BTreeMap<u64, RevisionRecord>, Failure> {
+    pub(super) async fn records(&self) -> Result<BTreeMap<u64, RevisionRecord>, Failure> {
         let catalog = Arc::clone(&self.inner.core.catalog);
         blocking(move || records_of(&catalog)).await
     }
 
-    async fn attempts(&self) -> Result<Vec<Attempt>, Failure> {
+    pub(super) async fn attempts(&self) -> Result<Vec<Attempt>, Failure> {
         let catalog = Arc::clone(&self.inner.core.catalog);
         blocking(move || catalog.attempts().map_err(|error| of_store(&error))).await
     }
 }
 
-fn records_of(catalog: &Catalog) -> Result<BTreeMap<u64, RevisionRecord>, Failure> {
+pub(super) fn records_of(catalog: &Catalog) -> Result<BTreeMap<u64, RevisionRecord>, Failure> {
     let mut records = BTreeMap::new();
     for revision in catalog.revisions().map_err(|error| of_store(&error))? {
         if let Some(record) = catalog.revision(revision).map_err(|error| of_store(&error))? {
@@ -404,42 +268,11 @@ fn records_of(catalog: &Catalog) -> Result<BTreeMap<u64, RevisionRecord>, Failur
     Ok(records)
 }
 
-impl Inner {
-    /// `gc` with its defaults, at a start: nobody has to think of it.
-    pub(super) fn sweep_at_start(self: &Arc<Self>) {
-        let host = Host {
-            inner: Arc::clone(self),
-        };
-        self.core.services.guests.spawn(async move {
-            // To find what nothing needs is to look at every saved state: only where a revision is old enough.
-            let oldest = now_ms().saturating_sub(KEEP_MS);
-            let records = host.records().await.unwrap_or_default();
-            if records
-                .values()
-                .rev()
-                .skip(KEEP as usize)
-                .all(|record| record.time_ms > oldest)
-            {
-                return;
-            }
-            if let Err(failure) = host.gc(GcRequest::default()).await {
-                tracing::warn!("old revisions could not be forgotten: {}", failure.message);
-            }
-        });
-    }
-}
-
 fn short(id: &ModuleVersion) -> String {
     format!("{}@{}", id.name, id.version)
 }
 
-/// The word that a value of an enum is in JSON.
-fn word(value: &impl serde::Serialize) -> String {
-    let json = serde_json::to_value(value).unwrap_or_default();
-    json.as_str().unwrap_or_default().to_string()
-}
-
-fn no_such_revision<'a>(revision: u64, known: impl Iterator<Item = &'a u64>) -> Failure {
+pub(super) fn no_such_revision<'a>(revision: u64, known: impl Iterator<Item = &'a u64>) -> Failure {
     let known: Vec<_> = known.map(ToString::to_string).collect();
     let message = format!("there is no revision {revision}; there are: {}", known.join(", "));
     Failure::new("no-such-revision", Exit::Refused, message)

@@ -2,6 +2,7 @@
 
 use super::boot::boot;
 use super::load::{blocking, desired, load_spec, of_store};
+use super::releases::records_of;
 use super::{Host, HostBuilder, Inner, apply, attempts, backup, drops, plans, probation, recover, saver};
 use crate::call::router::Router;
 use crate::call::routes::Routes;
@@ -183,11 +184,9 @@ fn open_store(state: &Path, restore: Option<&Path>) -> Result<Store, Failure> {
     let attempts = catalog.attempts().map_err(|error| of_store(&error))?;
     let mut known = Vec::new();
     let mut record = None;
-    let revisions = catalog.revisions().map_err(|error| of_store(&error))?;
-    let newest = revisions.last().copied().unwrap_or(0);
-    for revision in revisions {
-        let found: Option<RevisionRecord> = catalog.revision(revision).map_err(|error| of_store(&error))?;
-        let Some(found) = found else { continue };
+    let records = records_of(&catalog)?;
+    let newest = records.keys().last().copied().unwrap_or(0);
+    for (revision, found) in records {
         known.extend(found.modules.iter().map(|module| module.id.clone()));
         known.extend(found.middle.iter().cloned());
         if Some(revision) == meta.permanent {

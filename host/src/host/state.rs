@@ -5,7 +5,7 @@ use super::{Host, apply, saver};
 use crate::call::gate::Gate;
 use crate::call::lane::{Lane, Live, Seat};
 use crate::call::routes::Target;
-use crate::control::protocol::{Exit, Failure, StateShown};
+use crate::control::protocol::{Exit, Failure, StateShown, word};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, InstanceError};
 use crate::restore::{read_state_file, write_state_file};
@@ -304,9 +304,7 @@ fn shown(saved: &SavedState) -> StateShown {
         time_ms: Some(tag.time_ms),
         format: Some(tag.format.clone()),
         size: Some(tag.size),
-        reason: serde_json::to_value(tag.reason)
-            .ok()
-            .and_then(|word| word.as_str().map(str::to_string)),
+        reason: Some(word(&tag.reason)),
         content: content(tag, &saved.bytes),
         ..nothing(&tag.module, tag.key.as_deref())
     }

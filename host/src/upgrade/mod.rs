@@ -18,14 +18,14 @@ use crate::call::gate::{Gate, Pressed};
 use crate::call::router::Router;
 use crate::call::routes::{Routes, Target};
 use crate::call::services::Services;
-use crate::control::protocol::{Exit, Failure, StateSource, UpgradeReport};
+use crate::control::protocol::{Exit, Failure, StateSource, UpgradeReport, word};
 use crate::event::{EventKind, Events, Happening};
 use crate::instance::InstanceError;
 use crate::store::{Catalog, Meta, Objects};
 use crate::version::Version;
 use crate::versions::Versions;
 use journal::{Attempt, Ending, Journal, Phase, Step, may_be_killed_here};
-use plan::{Asked, Plan, RevisionRecord, Trial};
+use plan::{Plan, RevisionRecord, Trial};
 use prepare::Prepared;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -202,7 +202,7 @@ impl Core {
         let mut prepared = prepare::prepare(self, plan, old, revision).await?;
         let mut report = UpgradeReport {
             release: format!("{} {}", plan.release, plan.release_version),
-            origin: origin(plan.asked),
+            origin: word(&plan.asked),
             warnings: checked.warnings.iter().map(ToString::to_string).collect(),
             lossy: checked.lossy.clone(),
             ..UpgradeReport::default()
@@ -218,6 +218,7 @@ impl Core {
         if self.router.routes().revision != plan.base {
             return Ok(Outcome::Outdated);
         }
+        self.has_bytes_of(plan).await?;
         let announced = Announced::new(&self.busy, what);
         if !plan.steps.is_empty() {
             attempt.wanted = Some(RevisionRecord::of(plan, revision, &checked.wiring));
@@ -257,6 +258,22 @@ impl Core {
         self.begin_probation(plan, attempt, &report);
         may_be_killed_here("finished");
         Ok(Outcome::Done(Box::new(report)))
+    }
+
+    /// `gc` has the lock too, and does not know what is being prepared: a revision without its bytes could never be booted.
+    async fn has_bytes_of(&self, plan: &Plan) -> Result<(), Failure> {
+        let desired = plan.desired.values().map(|desired| &desired.version);
+        let ids: Vec<ModuleVersion> = desired.chain(&plan.middle).map(|version| version.id.clone()).collect();
+        let objects = Arc::clone(&self.objects);
+        let gone = move || ids.into_iter().find(|id| !objects.path(&id.digest).is_file());
+        match self.services.guests.spawn_blocking(gone).await {
+            Ok(None) => Ok(()),
+            Ok(Some(id)) => {
+                let message = format!("`gc` deleted the bytes of {id} while the upgrade was prepared: apply it again");
+                Err(Failure::new("bytes-gone", Exit::Busy, message).in_phase("prepare"))
+            }
+            Err(error) => Err(Failure::new("internal", Exit::Bug, error.to_string()).in_phase("prepare")),
+        }
     }
 
     /// What remains to be called after the switch. It has happened: a step that fails makes it incomplete, not undone.
@@ -512,13 +529,6 @@ fn shortest(prepared: &[Prepared], of: fn(&Prepared) -> Duration) -> Duration {
     prepared.iter().map(of).min().unwrap_or(Duration::from_secs(5))
 }
 
-fn origin(asked: Asked) -> String {
-    serde_json::to_value(asked)
-        .ok()
-        .and_then(|word| word.as_str().map(str::to_string))
-        .unwrap_or_default()
-}
-
 fn describe(plan: &Plan) -> String {
     let moves: Vec<String> = plan
         .moves
@@ -534,7 +544,7 @@ fn describe(plan: &Plan) -> String {
         &moves.join(", ")
     };
     let dry = if plan.options.dry_run { " (dry run)" } else { "" };
-    format!("{}{dry}: {what}", origin(plan.asked))
+    format!("{}{dry}: {what}", word(&plan.asked))
 }
 
 fn next_interfaces(prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<wasmhot_appup::ModuleInterface>> {

@@ -4,7 +4,7 @@ use super::{quick, runs, told};
 use crate::support::{Binary, World, guest, hostile, until};
 use std::path::PathBuf;
 use std::process::Stdio;
-use wasmhot::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, UndoRequest, UpgradeReport};
+use wasmhot::control::protocol::{ApplyRequest, Exit, Failure, GcRequest, RemoveRequest, UndoRequest, UpgradeReport};
 use wasmhot::event::{Event, EventKind};
 
 /// Its `migrate` takes as long as a person would notice, and less than `migrate_timeout`.
@@ -115,6 +115,27 @@ async fn r37_a_drop_that_is_prepared_gives_way_and_is_looked_at_again() {
         (runs(&world, "hostile"), runs(&world, "counter")),
         ("1.0.1".to_string(), "1.0.0".to_string())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn gc_while_an_upgrade_is_prepared_never_leaves_a_revision_without_its_bytes() {
+    let world = World::hostile("1.0.0", "", quick).await;
+    let _: i64 = world.host.call("hostile", "increment", (5_i64,)).await.unwrap();
+    let running = preparing(&world).await;
+    let swept = world.host.gc(GcRequest::default()).await.unwrap();
+    assert_eq!(swept.objects.len(), 1, "nothing names it yet: {swept:?}");
+    let failure = running.await.unwrap().unwrap_err();
+    assert_eq!(
+        (failure.code.as_str(), failure.exit),
+        ("bytes-gone", Exit::Busy),
+        "{failure:?}"
+    );
+    assert_eq!(runs(&world, "hostile"), "1.0.0");
+    preparing(&world).await.await.unwrap().unwrap();
+    let world = world.restart_with(quick).await;
+    assert_eq!(runs(&world, "hostile"), "1.0.1");
+    let count: i64 = world.host.call("hostile", "get", ()).await.unwrap();
+    assert_eq!(count, 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -479,3 +479,9 @@ pub enum EventLine {
         missed: u64,
     },
 }
+
+/// The word that a value of an enum is in JSON.
+pub(crate) fn word(value: &impl serde::Serialize) -> String {
+    let json = serde_json::to_value(value).unwrap_or_default();
+    json.as_str().unwrap_or_default().to_string()
+}
