@@ -1,7 +1,9 @@
 //! The versions this host knows: compiled ones at hand, all others in the object store, and what links them to the host.
 
 use crate::call::import::define_imports;
+use crate::instance::capability;
 use crate::instance::guest::Guest;
+use crate::instance::outside::Outside;
 use crate::instance::{ModuleConfig, Template};
 use crate::store::Objects;
 use crate::version::{self, EngineKind, Engines, Version};
@@ -21,6 +23,7 @@ pub(crate) struct Versions {
     pub(crate) engines: Arc<Engines>,
     objects: Arc<Objects>,
     wasi: Linker<Guest>,
+    outside: Arc<Outside>,
     kept: Mutex<VecDeque<Kept>>,
     known: Mutex<Vec<ModuleVersion>>,
 }
@@ -32,17 +35,19 @@ struct Kept {
 }
 
 impl Versions {
-    pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>) -> wasmtime::Result<Self> {
+    pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>, outside: Arc<Outside>) -> wasmtime::Result<Self> {
         let engine = engines
             .get(EngineKind::Plain)
             .ok_or_else(|| wasmtime::format_err!("no engine"))?;
         let mut wasi = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut wasi)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut wasi)?;
+        capability::add_to_linker(&mut wasi)?;
         Ok(Self {
             engines,
             objects,
             wasi,
+            outside,
             kept: Mutex::default(),
             known: Mutex::default(),
         })
@@ -151,7 +156,7 @@ impl Versions {
         let linked = self
             .linked(&version)
             .map_err(|error| format!("{} cannot be linked: {error:#}", version.id))?;
-        Ok(Template::new(version, config, linked))
+        Ok(Template::new(version, config, Arc::clone(&self.outside), linked))
     }
 
     /// What a version is linked to does not depend on its configuration: it is done once for the versions at hand.

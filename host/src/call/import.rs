@@ -22,7 +22,7 @@ pub(crate) fn define_imports(linker: &mut Linker<Guest>, version: &Version) -> w
         };
         let signature = Arc::clone(&ty);
         define_import(&mut place, &name.name, &signature, move |store, args| {
-            let caller = match (store.data().effects_refused, &store.data().frame) {
+            let caller = match (store.data().reach().effects_refused(), &store.data().frame) {
                 (None, Some(frame)) => Ok(Arc::clone(frame)),
                 (Some(phase), _) => Err(refused(&imported, phase)),
                 (None, None) => Err(refused(&imported, "this phase")),

@@ -1,6 +1,6 @@
 //! The router: the table of the current revision, and the way of a call into it.
 
-use super::frame::Origin;
+use super::frame::{Origin, Tree};
 use super::lane::{CallResult, Job, Lane};
 use super::pool::PoolAnswer;
 use super::rates;
@@ -93,9 +93,10 @@ impl Router {
             let (function, ty, args) = prepare(route)?;
             let deadline = deadline.unwrap_or_else(|| began + route.template.config.limits.call_deadline);
             let origin = Origin::outside(Arc::clone(&routes), deadline);
+            let tree = Arc::clone(&origin.tree);
             if let Target::Pool(pool) = &route.target {
                 match pool.call(&function, args, origin).await {
-                    PoolAnswer::Done(answer) => return self.counted(route, began, answer),
+                    PoolAnswer::Done(answer) => return self.counted(route, began, &tree, answer),
                     // Closed and still current: nothing takes its place, the host stops.
                     PoolAnswer::Replaced(_) if pool.is_closed() && Arc::ptr_eq(&routes, &self.routes.load()) => {
                         let id = &route.template.version.id;
@@ -112,12 +113,12 @@ impl Router {
                 origin,
             };
             let answer = dispatch(route, request).await;
-            return self.counted(route, began, answer);
+            return self.counted(route, began, &tree, answer);
         }
     }
 
-    fn counted(&self, route: &Route, began: Instant, answer: CallResult) -> CallResult {
-        let failed = answer.as_ref().is_err_and(|error| rates::is_error(error.code));
+    fn counted(&self, route: &Route, began: Instant, tree: &Tree, answer: CallResult) -> CallResult {
+        let failed = tree.was_denied() || answer.as_ref().is_err_and(|error| rates::is_error(error.code));
         route.rates.count(self.millis_at(began), failed);
         answer
     }

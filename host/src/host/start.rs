@@ -9,9 +9,10 @@ use crate::call::routes::Routes;
 use crate::call::services::Services;
 use crate::control::protocol::{Exit, Failure};
 use crate::event::{EventKind, Events, Happening};
+use crate::instance::outside::Outside;
 use crate::intake::Watcher;
 use crate::restore::States;
-use crate::store::{Catalog, Meta, Objects, StateLock};
+use crate::store::{Catalog, KeyValue, Meta, Objects, StateLock};
 use crate::upgrade::Core;
 use crate::upgrade::journal::{Attempt, Journal};
 use crate::upgrade::plan::{Asked, Options, RevisionRecord};
@@ -233,8 +234,10 @@ async fn open(
         max_wasm_stack: usize::try_from(stack).unwrap_or(512 << 10),
     })
     .map_err(|error| internal(&error))?;
-    let versions =
-        Arc::new(Versions::new(Arc::new(engines), Arc::clone(&store.objects)).map_err(|error| internal(&error))?);
+    let keyvalue = Arc::new(KeyValue::new(Some(&state)));
+    let outside = Outside::new(Arc::clone(&events), Arc::clone(&keyvalue));
+    let versions = Versions::new(Arc::new(engines), Arc::clone(&store.objects), outside);
+    let versions = Arc::new(versions.map_err(|error| internal(&error))?);
     for id in &store.known {
         versions.know(id);
     }
@@ -259,6 +262,7 @@ async fn open(
         events,
         catalog: store.catalog,
         objects: store.objects,
+        keyvalue,
         versions,
         flags,
         held: watch::channel(store.meta.held.clone()).0,
@@ -340,10 +344,8 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
         if spec.path.is_none() {
             spec.path = Some(default_path(&spec.name, spec.version.as_ref()));
         }
-        for dir in &mut spec.grants.dirs {
-            // Relative to the release, not to wherever the host was started.
-            dir.host = folder.join(&dir.host).display().to_string();
-        }
+        // Relative to the release, not to wherever the host was started.
+        spec.resolve_paths(|path| folder.join(path).display().to_string());
         let name = spec.name.clone();
         let module = load_spec(inner, folder, spec, &release.limits, None).await?;
         all.insert(

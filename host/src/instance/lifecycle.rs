@@ -168,11 +168,12 @@ impl Instance {
             .instance
             .get_typed_func::<P, R>(&mut self.store, index)
             .map_err(|error| InstanceError::Contract(format!("{phase}: {error}")))?;
-        self.store.data_mut().effects_refused = Some(phase);
+        self.store.data_mut().refuse_effects(Some(phase));
+        self.store.data_mut().take_values();
         // Until the guest has answered it is unusable: a dropped future or a trap leaves it so.
         self.usable = false;
         let answer = tokio::time::timeout(limit, function.call_async(&mut self.store, params)).await;
-        self.store.data_mut().effects_refused = None;
+        self.store.data_mut().refuse_effects(None);
         let answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => {

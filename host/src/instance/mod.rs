@@ -5,10 +5,11 @@
 //! - Once a call has trapped or its future was dropped the instance is not [`usable`](Instance::is_usable) any more: the store is
 //!   poisoned, its memory lost (R14).
 
+pub(crate) mod capability;
 pub(crate) mod guest;
 pub(crate) mod lifecycle;
-mod outgoing;
 mod output;
+pub(crate) mod outside;
 pub(crate) mod template;
 
 use crate::call::crowd::Place;
@@ -90,10 +91,17 @@ impl Instance {
             self.functions.insert(name.clone(), function);
         }
         let function = self.functions.get(name).expect("it was inserted above");
-        self.store.data_mut().frame = Some(frame);
+        let tree = Arc::clone(&frame.tree);
+        let guest = self.store.data_mut();
+        guest.frame = Some(frame);
+        guest.take_values();
         self.usable = false;
         let answer = function.call(&mut self.store, args).await;
-        self.store.data_mut().frame = None;
+        let guest = self.store.data_mut();
+        guest.frame = None;
+        if guest.reach().take_denied() {
+            tree.note_denied();
+        }
         match answer {
             Ok(answer) => {
                 self.usable = true;

@@ -15,6 +15,7 @@ use crate::call::routes::{Route, Routes, Target};
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
+use crate::instance::capability::config::Values;
 use crate::store::{Commit, FileRecord, Meta};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -105,6 +106,7 @@ pub(super) fn next_routes(
     revision: u64,
     wiring: Wiring,
     prepared: &mut [Prepared],
+    values: &BTreeMap<ModuleName, Arc<Values>>,
 ) -> Arc<Routes> {
     let mut modules: BTreeMap<ModuleName, Route> = old.modules.clone();
     for item in prepared.iter_mut() {
@@ -152,13 +154,13 @@ pub(super) fn next_routes(
             .desired
             .get(name)
             .filter(|desired| !moves && desired.config.spec != route.template.config.spec);
-        // Links and values need no new instance; but the next plan starts from what is written here.
-        if let Some(desired) = configured
-            && let Ok(template) = core
-                .versions
-                .template(Arc::clone(&desired.version), desired.config.clone())
-        {
-            route.template = Arc::new(template);
+        // Links, values and schedules need no new instance; but the next plan starts from what is written here.
+        let values = values.get(name);
+        if let Some(desired) = configured {
+            let values = values.map_or_else(|| route.template.values(), Arc::clone);
+            route.template = Arc::new(route.template.configured(desired.config.clone(), values));
+        } else if let Some(values) = values {
+            route.template.set_values(Arc::clone(values));
         }
     }
     Routes::new(

@@ -3,6 +3,7 @@
 use super::VersionError;
 use super::prepare::Surface;
 use super::types::TypeReader;
+use crate::instance::capability::DRAFTS;
 use semver::Version;
 use std::collections::BTreeMap;
 use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface, Type};
@@ -139,6 +140,16 @@ fn check_offered(name: &str) -> Result<(), VersionError> {
             why,
         })
     };
+    if let Some((_, versions)) = DRAFTS.iter().find(|(draft, _)| *draft == base) {
+        if versions.contains(&version) {
+            return Ok(());
+        }
+        let versions: Vec<_> = versions.iter().filter(|version| !version.is_empty()).copied().collect();
+        let versions = versions.join(" and ");
+        return unknown(format!(
+            "this wasmhot offers that interface in version {versions}; build the module against that"
+        ));
+    }
     let version = match Version::parse(version) {
         Ok(version) => version,
         Err(_) => return unknown("it has no version; build against WASI 0.2".to_owned()),

@@ -13,7 +13,7 @@ use crate::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use wasmhot_appup::{LimitsSpec, Refusal};
+use wasmhot_appup::{Capability, LimitsSpec, Refusal};
 
 /// Version of the protocol: the first part of every path.
 pub const PROTOCOL: &str = "v1";
@@ -79,6 +79,9 @@ pub struct ApplyRequest {
     /// State may be lost (R30).
     #[serde(default)]
     pub allow_lossy: bool,
+    /// Families that the module of a `.wasm` does without, from now on: a version that newly imports one is not refused then (R8).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<Capability>,
     /// Limits and timeouts of this upgrade, over those of the release.
     #[serde(default)]
     pub limits: LimitsSpec,
