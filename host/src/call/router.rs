@@ -11,7 +11,7 @@ use crate::value::Value;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use wasmhot_appup::interface::{FunctionName, FunctionType};
 use wasmhot_appup::{ModuleName, Open};
 
@@ -30,6 +30,8 @@ pub(crate) struct Router {
     started: Instant,
     /// Tables that were replaced, oldest first, as long as a call holds them.
     before: Mutex<Vec<Weak<Routes>>>,
+    /// The revision, for those who wait for the next one.
+    switched: watch::Sender<u64>,
 }
 
 impl Router {
@@ -38,6 +40,7 @@ impl Router {
             routes: ArcSwap::new(routes),
             started: Instant::now(),
             before: Mutex::default(),
+            switched: watch::channel(0).0,
         }
     }
 
@@ -53,7 +56,14 @@ impl Router {
         let mut before = self.before.lock().expect("no panic under this lock");
         before.retain(|table| table.strong_count() > 0);
         before.push(Arc::downgrade(&old));
+        drop(before);
+        self.switched.send_replace(self.routes.load().revision);
         old
+    }
+
+    /// Hears of each switch from now on.
+    pub(crate) fn switches(&self) -> watch::Receiver<u64> {
+        self.switched.subscribe()
     }
 
     /// Releases before `revision` in which calls are still open, oldest first, with all in between (R7).

@@ -3,9 +3,10 @@
 use super::boot::boot;
 use super::load::{blocking, desired, load_spec, of_store};
 use super::releases::records_of;
-use super::{Host, HostBuilder, Inner, apply, attempts, backup, drops, plans, probation, recover, saver};
+use super::{Host, HostBuilder, Inner, apply, attempts, backup, drops, plans, probation, recover, saver, schedules};
+use crate::call::lane::Errand;
 use crate::call::router::Router;
-use crate::call::routes::Routes;
+use crate::call::routes::{Routes, Target};
 use crate::call::services::Services;
 use crate::control::protocol::{Exit, Failure};
 use crate::event::{EventKind, Events, Happening};
@@ -89,6 +90,8 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
             .map_err(|error| Failure::new("watch", Exit::Failed, error.to_string()))?;
         drops::watch(&host.inner, watcher, files, &settings);
     }
+    go_live(&host.inner);
+    schedules::start(&host.inner);
     saver::start(&host.inner);
     probation::watch(&host.inner);
     host.inner.sweep_at_start();
@@ -106,6 +109,19 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
         .events
         .publish(Happening::new(EventKind::Ready, message).revision(routes.revision));
     Ok(host)
+}
+
+/// Modules that came back with the catalog are told that they serve; those that an upgrade brought have been told.
+fn go_live(inner: &Inner) {
+    let routes = inner.core.router.routes();
+    for route in routes.modules.values() {
+        if let Target::Single(lane) = &route.target
+            && route.template.version.live.is_some()
+        {
+            lane.send_first(Errand::GoLive(Arc::clone(&routes)));
+            lane.wake_up();
+        }
+    }
 }
 
 /// `1 module`, `2 modules`.
@@ -291,6 +307,7 @@ async fn open(
         stopped: watch::channel(false).0,
         attempts: attempts::Attempts::default(),
         drops: Mutex::default(),
+        schedules: Arc::default(),
         changed: Arc::default(),
         save_skipped: Mutex::default(),
         guests: Some(runtime),

@@ -37,6 +37,9 @@ pub(crate) struct Instance {
     instance: wasmtime::component::Instance,
     functions: HashMap<FunctionName, Function>,
     usable: bool,
+    /// What brought its state, if anything did.
+    brought_by: Option<Change>,
+    went_live: bool,
     /// How long its last `migrate` took.
     pub(crate) migrated_in: Duration,
     /// Its place among the live instances of its module, where those are counted.
@@ -59,6 +62,8 @@ impl Instance {
             instance,
             functions: HashMap::new(),
             usable: true,
+            brought_by: None,
+            went_live: false,
             migrated_in: Duration::ZERO,
             place: None,
         }

@@ -5,7 +5,7 @@ use super::read::{OnDisk, all_of, read_module};
 use super::release::ReadRelease;
 use crate::control::protocol::{Exit, Failure};
 use crate::upgrade::journal::Step;
-use crate::upgrade::{check_first, refused};
+use crate::upgrade::{check_first, refused, schedules};
 use std::collections::BTreeMap;
 use std::path::Path;
 use wasmhot_appup::capability::not_granted;
@@ -57,6 +57,10 @@ pub(crate) fn check_relup(
         middle,
         mut warnings,
     } = after(relup, path, old)?;
+    let specs = modules
+        .values()
+        .map(|module| (&module.node.version, &*module.node.interface, &module.spec));
+    schedules::check(specs)?;
     let known = known(old, &modules, &middle);
     let (before, after) = (graph(&release.modules), graph(&modules));
     let previous = before.resolve_from(&old.wiring).0;

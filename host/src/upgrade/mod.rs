@@ -10,6 +10,7 @@ pub(crate) mod journal;
 mod keys;
 pub(crate) mod plan;
 mod prepare;
+pub(crate) mod schedules;
 pub(crate) mod steps;
 mod switch;
 mod transfer;
@@ -376,6 +377,10 @@ impl Core {
         let transition = Transition::new(old.graph(), plan.graph(), plan.moves.clone()).knowing(known);
         let takes_file = |step: &Move| matches!(plan.state_of(step), plan::From::File(_));
         check_first(&transition, &plan.steps, takes_file)?;
+        let modules = plan.desired.values();
+        schedules::check(
+            modules.map(|desired| (&desired.version.id, &*desired.version.interface, &desired.config.spec)),
+        )?;
         let options = CheckOptions {
             allow_lossy: plan.options.allow_lossy,
         };

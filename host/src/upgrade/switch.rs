@@ -9,7 +9,7 @@ use super::transfer::{OldInstance, Taken, Transferred};
 use super::{Core, drain};
 use crate::call::gate::Gate;
 use crate::call::keyed::Keyed;
-use crate::call::lane::{Lane, Seat};
+use crate::call::lane::{Errand, Lane, Seat};
 use crate::call::pool::Pool;
 use crate::call::routes::{Route, Routes, Target};
 use crate::control::protocol::{Exit, Failure};
@@ -190,7 +190,20 @@ pub(super) fn switch(
         }
     }
     let on_old = running_without_gate(old, prepared);
-    core.router.switch(next);
+    core.router.switch(Arc::clone(&next));
+    // Before the calls that wait.
+    for item in prepared.iter() {
+        let wants = item
+            .template
+            .as_ref()
+            .is_some_and(|template| template.version.live.is_some());
+        if let Some(Target::Single(lane)) = next.modules.get(&item.step.module).map(|route| &route.target)
+            && wants
+        {
+            lane.send_first(Errand::GoLive(Arc::clone(&next)));
+            lane.wake_up();
+        }
+    }
     for item in prepared.iter() {
         if let (Some(Target::Keyed(keyed)), Some(live)) = (
             old.modules.get(&item.step.module).map(|route| &route.target),

@@ -16,6 +16,9 @@ pub(super) const LIFECYCLE: &str = "wasmhot:module/lifecycle@0.1.0";
 /// The optional health check.
 pub(super) const HEALTH: &str = "wasmhot:module/health@0.1.0";
 
+/// What a stateful module does first when it has begun to serve; optional.
+pub(super) const LIVE: &str = "wasmhot:module/live@0.1.0";
+
 /// The standard interfaces that this host offers, all of 0.2. Everything else of `wasi:` is refused by name when the file
 /// arrives, not when it is linked.
 pub const OFFERED: &[&str] = &[
@@ -68,6 +71,15 @@ pub(super) fn read(surface: &Surface) -> Result<Contract, VersionError> {
         if let Some(item) = surface.types.component_item_for_export(name) {
             export(&types, name, &item.ty, &mut interface)?;
         }
+    }
+    if !interface.stateful && surface.exports.iter().any(|name| name == LIVE) {
+        let why = format!(
+            "belongs beside {LIFECYCLE}: a module without state has nothing that `migrate` could not bring along"
+        );
+        return Err(VersionError::UnsupportedContract {
+            item: LIVE.to_owned(),
+            why,
+        });
     }
     Ok(Contract { interface })
 }
@@ -193,6 +205,7 @@ fn export(
                     exactly(name, &functions, &[("check", check_type())])?;
                     interface.has_health = true;
                 }
+                LIVE => exactly(name, &functions, &[("live", live_type())])?,
                 _ => return Err(unknown_contract(name)),
             }
         }
@@ -211,7 +224,7 @@ fn export(
 /// R1: unknown is an error, never "absent".
 pub(super) fn unknown_contract(item: &str) -> VersionError {
     let why = format!(
-        "this wasmhot knows {LIFECYCLE} and {HEALTH}; use the guest SDK or WIT of this wasmhot, or a newer wasmhot"
+        "this wasmhot knows {LIFECYCLE}, {HEALTH} and {LIVE}; use the guest SDK or WIT of this wasmhot, or a newer wasmhot"
     );
     VersionError::UnsupportedContract {
         item: item.to_owned(),
@@ -308,6 +321,15 @@ fn save_type() -> FunctionType {
     FunctionType {
         params,
         result: or_text(Some(bytes_type())),
+        is_async: false,
+    }
+}
+
+fn live_type() -> FunctionType {
+    let params = vec![("change".to_owned(), change_type())];
+    FunctionType {
+        params,
+        result: or_text(None),
         is_async: false,
     }
 }
