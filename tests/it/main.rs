@@ -5,6 +5,7 @@ mod accounts;
 mod calls;
 mod cli;
 mod clients;
+mod concurrent;
 mod control;
 mod demo;
 mod donations;

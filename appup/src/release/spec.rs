@@ -2,7 +2,7 @@
 
 use crate::name::{ModuleName, Version};
 use crate::read::{Table, Word, nearest};
-use crate::settings::{Create, DirGrant, Grants, HostSettings, Kind, LimitsSpec, ModuleSpec, OnTrap};
+use crate::settings::{Create, DirGrant, Grants, HostSettings, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -21,6 +21,10 @@ impl Word for OnTrap {
 
 impl Word for Create {
     const WORDS: &'static [(&'static str, Self)] = &[("call", Create::Call), ("explicit", Create::Explicit)];
+}
+
+impl Word for Tasks {
+    const WORDS: &'static [(&'static str, Self)] = &[("wait", Tasks::Wait), ("drop", Tasks::Drop)];
 }
 
 /// The longest name of a release, in bytes: it has to fit in the name of a directory.

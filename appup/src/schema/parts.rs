@@ -2,7 +2,7 @@
 
 use crate::read::Word;
 use crate::relup::{StatePolicy, When};
-use crate::settings::{Create, Kind, LimitsSpec, OnTrap};
+use crate::settings::{Create, Kind, LimitsSpec, OnTrap, Tasks};
 use serde_json::{Map, Value as Json, json};
 
 type Keys<'k> = Vec<(&'k str, Json)>;
@@ -105,6 +105,7 @@ pub(super) fn limits(title: &str) -> Json {
             ("positive", _) => number(1, about),
             ("count", _) => number(0, about),
             (_, "on_trap") => word::<OnTrap>(about),
+            (_, "tasks") => word::<Tasks>(about),
             _ => word::<Create>(about),
         };
         (*key, of)
