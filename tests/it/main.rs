@@ -7,6 +7,7 @@ mod cli;
 mod clients;
 mod concurrent;
 mod control;
+mod crossing;
 mod demo;
 mod donations;
 mod drops;
