@@ -12,7 +12,12 @@ const CALLS: &[(&str, &[&str], Option<&str>)] = &[
     ("small", &["127", "0", "32767", "0"], None),
     (
         "large",
-        &["-2147483648", "4294967295", "-9223372036854775808", "18446744073709551615"],
+        &[
+            "-2147483648",
+            "4294967295",
+            "-9223372036854775808",
+            "18446744073709551615",
+        ],
         None,
     ),
     ("floats", &["-0.5", "1.7976931348623157"], None),
@@ -57,7 +62,19 @@ const CALLS: &[(&str, &[&str], Option<&str>)] = &[
     (
         "many",
         &[
-            "1", "2", "3", "4", "5", "6", "7", "8", "\"i\"", "\"j\"", "\"k\"", "\"l\"", "{x: 0, y: 0, label: \"m\"}",
+            "1",
+            "2",
+            "3",
+            "4",
+            "5",
+            "6",
+            "7",
+            "8",
+            "\"i\"",
+            "\"j\"",
+            "\"k\"",
+            "\"l\"",
+            "{x: 0, y: 0, label: \"m\"}",
         ],
         Some("[(1, \"i\"), (2, \"j\"), (3, \"k\"), (4, \"l\"), (26, \"m\")]"),
     ),
@@ -88,7 +105,11 @@ async fn r07_every_type_that_may_cross_crosses_unchanged() {
         };
         let wanted = wanted.unwrap_or(&given);
         for module in ["mirror", "relay"] {
-            assert_eq!(ask(&world, module, function, args).await, wanted, "{module}: {function}");
+            assert_eq!(
+                ask(&world, module, function, args).await,
+                wanted,
+                "{module}: {function}"
+            );
         }
     }
 }
