@@ -4,12 +4,15 @@
 //! - What is not stated stays `None` here: defaults are applied in one place, when limits are resolved.
 //! - Every duration has a unit, every size is exact.
 
+mod http;
 mod limits;
 mod units;
 
+pub use http::HttpSettings;
 pub use limits::{Limits, LimitsSpec};
 pub use units::{UnitError, parse_duration, parse_size, show_duration, show_size};
 
+use crate::http::RouteSpec;
 use crate::name::{Digest, ModuleName, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -68,6 +71,8 @@ pub struct HostSettings {
     /// Whether the directory is watched for drops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watch: Option<bool>,
+    /// Limits of what is served with `--listen`.
+    pub http: HttpSettings,
 }
 
 /// A directory of the host that a module may use.
@@ -123,6 +128,12 @@ pub struct ModuleSpec {
     /// Values of `wasi:config`.
     #[serde(default)]
     pub config: BTreeMap<String, String>,
+    /// The HTTP requests that it answers; absent: those under its name, if it has a handler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<RouteSpec>>,
+    /// Its functions that may be called by `POST /call/MODULE/FUNCTION`, `*` for all; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_calls: Option<Vec<String>>,
 }
 
 impl Kind {
@@ -182,6 +193,8 @@ impl ModuleSpec {
             grants: Grants::default(),
             links: BTreeMap::new(),
             config: BTreeMap::new(),
+            routes: None,
+            http_calls: None,
         }
     }
 }

@@ -29,7 +29,7 @@ impl<'a> Table<'a> {
     }
 
     /// A text that `parse` makes something of; its error is the fault.
-    fn parsed<T, E: std::fmt::Display>(
+    pub(crate) fn parsed<T, E: std::fmt::Display>(
         &mut self,
         key: &'static str,
         remedy: Option<&str>,

@@ -102,7 +102,7 @@ impl<'a> Table<'a> {
             .refuse(&self.span, message, format!("add `{key} = {example}`"));
     }
 
-    pub(super) fn expected(&self, value: &Value<'_>, what: &str, example: &str) {
+    pub(crate) fn expected(&self, value: &Value<'_>, what: &str, example: &str) {
         let message = format!("expected {what}, found {}", kind_of(value.get_ref()));
         self.source
             .refuse(&value.span(), message, format!("for example {example}"));

@@ -2,7 +2,7 @@
 
 use crate::read::Word;
 use crate::relup::{StatePolicy, When};
-use crate::settings::{Create, Kind, LimitsSpec, OnTrap};
+use crate::settings::{Create, HttpSettings, Kind, LimitsSpec, OnTrap};
 use serde_json::{Map, Value as Json, json};
 
 type Keys<'k> = Vec<(&'k str, Json)>;
@@ -91,8 +91,24 @@ pub(super) fn host() -> Json {
             ("file_max", size("The largest file that is taken.")),
             ("pending_expiry", duration("How long a drop stays pending.")),
             ("watch", flag("Whether the directory is watched for drops.")),
+            ("http", http()),
         ],
     )
+}
+
+/// `[host.http]`, from its table.
+fn http() -> Json {
+    let setting = |(key, reader, about): &(&'static str, &str, &str)| {
+        let about = about.trim();
+        let of = match *reader {
+            "duration" => duration(about),
+            "size" => size(about),
+            _ => number(1, about),
+        };
+        (*key, of)
+    };
+    let settings = HttpSettings::TABLE.iter().map(setting).collect();
+    object("`[host.http]`", "Limits of what is served with `--listen`.", &[], settings)
 }
 
 /// `[limits]`, from the table of limits.
@@ -156,7 +172,32 @@ pub(super) fn module() -> Json {
                 ),
             ),
             ("config", texts(&text("Its value."), "Values of `wasi:config`.")),
+            (
+                "routes",
+                array(&route(), "The HTTP requests that it answers; absent: those under its name, if it has a handler."),
+            ),
+            (
+                "http_calls",
+                array(
+                    &text("A function, `*` for all."),
+                    "Its functions that may be called by `POST /call/MODULE/FUNCTION`; absent: none.",
+                ),
+            ),
         ],
+    )
+}
+
+/// `[[modules.routes]]`.
+fn route() -> Json {
+    let path = json!({
+        "type": "string", "description": "The beginning of the path, whole segments of it.",
+        "examples": ["/", "/rooms/{key}/"],
+    });
+    object(
+        "`[[modules.routes]]`",
+        "HTTP requests that the module answers.",
+        &["path"],
+        vec![("host", text("Of this host; absent: of any.")), ("path", path)],
     )
 }
 
