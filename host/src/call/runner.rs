@@ -87,9 +87,8 @@ impl Runner {
 
     async fn call(&mut self, job: Job) {
         let Job {
-            function,
-            ty,
-            args,
+            invocation,
+            called,
             origin,
             reply,
             ..
@@ -105,16 +104,7 @@ impl Runner {
         };
         let version = Arc::clone(&instance.template.version);
         // R25: checked again against the version that runs it.
-        if !version
-            .exports
-            .get(&function)
-            .is_some_and(|export| export.ty.same_as(&ty))
-        {
-            let now = version
-                .exports
-                .get(&function)
-                .map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
-            let message = format!("`{function}` was {ty} when the call was made and {now}");
+        if let Some(message) = invocation.misfit(&version) {
             let _ = reply.send(Err(
                 CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id)
             ));
@@ -129,10 +119,10 @@ impl Runner {
         self.lane.set_holder(&frame);
         self.frame = Some(Arc::clone(&frame));
         let stuck = instance.template.config.limits.stuck_timeout;
-        let answer = within(stuck, instance.call(&function, &args, frame))
+        let answer = within(stuck, instance.run(invocation, frame))
             .await
             .unwrap_or_else(|| {
-                let message = format!("`{function}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
+                let message = format!("`{called}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
                 Err(CallError::unknown(CallErrorCode::Stuck, message).in_version(&version.id))
             });
         let answer: CallResult = match answer {

@@ -117,6 +117,8 @@ pub(crate) fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
         grants,
         links,
         config,
+        routes: new.routes.clone().or_else(|| old.routes.clone()),
+        http_calls: new.http_calls.clone().or_else(|| old.http_calls.clone()),
     }
 }
 

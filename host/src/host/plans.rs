@@ -75,9 +75,17 @@ impl Wanted {
         let running = inner.running();
         let same_spec = |(name, desired): (&ModuleName, &Desired)| {
             let running = running.get(name).map(|running| &running.config.spec);
-            running.is_some_and(|running| {
-                (&running.links, &running.config) == (&desired.config.spec.links, &desired.config.spec.config)
-            })
+            let without_instance = |spec: &ModuleSpec| {
+                let ModuleSpec {
+                    links,
+                    config,
+                    routes,
+                    http_calls,
+                    ..
+                } = spec.clone();
+                (links, config, routes, http_calls)
+            };
+            running.is_some_and(|running| without_instance(running) == without_instance(&desired.config.spec))
         };
         let same_release = plan.release == routes.release && plan.release_version == routes.release_version;
         match self {
@@ -302,6 +310,7 @@ fn graph(all: &BTreeMap<ModuleName, Desired>) -> Graph {
         kind: desired.config.kind,
         interface: Arc::clone(&desired.version.interface),
         links: desired.config.spec.links.clone(),
+        routes: desired.config.spec.routes.clone(),
     }))
 }
 

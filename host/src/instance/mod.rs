@@ -6,6 +6,7 @@
 //!   poisoned, its memory lost (R14).
 
 pub(crate) mod guest;
+mod http;
 pub(crate) mod lifecycle;
 mod outgoing;
 mod output;
@@ -13,6 +14,8 @@ pub(crate) mod template;
 
 use crate::call::crowd::Place;
 use crate::call::frame::Frame;
+use crate::call::invocation::Invocation;
+use crate::call::lane::CallResult;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
 use guest::Guest;
@@ -74,6 +77,13 @@ impl Instance {
     }
 
     /// Runs one call. The future must be polled to its end unless the instance is given up.
+    pub(crate) async fn run(&mut self, invocation: Invocation, frame: Arc<Frame>) -> CallResult {
+        match invocation {
+            Invocation::Function { name, args, .. } => self.call(&name, &args, frame).await,
+            Invocation::Exchange(exchange) => self.exchange(*exchange, frame).await,
+        }
+    }
+
     pub(crate) async fn call(
         &mut self,
         name: &FunctionName,
