@@ -11,6 +11,7 @@ mod donations;
 mod drops;
 mod faults;
 mod hangup;
+mod http;
 mod keys;
 mod leak;
 mod library;

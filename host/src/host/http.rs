@@ -6,6 +6,7 @@ use crate::call::routes::{Route, Routes};
 use crate::control::protocol::{CallReply, CallRequest, HttpStatus, RouteStatus};
 use crate::error::{CallError, CallErrorCode};
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 use wasmhot_appup::HttpSettings;
 use wasmhot_appup::interface::FunctionName;
 
@@ -30,8 +31,13 @@ impl Host {
         });
         Some(HttpStatus {
             address: address.to_string(),
+            connections: self.inner.connections.load(Ordering::Relaxed),
             routes: routes.collect(),
         })
+    }
+
+    pub(crate) fn note_connection(&self) {
+        self.inner.connections.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns when the host has begun to stop.

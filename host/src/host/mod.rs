@@ -36,7 +36,7 @@ use crate::value::{FromValue, IntoValues, Value, check_args, json, wave};
 use attempts::Attempt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -63,6 +63,8 @@ pub(crate) struct Inner {
     http: HttpSettings,
     /// Where HTTP is served.
     listening: Mutex<Option<SocketAddr>>,
+    /// Connections of HTTP, for `status`.
+    connections: AtomicU64,
     attempts: attempts::Attempts,
     drops: Mutex<drops::Drops>,
     /// Another release runs than before: what is pending may fit now.

@@ -289,6 +289,7 @@ async fn open(
         stopped: watch::channel(false).0,
         http,
         listening: Mutex::default(),
+        connections: AtomicU64::new(0),
         attempts: attempts::Attempts::default(),
         drops: Mutex::default(),
         changed: Arc::default(),

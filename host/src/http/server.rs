@@ -70,6 +70,7 @@ pub async fn serve(listener: Listener, host: Host) {
             () = host.stops() => break,
             stream = accept(&listener) => stream,
         };
+        host.note_connection();
         while connections.try_join_next().is_some() {}
         let serving = Arc::clone(&serving);
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {

@@ -365,6 +365,9 @@ pub struct Status {
 pub struct HttpStatus {
     /// Address and port.
     pub address: String,
+    /// Connections taken since the start.
+    #[serde(default)]
+    pub connections: u64,
     /// The routes, most special first.
     pub routes: Vec<RouteStatus>,
 }
