@@ -24,7 +24,7 @@ async fn r14_a_trap_is_502_and_the_state_comes_back() {
     assert!(trapped.body.contains("is restored") && !trapped.body.contains("backtrace"), "{trapped:?}");
     assert_eq!(client.get("/page/count").await.ok(), "4");
     let event = site.world.event_of(0, EventKind::Trapped).await;
-    assert!(event.details["backtrace"].as_str().is_some_and(|trace| trace.contains("trap")), "{event:?}");
+    assert!(event.details["backtrace"].as_str().is_some_and(|trace| trace.contains("abort")), "{event:?}");
     assert_eq!(client.get("/desk/a/trap").await.problem(502), "trapped");
     assert_eq!(client.get("/desk/b/count").await.ok(), "1");
 }
