@@ -6,16 +6,21 @@
 //!   poisoned, its memory lost (R14).
 
 pub(crate) mod capability;
+pub(crate) mod concurrent;
 pub(crate) mod guest;
+mod http;
 pub(crate) mod lifecycle;
 mod output;
 pub(crate) mod outside;
 pub(crate) mod template;
 
 use crate::call::crowd::Place;
-use crate::call::frame::Frame;
+use crate::call::frame::{Frame, Tree};
+use crate::call::invocation::Invocation;
+use crate::call::lane::CallResult;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
+use crate::version::EngineKind;
 use guest::Guest;
 pub(crate) use lifecycle::{Change, Direction};
 use std::collections::HashMap;
@@ -36,7 +41,10 @@ pub(crate) struct Instance {
     store: Store<Guest>,
     instance: wasmtime::component::Instance,
     functions: HashMap<FunctionName, Function>,
+    concurrent_functions: Arc<concurrent::ConcurrentFunctions>,
     usable: bool,
+    /// Guest tasks may still run in it, of calls that have answered (WASI 0.3).
+    pub(crate) has_tasks: bool,
     /// What brought its state, if anything did.
     brought_by: Option<Change>,
     went_live: bool,
@@ -61,7 +69,9 @@ impl Instance {
             store,
             instance,
             functions: HashMap::new(),
+            concurrent_functions: Arc::default(),
             usable: true,
+            has_tasks: false,
             brought_by: None,
             went_live: false,
             migrated_in: Duration::ZERO,
@@ -74,54 +84,96 @@ impl Instance {
         self.usable
     }
 
+    /// True if calls can run beside each other in it (WASI 0.3).
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.template.version.engine == EngineKind::Concurrent
+    }
+
     /// Bytes of linear memory in use.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.store.data().memory_bytes()
     }
 
     /// Runs one call. The future must be polled to its end unless the instance is given up.
+    pub(crate) async fn run(&mut self, invocation: Invocation, frame: Arc<Frame>) -> CallResult {
+        match invocation {
+            Invocation::Function { name, args, .. } => self.call(&name, &args, frame).await,
+            Invocation::Exchange(exchange) => self.exchange(*exchange, frame).await,
+        }
+    }
+
     pub(crate) async fn call(
         &mut self,
         name: &FunctionName,
         args: &[Value],
         frame: Arc<Frame>,
     ) -> Result<Option<Value>, CallError> {
-        let id = &self.template.version.id;
         if !self.functions.contains_key(name) {
             let function = PreparedFunction::new(&self.template.version.component, name)
                 .and_then(|prepared| prepared.bind(&mut self.store, &self.instance))
-                .map_err(|error| {
-                    CallError::not_executed(CallErrorCode::NoSuchFunction, format!("{name}: {error}")).in_version(id)
-                })?;
+                .map_err(|error| self.template.no_such_function(name, &error))?;
             self.functions.insert(name.clone(), function);
         }
         let function = self.functions.get(name).expect("it was inserted above");
-        let tree = Arc::clone(&frame.tree);
-        let guest = self.store.data_mut();
-        guest.frame = Some(frame);
-        guest.take_values();
-        self.usable = false;
+        let tree = enter(&mut self.store, &mut self.usable, frame);
         let answer = function.call(&mut self.store, args).await;
-        let guest = self.store.data_mut();
-        guest.frame = None;
-        if guest.reach().take_denied() {
-            tree.note_denied();
-        }
+        self.leave(&tree);
         match answer {
             Ok(answer) => {
                 self.usable = true;
                 Ok(answer)
             }
             Err(error) => {
-                self.usable = !ends_the_store(&error);
-                let (message, backtrace) = describe(&error);
-                let mut failed = CallError::unknown(CallErrorCode::Trapped, format!("`{name}` {message}"))
-                    .in_version(&self.template.version.id);
-                failed.backtrace = backtrace;
-                Err(failed)
+                self.usable = self.survives(&error);
+                Err(self.template.failed(name, &error))
             }
         }
     }
+
+    /// A call has ended, however it did.
+    fn leave(&mut self, tree: &Tree) {
+        let guest = self.store.data_mut();
+        if guest.reach().take_denied() {
+            tree.note_denied();
+        }
+        if self.is_concurrent() {
+            // Its tasks may run on, and call other modules.
+            self.has_tasks = true;
+        } else {
+            self.store.data_mut().frame = None;
+        }
+    }
+
+    /// Whether the instance can be used after this error. Where calls run beside each other none leaves it whole.
+    fn survives(&self, error: &wasmtime::Error) -> bool {
+        !self.is_concurrent() && !ends_the_store(error)
+    }
+}
+
+impl Template {
+    fn no_such_function(&self, name: &FunctionName, error: &wasmtime::Error) -> CallError {
+        CallError::not_executed(CallErrorCode::NoSuchFunction, format!("{name}: {error}")).in_version(&self.version.id)
+    }
+
+    /// What became of a call that trapped.
+    pub(crate) fn failed(&self, called: &dyn std::fmt::Display, error: &wasmtime::Error) -> CallError {
+        let (message, backtrace) = describe(error);
+        let failed = CallError::unknown(CallErrorCode::Trapped, format!("`{called}` {message}"));
+        CallError {
+            backtrace,
+            ..failed.in_version(&self.version.id)
+        }
+    }
+}
+
+/// A call begins: it sees the values of now, and the instance is not usable until it has ended well.
+fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) -> Arc<Tree> {
+    let tree = Arc::clone(&frame.tree);
+    let guest = store.data_mut();
+    guest.frame = Some(frame);
+    guest.take_values();
+    *usable = false;
+    tree
 }
 
 /// A trap, or an error of a host function, ends the store. A result that cannot be read does not (on the plain engine).
