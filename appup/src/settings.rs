@@ -55,6 +55,17 @@ pub enum Create {
     Explicit,
 }
 
+/// What an upgrade does about guest tasks that outlive their calls (WASI 0.3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tasks {
+    /// It waits for them, as for calls.
+    #[default]
+    Wait,
+    /// They end with the instance.
+    Drop,
+}
+
 /// Settings of the host as a whole. The methods give the defaults for what is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

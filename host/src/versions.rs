@@ -20,7 +20,9 @@ const KNOWN_PATIENCE: u32 = 10;
 pub(crate) struct Versions {
     pub(crate) engines: Arc<Engines>,
     objects: Arc<Objects>,
-    wasi: Linker<Guest>,
+    /// The standard interfaces, for each engine.
+    plain: Linker<Guest>,
+    concurrent: Linker<Guest>,
     kept: Mutex<VecDeque<Kept>>,
     known: Mutex<Vec<ModuleVersion>>,
 }
@@ -33,16 +35,15 @@ struct Kept {
 
 impl Versions {
     pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>) -> wasmtime::Result<Self> {
-        let engine = engines
-            .get(EngineKind::Plain)
-            .ok_or_else(|| wasmtime::format_err!("no engine"))?;
-        let mut wasi = Linker::new(engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut wasi)?;
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut wasi)?;
+        let plain = standard_interfaces(&engines, EngineKind::Plain)?;
+        let mut concurrent = standard_interfaces(&engines, EngineKind::Concurrent)?;
+        wasmtime_wasi::p3::add_to_linker(&mut concurrent)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut concurrent)?;
         Ok(Self {
             engines,
             objects,
-            wasi,
+            plain,
+            concurrent,
             kept: Mutex::default(),
             known: Mutex::default(),
         })
@@ -162,7 +163,10 @@ impl Versions {
             return Ok(linked);
         }
         drop(kept);
-        let mut linker = self.wasi.clone();
+        let mut linker = match version.engine {
+            EngineKind::Plain => self.plain.clone(),
+            EngineKind::Concurrent => self.concurrent.clone(),
+        };
         define_imports(&mut linker, version)?;
         let linked = linker.instantiate_pre(&version.component)?;
         kept = self.kept.lock().expect("no panic under this lock");
@@ -171,4 +175,12 @@ impl Versions {
         }
         Ok(linked)
     }
+}
+
+/// WASI 0.2, which components of either engine may import.
+fn standard_interfaces(engines: &Engines, engine: EngineKind) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engines.get(engine));
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    Ok(linker)
 }

@@ -24,7 +24,9 @@ pub struct Found<'t> {
 
 /// What stands in the place of a key is no text.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the key {segment:?} of `{module}` in the path is no text: after a `%` two hexadecimal digits, and UTF-8 in all")]
+#[error(
+    "the key {segment:?} of `{module}` in the path is no text: after a `%` two hexadecimal digits, and UTF-8 in all"
+)]
 pub struct BadKey {
     /// Whose key.
     pub module: ModuleName,
@@ -76,7 +78,10 @@ impl RouteTable {
             return Ok(None);
         };
         for (route, module) in &self.routes {
-            let is_host = route.host.as_ref().is_none_or(|of| Some(of.as_str()) == host.as_deref());
+            let is_host = route
+                .host
+                .as_ref()
+                .is_none_or(|of| Some(of.as_str()) == host.as_deref());
             if !is_host {
                 continue;
             }

@@ -3,7 +3,9 @@
 use crate::http::{RouteHost, RoutePath, RouteSpec};
 use crate::name::{ModuleName, Version};
 use crate::read::{Table, Word, nearest};
-use crate::settings::{Create, DirGrant, Grants, HostSettings, HttpSettings, Kind, LimitsSpec, ModuleSpec, OnTrap};
+use crate::settings::{
+    Create, DirGrant, Grants, HostSettings, HttpSettings, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -22,6 +24,10 @@ impl Word for OnTrap {
 
 impl Word for Create {
     const WORDS: &'static [(&'static str, Self)] = &[("call", Create::Call), ("explicit", Create::Explicit)];
+}
+
+impl Word for Tasks {
+    const WORDS: &'static [(&'static str, Self)] = &[("wait", Tasks::Wait), ("drop", Tasks::Drop)];
 }
 
 /// The longest name of a release, in bytes: it has to fit in the name of a directory.
@@ -65,7 +71,10 @@ pub(crate) fn read_host(top: &mut Table<'_>) -> HostSettings {
         file_max: host.size("file_max"),
         pending_expiry: host.duration("pending_expiry"),
         watch: host.flag("watch"),
-        http: host.table("http", "`[host.http]`").map(HttpSettings::read).unwrap_or_default(),
+        http: host
+            .table("http", "`[host.http]`")
+            .map(HttpSettings::read)
+            .unwrap_or_default(),
     };
     host.finish();
     settings

@@ -10,7 +10,17 @@ use toml::ser::Error;
 
 /// The keys of a module, in the order in which they are written.
 const MODULE_KEYS: [&str; 11] = [
-    "name", "version", "path", "sha256", "kind", "limits", "grants", "links", "config", "routes", "http_calls",
+    "name",
+    "version",
+    "path",
+    "sha256",
+    "kind",
+    "limits",
+    "grants",
+    "links",
+    "config",
+    "routes",
+    "http_calls",
 ];
 /// Those of which an empty list says something else than none.
 const EMPTY_TELLS: [&str; 2] = ["routes", "http_calls"];

@@ -2,7 +2,7 @@
 
 use crate::read::Word;
 use crate::relup::{StatePolicy, When};
-use crate::settings::{Create, HttpSettings, Kind, LimitsSpec, OnTrap};
+use crate::settings::{Create, HttpSettings, Kind, LimitsSpec, OnTrap, Tasks};
 use serde_json::{Map, Value as Json, json};
 
 type Keys<'k> = Vec<(&'k str, Json)>;
@@ -108,7 +108,12 @@ fn http() -> Json {
         (*key, of)
     };
     let settings = HttpSettings::TABLE.iter().map(setting).collect();
-    object("`[host.http]`", "Limits of what is served with `--listen`.", &[], settings)
+    object(
+        "`[host.http]`",
+        "Limits of what is served with `--listen`.",
+        &[],
+        settings,
+    )
 }
 
 /// `[limits]`, from the table of limits.
@@ -121,6 +126,7 @@ pub(super) fn limits(title: &str) -> Json {
             ("positive", _) => number(1, about),
             ("count", _) => number(0, about),
             (_, "on_trap") => word::<OnTrap>(about),
+            (_, "tasks") => word::<Tasks>(about),
             _ => word::<Create>(about),
         };
         (*key, of)
@@ -174,7 +180,10 @@ pub(super) fn module() -> Json {
             ("config", texts(&text("Its value."), "Values of `wasi:config`.")),
             (
                 "routes",
-                array(&route(), "The HTTP requests that it answers; absent: those under its name, if it has a handler."),
+                array(
+                    &route(),
+                    "The HTTP requests that it answers; absent: those under its name, if it has a handler.",
+                ),
             ),
             (
                 "http_calls",

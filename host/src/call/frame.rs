@@ -5,7 +5,8 @@
 use super::lane::Lane;
 use super::routes::Routes;
 use crate::instance::Template;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::version::EngineKind;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -56,6 +57,10 @@ pub(crate) struct Frame {
     /// Who called, if a module did.
     pub(crate) parent: Option<Arc<Frame>>,
     depth: u32,
+    /// Nothing else runs in its instance while it waits: so unless its function is async, and none of its calls holds the store.
+    holds: AtomicBool,
+    /// It has answered. A guest task of it may still run (WASI 0.3).
+    has_answered: AtomicBool,
 }
 
 impl Frame {
@@ -75,7 +80,27 @@ impl Frame {
             key,
             parent,
             depth,
+            holds: AtomicBool::new(true),
+            has_answered: AtomicBool::new(false),
         })
+    }
+
+    /// Whether others have to wait until it has answered (R15).
+    pub(crate) fn holds(&self) -> bool {
+        self.holds.load(Ordering::Acquire)
+    }
+
+    /// From now on it holds its instance, or no more; says whether it did before.
+    pub(crate) fn set_holds(&self, holds: bool) -> bool {
+        self.holds.swap(holds, Ordering::AcqRel)
+    }
+
+    pub(crate) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_answered(&self) {
+        self.has_answered.store(true, Ordering::Release);
     }
 
     /// `counter`, or `rooms "kitchen"`.
@@ -92,10 +117,15 @@ impl Frame {
         std::iter::successors(Some(self), |frame| frame.parent.as_deref())
     }
 
-    /// What a nested call of this frame comes from.
+    /// What a nested call of this frame comes from. A guest task that has outlived the call makes calls with a deadline of their own.
     pub(crate) fn origin(self: &Arc<Self>) -> Origin {
+        let tree = if self.has_answered() {
+            Tree::new(Instant::now() + self.template.config.limits.call_deadline)
+        } else {
+            Arc::clone(&self.tree)
+        };
         Origin {
-            tree: Arc::clone(&self.tree),
+            tree,
             stamp: Arc::clone(&self.stamp),
             parent: Some(Arc::clone(self)),
         }
@@ -123,6 +153,13 @@ impl Origin {
     /// How many calls of modules lead here.
     pub(crate) fn depth(&self) -> u32 {
         self.parent.as_ref().map_or(0, |parent| parent.depth + 1)
+    }
+
+    /// Whether the caller's thread may begin the call. Wasmtime does not run one store inside of another where calls run beside each
+    /// other.
+    pub(crate) fn can_begin_here(&self) -> bool {
+        let mut callers = self.parent.iter().flat_map(|parent| parent.with_callers());
+        !callers.any(|frame| frame.template.version.engine == EngineKind::Concurrent)
     }
 
     /// True for a call that a module makes.

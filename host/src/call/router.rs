@@ -2,8 +2,8 @@
 
 use super::frame::Origin;
 use super::invocation::{Called, Invocation};
-use super::named::Named;
 use super::lane::{CallResult, Job, Lane};
+use super::named::Named;
 use super::pool::PoolAnswer;
 use super::rates;
 use super::routes::{Route, Routes, Target};

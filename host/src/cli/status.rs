@@ -68,10 +68,13 @@ pub(super) fn lines(out: &Output, status: &Status) -> Vec<String> {
 
 /// `HTTP at 127.0.0.1:8080: /page/, / (home)`
 fn http_line(http: &HttpStatus) -> String {
-    let routes = http.routes.iter().map(|route| match route.route.trim_matches('/') == route.module {
-        true => clean(&route.route),
-        false => format!("{} ({})", clean(&route.route), route.module),
-    });
+    let routes = http
+        .routes
+        .iter()
+        .map(|route| match route.route.trim_matches('/') == route.module {
+            true => clean(&route.route),
+            false => format!("{} ({})", clean(&route.route), route.module),
+        });
     let routes: Vec<_> = routes.collect();
     if routes.is_empty() {
         return format!("HTTP at {}: no module answers yet", http.address);

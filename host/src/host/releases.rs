@@ -335,7 +335,7 @@ fn may_call(routes: &crate::call::routes::Routes, id: &ModuleVersion) -> Vec<Run
         Target::Keyed(keyed) => keyed.lanes(),
         Target::Pool(_) => Vec::new(),
     });
-    let holders = lanes.filter_map(|lane| lane.holder());
+    let holders = lanes.flat_map(|lane| lane.holders());
     let stamped = holders.filter(|frame| {
         let route = frame.stamp.modules.get(&id.name);
         route.is_some_and(|route| route.template.version.id == *id)

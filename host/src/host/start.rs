@@ -24,7 +24,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
-use wasmhot_appup::{Digest, HostSettings, HttpSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves};
+use wasmhot_appup::{
+    Digest, HostSettings, HttpSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves,
+};
 
 /// What the host was told to run.
 struct Source {

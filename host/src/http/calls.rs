@@ -33,9 +33,7 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Problem> {
     let (head, incoming) = request.into_parts();
     let Some((module, function)) = target(head.uri.path()) else {
-        return Err(Problem::BadRequest(
-            "a call goes to /call/MODULE/FUNCTION".to_owned(),
-        ));
+        return Err(Problem::BadRequest("a call goes to /call/MODULE/FUNCTION".to_owned()));
     };
     if head.method != Method::POST {
         return Err(Problem::WrongMethod);
@@ -47,7 +45,10 @@ pub(super) async fn answer(
     let max = settings.body_max();
     let body = body::limited(incoming, max)?;
     let body = body::whole(body, max, settings.body_timeout()).await?;
-    let bytes = body.collect().await.map_err(|broken| Problem::BadRequest(broken.to_string()))?;
+    let bytes = body
+        .collect()
+        .await
+        .map_err(|broken| Problem::BadRequest(broken.to_string()))?;
     let args = serde_json::from_slice(&bytes.to_bytes()).map_err(|_| Problem::NotJson)?;
     let call = CallRequest {
         module: module.to_owned(),
@@ -77,7 +78,14 @@ mod tests {
     fn calls_have_a_module_and_a_function() {
         assert_eq!(target("/call/counter/get"), Some(("counter", "get")));
         assert_eq!(target("/call/counter/shop.get"), Some(("counter", "shop.get")));
-        for path in ["/call/", "/call/counter", "/call/counter/", "/call//get", "/call/a/b/c", "/x/call/a/b"] {
+        for path in [
+            "/call/",
+            "/call/counter",
+            "/call/counter/",
+            "/call//get",
+            "/call/a/b/c",
+            "/x/call/a/b",
+        ] {
             assert_eq!(target(path), None, "{path}");
         }
         assert!(is_reserved("/call") && is_reserved("/call/x") && !is_reserved("/calls"));

@@ -59,7 +59,10 @@ impl Serving {
         let service = service_fn(|request| {
             let (serving, guard) = (Arc::clone(&self), Underway::enter(&underway));
             async move {
-                let response = serving.answer(request).await.unwrap_or_else(|problem| problem.response());
+                let response = serving
+                    .answer(request)
+                    .await
+                    .unwrap_or_else(|problem| problem.response());
                 Ok::<_, Infallible>(response.map(|body| Guarded { body, _guard: guard }))
             }
         });
@@ -152,10 +155,7 @@ impl HttpBody for Guarded {
     type Data = Bytes;
     type Error = Broken;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         Pin::new(&mut self.body).poll_frame(context)
     }
 

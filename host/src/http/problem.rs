@@ -179,10 +179,16 @@ mod tests {
         for (problem, status) in table {
             let response = problem.response();
             assert_eq!(response.status().as_u16(), status, "{problem:?}");
-            assert_eq!(response.headers().contains_key(RETRY_AFTER), status == 503, "{problem:?}");
+            assert_eq!(
+                response.headers().contains_key(RETRY_AFTER),
+                status == 503,
+                "{problem:?}"
+            );
             let row = format!("| {status} | ");
             let code = format!("`{}`", problem.code());
-            let told = documented.lines().any(|line| line.starts_with(&row) && line.contains(&code));
+            let told = documented
+                .lines()
+                .any(|line| line.starts_with(&row) && line.contains(&code));
             assert!(told, "docs/http.md has no row {row} with {code}");
         }
     }

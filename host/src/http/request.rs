@@ -82,7 +82,9 @@ pub(super) async fn answer(
     };
     ended?;
     // A call that has ended well has sent its response before.
-    answered.try_recv().map_err(|_| internal("the call ended without a response"))
+    answered
+        .try_recv()
+        .map_err(|_| internal("the call ended without a response"))
 }
 
 /// Gives it to the module whose route holds it, as often as the release changes before it has started.

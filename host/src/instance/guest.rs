@@ -4,14 +4,20 @@
 use crate::call::frame::Frame;
 use crate::instance::outgoing::Outgoing;
 use crate::instance::output::GuestOutput;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use wasmhot_appup::{Grants, ModuleVersion};
-use wasmtime::component::ResourceTable;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Elements that all tables of an instance may have together: SpiderMonkey asks for 7,688.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+
+/// Calls of one concurrent instance whose frames are kept. A guest task that runs on after so many later calls cannot call other
+/// modules any more.
+const FRAMES_MAX: usize = 4096;
 
 /// The data of a store.
 pub(crate) struct Guest {
@@ -22,6 +28,9 @@ pub(crate) struct Guest {
     memory: MemoryCap,
     /// The call that runs now; none during start, `save`, `migrate` and `health`.
     pub(crate) frame: Option<Arc<Frame>>,
+    /// The calls that run beside each other, by guest task, oldest first: also those that have answered, since tasks of theirs may
+    /// still run.
+    frames: VecDeque<(GuestTaskId, Arc<Frame>)>,
     /// Why outside effects are refused at the moment, if they are.
     pub(crate) effects_refused: Option<&'static str>,
 }
@@ -72,8 +81,27 @@ impl Guest {
                 elements: 0,
             },
             frame: None,
+            frames: VecDeque::new(),
             effects_refused: None,
         })
+    }
+
+    /// A call has begun beside others.
+    pub(crate) fn add_frame(&mut self, task: GuestTaskId, frame: Arc<Frame>) {
+        // Wasmtime gives the numbers of tasks that have ended to others.
+        self.frames.retain(|(known, _)| *known != task);
+        if self.frames.len() >= FRAMES_MAX {
+            let answered = self.frames.iter().position(|(_, frame)| frame.has_answered());
+            if let Some(answered) = answered {
+                self.frames.remove(answered);
+            }
+        }
+        self.frames.push_back((task, frame));
+    }
+
+    /// No guest task runs any more.
+    pub(crate) fn forget_frames(&mut self) {
+        self.frames.clear();
     }
 
     pub(crate) fn memory(&mut self) -> &mut MemoryCap {
@@ -91,6 +119,19 @@ impl Guest {
         self.memory.cap = usize::try_from(cap).unwrap_or(usize::MAX);
         old
     }
+}
+
+/// The call for which a guest's import is being called.
+pub(crate) fn calling_frame(mut store: StoreContextMut<'_, Guest>) -> Option<Arc<Frame>> {
+    if store.data().frames.is_empty() {
+        return store.data().frame.clone();
+    }
+    // Youngest first; the last is the task that the host began.
+    let tasks: Vec<_> = store.async_call_stack().ok()?.collect();
+    let guest = store.data();
+    let of = |task: &GuestTaskId| guest.frames.iter().find(|(known, _)| known == task);
+    let found = tasks.iter().find_map(of).map(|(_, frame)| Arc::clone(frame));
+    found.or_else(|| guest.frame.clone())
 }
 
 impl WasiView for Guest {

@@ -85,7 +85,12 @@ impl Instance {
             };
             ended.map(|()| sent)
         };
-        self.store.data_mut().frame = None;
+        if self.is_concurrent() {
+            // Its tasks may run on, and call other modules.
+            self.has_tasks = true;
+        } else {
+            self.store.data_mut().frame = None;
+        }
         match ended {
             Ok(sent) => {
                 self.usable = true;
@@ -95,7 +100,7 @@ impl Instance {
                 }
             }
             Err(error) => {
-                self.usable = !ends_the_store(&error);
+                self.usable = !self.is_concurrent() && !ends_the_store(&error);
                 // What a guest makes of a client that leaves in the middle is no error of the release.
                 if left.load(Ordering::Acquire) {
                     return Ok(None);
@@ -109,10 +114,7 @@ impl Instance {
     }
 
     /// Puts request and response into the store, and looks the handler up. Nothing of the guest runs yet.
-    fn begin(
-        &mut self,
-        exchange: Exchange,
-    ) -> wasmtime::Result<Begun<impl Future<Output = Sent> + Send + use<>>> {
+    fn begin(&mut self, exchange: Exchange) -> wasmtime::Result<Begun<impl Future<Output = Sent> + Send + use<>>> {
         let Some(HttpHandler::Incoming(place)) = &self.template.version.http else {
             wasmtime::bail!("the module has no HTTP handler");
         };
@@ -189,7 +191,9 @@ async fn take(
     let (head, body) = response.into_parts();
     let status = head.status;
     if status.is_informational() {
-        return Sent::Not(format!("the handler gave the status {status}, which is none to end with"));
+        return Sent::Not(format!(
+            "the handler gave the status {status}, which is none to end with"
+        ));
     }
     let mut written = Written { body, ended };
     if keeps_state {

@@ -16,11 +16,7 @@ const MIB: u64 = 1 << 20;
 /// Compiles a file. Blocks for as long as Cranelift takes: ten seconds and more for an interpreter of 20 MB.
 pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Version, VersionError> {
     let prepared = prepare(file_stem, bytes)?;
-    let engine = engines
-        .get(prepared.engine)
-        .ok_or_else(|| VersionError::NeedsConcurrency {
-            why: "it has async functions".to_owned(),
-        })?;
+    let engine = engines.get(prepared.engine);
     // `from_binary` takes neither text nor compiled code.
     let component = Component::from_binary(engine, &prepared.component)
         .map_err(|error| VersionError::invalid(format!("{error:#}")))?;

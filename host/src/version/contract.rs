@@ -15,43 +15,50 @@ pub(super) const LIFECYCLE: &str = "wasmhot:module/lifecycle@0.1.0";
 /// The optional health check.
 pub(super) const HEALTH: &str = "wasmhot:module/health@0.1.0";
 
-/// The standard interfaces that this host offers, all of 0.2. Everything else of `wasi:` is refused by name when the file
-/// arrives, not when it is linked.
-pub const OFFERED: &[&str] = &[
-    "wasi:cli/environment",
-    "wasi:cli/exit",
-    "wasi:cli/stderr",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stderr",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:clocks/monotonic-clock",
-    "wasi:clocks/wall-clock",
-    "wasi:filesystem/preopens",
-    "wasi:filesystem/types",
-    "wasi:http/outgoing-handler",
-    "wasi:http/types",
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-    "wasi:random/insecure",
-    "wasi:random/insecure-seed",
-    "wasi:random/random",
-    "wasi:sockets/instance-network",
-    "wasi:sockets/ip-name-lookup",
-    "wasi:sockets/network",
-    "wasi:sockets/tcp",
-    "wasi:sockets/tcp-create-socket",
-    "wasi:sockets/udp",
-    "wasi:sockets/udp-create-socket",
+/// The standard interfaces that this host offers, and the minor version of each. Everything else of `wasi:` is refused by name when
+/// the file arrives, not when it is linked.
+pub const OFFERED: &[(&str, &[u64])] = &[
+    ("wasi:cli/environment", &[2, 3]),
+    ("wasi:cli/exit", &[2, 3]),
+    ("wasi:cli/stderr", &[2, 3]),
+    ("wasi:cli/stdin", &[2, 3]),
+    ("wasi:cli/stdout", &[2, 3]),
+    ("wasi:cli/terminal-input", &[2, 3]),
+    ("wasi:cli/terminal-output", &[2, 3]),
+    ("wasi:cli/terminal-stderr", &[2, 3]),
+    ("wasi:cli/terminal-stdin", &[2, 3]),
+    ("wasi:cli/terminal-stdout", &[2, 3]),
+    ("wasi:cli/types", &[3]),
+    ("wasi:clocks/monotonic-clock", &[2, 3]),
+    ("wasi:clocks/system-clock", &[3]),
+    ("wasi:clocks/types", &[3]),
+    ("wasi:clocks/wall-clock", &[2]),
+    ("wasi:filesystem/preopens", &[2, 3]),
+    ("wasi:filesystem/types", &[2, 3]),
+    ("wasi:http/client", &[3]),
+    ("wasi:http/outgoing-handler", &[2]),
+    ("wasi:http/types", &[2, 3]),
+    ("wasi:io/error", &[2]),
+    ("wasi:io/poll", &[2]),
+    ("wasi:io/streams", &[2]),
+    ("wasi:random/insecure", &[2, 3]),
+    ("wasi:random/insecure-seed", &[2, 3]),
+    ("wasi:random/random", &[2, 3]),
+    ("wasi:sockets/instance-network", &[2]),
+    ("wasi:sockets/ip-name-lookup", &[2, 3]),
+    ("wasi:sockets/network", &[2]),
+    ("wasi:sockets/tcp", &[2]),
+    ("wasi:sockets/tcp-create-socket", &[2]),
+    ("wasi:sockets/types", &[3]),
+    ("wasi:sockets/udp", &[2]),
+    ("wasi:sockets/udp-create-socket", &[2]),
 ];
 
 /// What a component offers and wants, checked.
 pub(super) struct Contract {
     pub(super) interface: ModuleInterface,
+    /// It has async functions, or uses WASI 0.3.
+    pub(super) wants_concurrency: bool,
 }
 
 /// Reads the imports and exports of a validated component.
@@ -68,7 +75,22 @@ pub(super) fn read(surface: &Surface) -> Result<Contract, VersionError> {
             export(&types, name, &item.ty, &mut interface)?;
         }
     }
-    Ok(Contract { interface })
+    let is_async = interface
+        .exports
+        .values()
+        .chain(interface.imports.values())
+        .any(|ty| ty.is_async);
+    let is_of_0_3 = |name: &String| minor_of(name) == Some(3);
+    Ok(Contract {
+        wants_concurrency: is_async || interface.capabilities.iter().any(is_of_0_3),
+        interface,
+    })
+}
+
+/// 3 of `wasi:clocks/monotonic-clock@0.3.1`.
+fn minor_of(name: &str) -> Option<u64> {
+    let version = Version::parse(name.split_once('@')?.1).ok()?;
+    (version.major == 0).then_some(version.minor)
 }
 
 fn import(
@@ -139,20 +161,18 @@ fn check_offered(name: &str) -> Result<(), VersionError> {
             why,
         })
     };
-    let version = match Version::parse(version) {
-        Ok(version) => version,
-        Err(_) => return unknown("it has no version; build against WASI 0.2".to_owned()),
+    let Ok(version) = Version::parse(version) else {
+        return unknown("it has no version; build against WASI 0.2 or 0.3".to_owned());
     };
-    if (version.major, version.minor) == (0, 3) {
-        return Err(VersionError::NeedsConcurrency {
-            why: format!("imports {name}"),
-        });
-    }
-    if !OFFERED.contains(&base) {
+    let Some((_, offered)) = OFFERED.iter().find(|(known, _)| *known == base) else {
         return unknown("this wasmhot does not offer that interface; build the module without it".to_owned());
-    }
-    if (version.major, version.minor) != (0, 2) || !version.pre.is_empty() {
-        return unknown("this wasmhot offers that interface in version 0.2; build the module against that".to_owned());
+    };
+    if version.major != 0 || !offered.contains(&version.minor) || !version.pre.is_empty() {
+        let offered: Vec<_> = offered.iter().map(|minor| format!("0.{minor}")).collect();
+        return unknown(format!(
+            "this wasmhot offers that interface in version {}; build the module against that",
+            offered.join(" and ")
+        ));
     }
     Ok(())
 }

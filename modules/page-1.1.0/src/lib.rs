@@ -89,7 +89,7 @@ impl Site for Own<'_> {
 // What [`wasip2`] makes of it is for Wasm only: natively, two versions of a module are linked into one test.
 #[cfg(target_family = "wasm")]
 mod handler {
-    use super::{Own, Stateful, State};
+    use super::{Own, State, Stateful};
     use wasip2::http::types::{IncomingRequest, ResponseOutparam};
 
     struct Handler;

@@ -57,12 +57,17 @@ async fn p01_no_request_fails_and_no_connection_breaks_over_twenty_upgrades() {
     let mut clients = Vec::new();
     for name in ["ann", "bob", "cis", "dan"] {
         let (client, stop, answered) = (site.client().await, Arc::clone(&stop), Arc::clone(&answered));
-        clients.push(tokio::spawn(async move { number(client, name, &stop, &answered).await }));
+        clients.push(tokio::spawn(
+            async move { number(client, name, &stop, &answered).await },
+        ));
     }
     for upgrade in 0..20 {
         // Each upgrade meets requests, and requests meet each version.
         let before = answered.load(Ordering::Acquire);
-        until("requests are answered", || answered.load(Ordering::Acquire) > before + 20).await;
+        until("requests are answered", || {
+            answered.load(Ordering::Acquire) > before + 20
+        })
+        .await;
         let report = match upgrade % 2 {
             0 => site.world.apply(&page("1.1.0")).await,
             _ => site.world.host.undo(UndoRequest::default()).await,
@@ -109,7 +114,10 @@ async fn a_stream_through_a_pool_goes_on_over_a_switch() {
     let mut response = client.send(request).await.unwrap();
     let first = response.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(&first[..], b"one ");
-    site.world.apply_bytes("echo-1.0.0.wasm", &other_bytes("echo-1.0.0", 1)).await.unwrap();
+    site.world
+        .apply_bytes("echo-1.0.0.wasm", &other_bytes("echo-1.0.0", 1))
+        .await
+        .unwrap();
     parts.send("two").unwrap();
     drop(parts);
     let rest = response.collect().await.unwrap().to_bytes();

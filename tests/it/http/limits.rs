@@ -54,10 +54,17 @@ async fn a_body_that_is_too_large_is_413_whether_it_says_so_or_not() {
     };
     let mut client = site.client().await;
     assert_eq!(client.ask(upload("/page/size", 1000)).await.ok(), "1000");
-    assert_eq!(site.client().await.ask(upload("/page/size", 1001)).await.problem(413), "too-large");
-    assert_eq!(site.client().await.ask(upload("/echo/size", 1001)).await.problem(413), "too-large");
+    assert_eq!(
+        site.client().await.ask(upload("/page/size", 1001)).await.problem(413),
+        "too-large"
+    );
+    assert_eq!(
+        site.client().await.ask(upload("/echo/size", 1001)).await.problem(413),
+        "too-large"
+    );
     let chunk = format!("3e9\r\n{}\r\n0\r\n\r\n", "x".repeat(1001));
-    let chunked = |path: &str| format!("POST {path} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n{chunk}");
+    let chunked =
+        |path: &str| format!("POST {path} HTTP/1.1\r\nhost: test\r\ntransfer-encoding: chunked\r\n\r\n{chunk}");
     let said = to_the_end(&site, chunked("/page/size").as_bytes()).await;
     assert!(said.starts_with("HTTP/1.1 413 "), "{said}");
     // A pool has begun by then: its guest sees a body that breaks.
@@ -66,7 +73,10 @@ async fn a_body_that_is_too_large_is_413_whether_it_says_so_or_not() {
     let mut said = vec![0; 4096];
     let read = stream.read(&mut said).await.unwrap();
     let said = String::from_utf8_lossy(&said[..read]).into_owned();
-    assert!(said.starts_with("HTTP/1.1 200 ") && !said.contains(&"x".repeat(1001)), "{said}");
+    assert!(
+        said.starts_with("HTTP/1.1 200 ") && !said.contains(&"x".repeat(1001)),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -78,7 +88,10 @@ async fn a_body_that_comes_too_slowly_is_408() {
     let site = Site::limited(&["page-1.0.0"], http).await;
     let slow = b"POST /page/size HTTP/1.1\r\nhost: test\r\ncontent-length: 10\r\n\r\nabc";
     let said = to_the_end(&site, slow).await;
-    assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("body_timeout"), "{said}");
+    assert!(
+        said.starts_with("HTTP/1.1 408 ") && said.contains("body_timeout"),
+        "{said}"
+    );
     assert_eq!(site.get("/page/describe").await.ok(), "0 visits");
 }
 
@@ -100,7 +113,11 @@ async fn a_connection_without_a_request_is_closed() {
     let mut client = h2c(site.tcp().await).await;
     let asked = client.send_request(get("http://test/page/sleep?ms=600")).await.unwrap();
     assert_eq!(Answer::of(asked).await.unwrap().ok(), "3");
-    let closed = async { while client.ready().await.is_ok() { tokio::task::yield_now().await } };
+    let closed = async {
+        while client.ready().await.is_ok() {
+            tokio::task::yield_now().await
+        }
+    };
     tokio::time::timeout(HANG, closed).await.expect("the host closes it");
 }
 
@@ -118,9 +135,7 @@ async fn one_connection_too_many_is_503() {
     assert_eq!(one.get("/page/count").await.ok(), "3");
     drop(two);
     // The place is free when the host has seen that the client has gone.
-    let again = async {
-        while site.get("/page/describe").await.status != 200 {}
-    };
+    let again = async { while site.get("/page/describe").await.status != 200 {} };
     tokio::time::timeout(HANG, again).await.expect("a place");
 }
 
@@ -135,7 +150,10 @@ async fn a_response_that_does_not_fit_is_502_and_hurts_no_state() {
     assert_eq!(site.get("/page/big?bytes=100000").await.ok().len(), 100_000);
     let too_large = site.get("/page/big?bytes=3000000").await;
     assert_eq!(too_large.problem(502), "bad-response");
-    assert!(too_large.body.contains("3000000 bytes") && too_large.body.contains("response_max"), "{too_large:?}");
+    assert!(
+        too_large.body.contains("3000000 bytes") && too_large.body.contains("response_max"),
+        "{too_large:?}"
+    );
     assert_eq!(site.get("/page/count").await.ok(), "2");
     // A pool streams: there it bounds what is kept, not what is sent.
     assert_eq!(site.get("/echo/big?bytes=3000000").await.ok().len(), 3_000_000);

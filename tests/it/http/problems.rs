@@ -13,7 +13,7 @@ async fn limited(guests: &[&str], limits: LimitsSpec) -> Site {
 
 #[tokio::test]
 async fn r14_a_trap_is_502_and_the_state_comes_back() {
-    let site = Site::of(&["page-1.0.0", "desk-1.0.0"]).await;
+    let site = Site::of(&["page-1.0.0", "booth-1.0.0"]).await;
     let mut client = site.client().await;
     for visit in 1..=3 {
         assert_eq!(client.get("/page/count").await.ok(), visit.to_string());
@@ -21,12 +21,20 @@ async fn r14_a_trap_is_502_and_the_state_comes_back() {
     site.world.host.state_export("page", None).await.unwrap();
     let trapped = client.get("/page/trap").await;
     assert_eq!(trapped.problem(502), "trapped");
-    assert!(trapped.body.contains("is restored") && !trapped.body.contains("backtrace"), "{trapped:?}");
+    assert!(
+        trapped.body.contains("is restored") && !trapped.body.contains("backtrace"),
+        "{trapped:?}"
+    );
     assert_eq!(client.get("/page/count").await.ok(), "4");
     let event = site.world.event_of(0, EventKind::Trapped).await;
-    assert!(event.details["backtrace"].as_str().is_some_and(|trace| trace.contains("abort")), "{event:?}");
-    assert_eq!(client.get("/desk/a/trap").await.problem(502), "trapped");
-    assert_eq!(client.get("/desk/b/count").await.ok(), "1");
+    assert!(
+        event.details["backtrace"]
+            .as_str()
+            .is_some_and(|trace| trace.contains("abort")),
+        "{event:?}"
+    );
+    assert_eq!(client.get("/booth/a/trap").await.problem(502), "trapped");
+    assert_eq!(client.get("/booth/b/count").await.ok(), "1");
 }
 
 #[tokio::test]
@@ -51,7 +59,9 @@ async fn a_handler_without_a_whole_response_is_502_and_never_looks_whole() {
     for path in ["/echo/unfinished", "/echo/torn"] {
         let mut client = site.client().await;
         let whole = match client.send(get(path)).await {
-            Ok(response) => super::Answer::of(response).await.is_ok_and(|answer| answer.status == 200),
+            Ok(response) => super::Answer::of(response)
+                .await
+                .is_ok_and(|answer| answer.status == 200),
             Err(_) => false,
         };
         assert!(!whole, "{path}");
@@ -70,7 +80,15 @@ async fn r11_a_call_that_takes_too_long_is_504_and_runs_to_its_end() {
     assert_eq!(client.get("/page/sleep?ms=900").await.problem(504), "timed-out");
     // It still runs: who waits behind it in vain was not executed, and may try again.
     assert_eq!(client.get("/page/count").await.problem(503), "timed-out");
-    until("the page is free", || site.world.host.status().modules.iter().all(|module| module.running == 0)).await;
+    until("the page is free", || {
+        site.world
+            .host
+            .status()
+            .modules
+            .iter()
+            .all(|module| module.running == 0)
+    })
+    .await;
     assert_eq!(client.get("/page/describe").await.ok(), "1 visits");
     assert_eq!(client.get("/echo/sleep?ms=60000").await.problem(504), "timed-out");
 }
@@ -91,7 +109,10 @@ async fn a_full_queue_is_503_and_to_be_tried_again() {
     let refused = site.get("/page/count").await;
     assert_eq!(refused.problem(503), "overloaded");
     assert!(refused.body.contains("not-executed"), "{refused:?}");
-    assert_eq!((first.await.unwrap().as_str(), second.await.unwrap().as_str()), ("1", "2"));
+    assert_eq!(
+        (first.await.unwrap().as_str(), second.await.unwrap().as_str()),
+        ("1", "2")
+    );
 }
 
 #[tokio::test]

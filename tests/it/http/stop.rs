@@ -11,7 +11,15 @@ async fn what_is_under_way_is_answered_and_idle_connections_are_closed() {
     let (mut idle, mut client, mut pool) = (site.tcp().await, site.client().await, site.client().await);
     let page = tokio::spawn(async move { client.get("/page/sleep?ms=400").await.ok() });
     let echo = tokio::spawn(async move { pool.get("/echo/parts?count=4&bytes=10&ms=100").await.ok() });
-    let running = || site.world.host.status().modules.iter().map(|module| module.running).sum::<u64>();
+    let running = || {
+        site.world
+            .host
+            .status()
+            .modules
+            .iter()
+            .map(|module| module.running)
+            .sum::<u64>()
+    };
     until("both run", || running() == 2).await;
     let report = site.world.host.stop().await;
     assert_eq!((report.interrupted, report.not_saved.len()), (0, 0), "{report:?}");
@@ -21,7 +29,10 @@ async fn what_is_under_way_is_answered_and_idle_connections_are_closed() {
     let closed = tokio::time::timeout(HANG, idle.read_to_end(&mut nothing)).await;
     closed.expect("it is closed").unwrap();
     assert_eq!(nothing, b"");
-    tokio::time::timeout(HANG, &mut site.served).await.expect("it ends").unwrap();
+    tokio::time::timeout(HANG, &mut site.served)
+        .await
+        .expect("it ends")
+        .unwrap();
     assert!(TcpStream::connect(site.address).await.is_err(), "nobody listens");
 }
 

@@ -19,11 +19,18 @@ const SLOW_BYTES: usize = 7_000_000;
 
 /// `wrk`, if this machine has it.
 fn wrk() -> Option<Command> {
-    let has = Command::new("wrk").arg("-v").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let has = Command::new("wrk")
+        .arg("-v")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     if has.is_ok() {
         return Some(Command::new("wrk"));
     }
-    assert!(std::env::var_os("CI").is_none(), "wrk is not installed (Debian: apt-get install wrk)");
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "wrk is not installed (Debian: apt-get install wrk)"
+    );
     eprintln!("SKIPPED, AND NOT SHOWN: wrk is not installed (Debian: apt-get install wrk)");
     None
 }
@@ -67,19 +74,30 @@ fn storm(host: &Binary, wrk: &mut Command) {
     running.stdout.take().unwrap().read_to_string(&mut said).unwrap();
     running.stderr.take().unwrap().read_to_string(&mut complaints).unwrap();
     println!("{said}{complaints}longest gate: {longest} us");
-    assert!(!said.contains("Socket errors") && !said.contains("Non-2xx"), "{said}{complaints}");
+    assert!(
+        !said.contains("Socket errors") && !said.contains("Non-2xx"),
+        "{said}{complaints}"
+    );
     let answered = number(&said, " requests in ").unwrap();
     assert!(answered > 50 * UPGRADES as u64, "{said}");
     // Each was counted once. Those that were under way at the end were not waited for.
     let status = host.json(&["status"]).1;
     let (_, revisions) = host.json(&["releases"]);
-    assert_eq!(revisions.as_array().or(revisions["releases"].as_array()).unwrap().len(), UPGRADES + 1);
+    assert_eq!(
+        revisions.as_array().or(revisions["releases"].as_array()).unwrap().len(),
+        UPGRADES + 1
+    );
     let mut stream = TcpStream::connect(&address).unwrap();
-    stream.write_all(b"GET /page/describe HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
+    stream
+        .write_all(b"GET /page/describe HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+        .unwrap();
     let mut described = String::new();
     stream.read_to_string(&mut described).unwrap();
     let visits = number(&described, " visits").unwrap();
-    assert!((answered..=answered + CONNECTIONS).contains(&visits), "{answered} answered, {described}");
+    assert!(
+        (answered..=answered + CONNECTIONS).contains(&visits),
+        "{answered} answered, {described}"
+    );
     // None was closed and made anew; wrk tries one before it begins.
     let taken = status["http"]["connections"].as_u64().unwrap();
     assert!(taken <= CONNECTIONS + 2, "{taken} connections");
@@ -105,7 +123,8 @@ fn r19_so_it_is_beside_a_client_that_reads_a_byte_a_second() {
         let done = Arc::clone(&done);
         move || {
             let mut stream = TcpStream::connect(address).unwrap();
-            let request = format!("GET /page/big?bytes={SLOW_BYTES} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+            let request =
+                format!("GET /page/big?bytes={SLOW_BYTES} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
             stream.write_all(request.as_bytes()).unwrap();
             let mut bytes = Vec::new();
             while !done.load(Ordering::Acquire) {

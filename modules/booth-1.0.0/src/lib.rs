@@ -1,10 +1,10 @@
-//! Desks that count their visits. The module is keyed: an instance is one desk, and its key stands in the path of each request.
+//! Booths that count their visits. The module is keyed: an instance is one booth, and its key stands in the path of each request.
 
 use shared_http::Site;
 use std::collections::BTreeMap;
 use wasmhot_guest::Stateful;
 
-/// What an upgrade hands over, for each desk.
+/// What an upgrade hands over, for each booth.
 #[wasmhot_guest::state]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
@@ -15,7 +15,7 @@ pub struct State {
 }
 
 wasmhot_guest::module! {
-    name: "desk",
+    name: "booth",
     kind: keyed,
     state: State,
 }
@@ -50,7 +50,7 @@ impl Site for Own<'_> {
 // What [`wasip2`] makes of it is for Wasm only: natively, two versions of a module are linked into one test.
 #[cfg(target_family = "wasm")]
 mod handler {
-    use super::{Own, Stateful, State};
+    use super::{Own, State, Stateful};
     use wasip2::http::types::{IncomingRequest, ResponseOutparam};
 
     struct Handler;
