@@ -3,6 +3,7 @@
 
 mod accounts;
 mod calls;
+mod capabilities;
 mod cli;
 mod clients;
 mod concurrent;

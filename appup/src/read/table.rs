@@ -142,6 +142,26 @@ impl<'a> Table<'a> {
         array.iter().collect()
     }
 
+    /// A list of texts under a key, each made something of by `parse`, whose error says what to write.
+    pub(crate) fn list<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let mut list = Vec::new();
+        for value in self.array(key, example) {
+            match value.get_ref().as_str().map(&parse) {
+                Some(Ok(parsed)) => list.push(parsed),
+                Some(Err(message)) => self
+                    .source
+                    .refuse(&value.span(), message, format!("for example {example}")),
+                None => self.expected(value, "a string", example),
+            }
+        }
+        list
+    }
+
     /// A table of texts under a key, each made something of by `parse`.
     pub(crate) fn texts<T>(
         &mut self,

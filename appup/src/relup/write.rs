@@ -9,7 +9,7 @@ use toml::Value;
 use toml::ser::Error;
 
 /// The keys of a module, in the order in which they are written.
-const MODULE_KEYS: [&str; 11] = [
+const MODULE_KEYS: [&str; 12] = [
     "name",
     "version",
     "path",
@@ -19,6 +19,7 @@ const MODULE_KEYS: [&str; 11] = [
     "grants",
     "links",
     "config",
+    "every",
     "routes",
     "http_calls",
 ];

@@ -13,7 +13,7 @@ use crate::value::Value;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use wasmhot_appup::{ModuleName, Open};
 
 /// What became of a call that was given to a route.
@@ -31,6 +31,8 @@ pub(crate) struct Router {
     started: Instant,
     /// Tables that were replaced, oldest first, as long as a call holds them.
     before: Mutex<Vec<Weak<Routes>>>,
+    /// The revision, for those who wait for the next one.
+    switched: watch::Sender<u64>,
 }
 
 impl Router {
@@ -39,6 +41,7 @@ impl Router {
             routes: ArcSwap::new(routes),
             started: Instant::now(),
             before: Mutex::default(),
+            switched: watch::channel(0).0,
         }
     }
 
@@ -54,7 +57,14 @@ impl Router {
         let mut before = self.before.lock().expect("no panic under this lock");
         before.retain(|table| table.strong_count() > 0);
         before.push(Arc::downgrade(&old));
+        drop(before);
+        self.switched.send_replace(self.routes.load().revision);
         old
+    }
+
+    /// Hears of each switch from now on.
+    pub(crate) fn switches(&self) -> watch::Receiver<u64> {
+        self.switched.subscribe()
     }
 
     /// Releases before `revision` in which calls are still open, oldest first, with all in between (R7).
@@ -110,6 +120,7 @@ impl Router {
     ) -> Given {
         let deadline = deadline.unwrap_or_else(|| began + route.template.config.limits.call_deadline);
         let origin = Origin::outside(Arc::clone(routes), deadline);
+        let tree = Arc::clone(&origin.tree);
         let is_exchange = matches!(invocation, Invocation::Exchange(_));
         let answer = match &route.target {
             Target::Pool(pool) => match pool.call(invocation, origin).await {
@@ -129,6 +140,7 @@ impl Router {
             Ok(Some(Value::U16(status))) => is_exchange && *status >= 500,
             Ok(_) => false,
         };
+        let failed = failed || tree.was_denied();
         route.rates.count(self.millis_at(began), failed);
         Given::Done(answer)
     }

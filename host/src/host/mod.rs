@@ -16,6 +16,7 @@ mod probation;
 mod recover;
 mod releases;
 mod saver;
+mod schedules;
 pub(crate) mod start;
 mod state;
 mod status;
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     connections: AtomicU64,
     attempts: attempts::Attempts,
     drops: Mutex<drops::Drops>,
+    schedules: Arc<schedules::Schedules>,
     /// Another release runs than before: what is pending may fit now.
     changed: Arc<tokio::sync::Notify>,
     save_skipped: Mutex<std::collections::BTreeMap<ModuleName, String>>,

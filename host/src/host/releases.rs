@@ -421,6 +421,7 @@ fn differ(name: &ModuleName, before: Option<&ModuleRecord>, after: Option<&Modul
     note("config", json(&one.spec.config), json(&other.spec.config));
     note("routes", json(&one.spec.routes), json(&other.spec.routes));
     note("http_calls", json(&one.spec.http_calls), json(&other.spec.http_calls));
+    note("every", json(&one.spec.every), json(&other.spec.every));
     if diff.details.is_empty() && one.id == other.id {
         return None;
     }

@@ -59,6 +59,8 @@ pub struct Version {
     pub lifecycle: Option<Lifecycle>,
     /// Where `health.check` is, if it has one.
     pub health: Option<ComponentExportIndex>,
+    /// Where `live.live` is, if it has one.
+    pub live: Option<ComponentExportIndex>,
     /// By what it answers HTTP requests, if it does.
     pub http: Option<HttpHandler>,
 }
@@ -111,6 +113,7 @@ impl Version {
             exports: self.exports.clone(),
             lifecycle: self.lifecycle.clone(),
             health: self.health,
+            live: self.live,
             http: self.http.clone(),
         }
     }
