@@ -38,6 +38,7 @@ impl Versions {
             .ok_or_else(|| wasmtime::format_err!("no engine"))?;
         let mut wasi = Linker::new(engine);
         wasmtime_wasi::p2::add_to_linker_async(&mut wasi)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut wasi)?;
         Ok(Self {
             engines,
             objects,

@@ -2,11 +2,13 @@
 //! are refused at the moment (R3).
 
 use crate::call::frame::Frame;
+use crate::instance::outgoing::Outgoing;
 use crate::instance::output::GuestOutput;
 use std::sync::Arc;
 use wasmhot_appup::{Grants, ModuleVersion};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Elements that all tables of an instance may have together: SpiderMonkey asks for 7,688.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;
@@ -14,6 +16,8 @@ const TABLE_ELEMENTS_MAX: usize = 1_000_000;
 /// The data of a store.
 pub(crate) struct Guest {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
     table: ResourceTable,
     memory: MemoryCap,
     /// The call that runs now; none during start, `save`, `migrate` and `health`.
@@ -59,6 +63,8 @@ impl Guest {
         // No network: `socket_addr_check` refuses every address unless one is granted, and names are not looked up.
         Ok(Self {
             wasi: wasi.build(),
+            http: WasiHttpCtx::new(),
+            outgoing: Outgoing::default(),
             table: ResourceTable::new(),
             memory: MemoryCap {
                 bytes: 0,
@@ -92,6 +98,16 @@ impl WasiView for Guest {
         WasiCtxView {
             ctx: &mut self.wasi,
             table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.table,
+            ctx: &mut self.http,
         }
     }
 }

@@ -7,6 +7,7 @@
 
 pub(crate) mod guest;
 pub(crate) mod lifecycle;
+mod outgoing;
 mod output;
 pub(crate) mod template;
 

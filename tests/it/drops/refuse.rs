@@ -26,7 +26,7 @@ async fn files_that_are_no_modules_are_refused_by_name() {
     let world = world(&["counter-1.0.0"]).await;
     let good = std::fs::read(guest("counter-1.1.0")).unwrap();
     let elf = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-    let unknown = wasm(r#"(component (import "wasi:http/types@0.2.0" (instance)))"#);
+    let unknown = wasm(r#"(component (import "wasi:messaging/producer@0.2.0" (instance)))"#);
     let unknown_core = wasm(r#"(module (import "env" "now" (func (result i32))))"#);
     let future = wasm(
         r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))

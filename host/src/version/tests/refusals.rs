@@ -206,9 +206,9 @@ fn r08_imports_are_sorted_into_capabilities_modules_and_strangers() {
     );
     let table = [
         (
-            r#"(component (import "wasi:http/types@0.2.0" (instance)))"#,
+            r#"(component (import "wasi:messaging/producer@0.2.0" (instance)))"#,
             "unknown-import",
-            "wasi:http/types@0.2.0",
+            "wasi:messaging/producer@0.2.0",
         ),
         (
             r#"(component (import "wasi:cli/exit@0.4.0" (instance)))"#,
