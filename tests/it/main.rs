@@ -12,6 +12,7 @@ mod drops;
 mod faults;
 mod hangup;
 mod keys;
+mod languages;
 mod leak;
 mod library;
 mod limits;

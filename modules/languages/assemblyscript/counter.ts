@@ -104,7 +104,9 @@ export function save(change: Change): Uint8Array {
 }
 
 export function migrate(change: Change, bytes: Uint8Array): string | null {
-  if (!change.from.startsWith("1.")) return `states of 1.x can be read, not of ${change.from}`;
+  // On a downgrade the newer version has written what this one reads.
+  const readable = change.from.startsWith("1.") || change.direction == Direction.Downgrade;
+  if (!readable) return `states of 1.x can be read, not of ${change.from}`;
   const decoded = decode(bytes);
   if (decoded === null) return `this is no state of ${change.from}`;
   state = decoded;

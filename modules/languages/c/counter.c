@@ -94,6 +94,8 @@ bool exports_wasmhot_module_lifecycle_migrate(
 	exports_wasmhot_module_lifecycle_change_t *change, module_list_u8_t *bytes, module_string_t *err) {
 	state_t new;
 	bool readable = change->from.len >= 2 && memcmp(change->from.ptr, "1.", 2) == 0;
+	// On a downgrade the newer version has written what this one reads.
+	readable |= change->direction == EXPORTS_WASMHOT_MODULE_LIFECYCLE_DIRECTION_DOWNGRADE;
 	const char *fault = readable ? cbor_decode(bytes, &new) : "states of 1.x can be read";
 	if (fault) {
 		char text[200];

@@ -78,7 +78,8 @@ func save(change Change) ([]byte, error) {
 }
 
 func migrate(change Change, bytes []byte) error {
-	if !strings.HasPrefix(change.From, "1.") {
+	// On a downgrade the newer version has written what this one reads.
+	if !strings.HasPrefix(change.From, "1.") && change.Direction != Downgrade {
 		return fmt.Errorf("states of 1.x can be read, not of %s", change.From)
 	}
 	decoded, err := decode(bytes)

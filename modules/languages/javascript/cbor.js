@@ -25,6 +25,7 @@ export function decode(bytes) {
     else throw new Error(`there is no "${key}" in it`);
   }
   if (reader.at !== bytes.length) throw new Error("bytes are left over");
+  if (!Number.isSafeInteger(state.count ?? 0)) throw new Error("the number is too large");
   if (state.count === undefined || state.note === undefined) throw new Error("a part is missing");
   return state;
 }

@@ -52,7 +52,9 @@ export const counter = {
 export const lifecycle = {
   save: (change) => encode(state),
   migrate(change, bytes) {
-    if (!change.from.startsWith("1.")) throw `states of 1.x can be read, not of ${change.from}`;
+    // On a downgrade the newer version has written what this one reads.
+    const readable = change.from.startsWith("1.") || change.direction === "downgrade";
+    if (!readable) throw `states of 1.x can be read, not of ${change.from}`;
     try {
       state = decode(bytes);
     } catch (error) {

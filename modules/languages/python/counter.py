@@ -4,7 +4,7 @@ import cbor
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.exports.counter import Scalars, Step, Step_Add, Step_Clear, Step_Note, Step_Set, Summary
-from wit_world.exports.lifecycle import Change
+from wit_world.exports.lifecycle import Change, Direction
 
 EMPTY = {"count": 0, "note": None}
 state = dict(EMPTY)
@@ -68,7 +68,8 @@ class Lifecycle(exports.Lifecycle):
         return cbor.encode(state)
 
     def migrate(self, change: Change, data: bytes) -> None:
-        if not change.from_.startswith("1."):
+        # On a downgrade the newer version has written what this one reads.
+        if not change.from_.startswith("1.") and change.direction != Direction.DOWNGRADE:
             raise Err(f"states of 1.x can be read, not of {change.from_}")
         try:
             state.update(checked(cbor.decode(data)))
@@ -79,6 +80,8 @@ class Lifecycle(exports.Lifecycle):
 def checked(new: dict) -> dict:
     if new.keys() != EMPTY.keys() or not isinstance(new["count"], int) or isinstance(new["note"], int):
         raise ValueError("it has other parts")
+    if new["count"] != wrapped(new["count"]):
+        raise ValueError("the number is too large")
     return new
 
 

@@ -214,10 +214,12 @@
     (param $state i32) (param $state-length i32)
     (result i32)
     (local $left i64) (local $key i32) (local $seen i32) (local $count i64) (local $note i32) (local $note-length i32)
-    ;; From "1."?
-    (if (i32.or
-          (i32.lt_u (local.get $from-length) (i32.const 2))
-          (i32.ne (i32.load16_u align=1 (local.get $from)) (i32.const 0x2e31)))
+    ;; From "1."? On a downgrade (1) the newer version has written what this one reads.
+    (if (i32.and
+          (i32.ne (local.get $direction) (i32.const 1))
+          (i32.or
+            (i32.lt_u (local.get $from-length) (i32.const 2))
+            (i32.ne (i32.load16_u align=1 (local.get $from)) (i32.const 0x2e31))))
       (then (return (call $error (i32.const 112) (i32.const 36)))))
     (global.set $at (local.get $state))
     (global.set $end (i32.add (local.get $state) (local.get $state-length)))

@@ -95,7 +95,8 @@ pub fn save(_: Change) ![]u8 {
 }
 
 pub fn migrate(change: Change, bytes: []const u8) !Outcome {
-    if (!std.mem.startsWith(u8, change.from, "1."))
+    // On a downgrade the newer version has written what this one reads.
+    if (!std.mem.startsWith(u8, change.from, "1.") and change.direction != .downgrade)
         return try std.fmt.allocPrint(gpa, "states of 1.x can be read, not of {s}", .{change.from});
     const new = cbor.decode(bytes) catch |fault|
         return try std.fmt.allocPrint(gpa, "this is no state of {s}: {t}", .{ change.from, fault });
