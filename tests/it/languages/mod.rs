@@ -7,6 +7,7 @@ mod conformance;
 mod contract;
 mod journey;
 mod measures;
+mod new;
 
 use std::fmt::Write as _;
 use std::fs::File;
