@@ -63,16 +63,14 @@ pub(super) fn new(out: &Output, verb: &New) -> Result<Exit, Failure> {
         out.json(&written, Exit::Done);
         return Ok(Exit::Done);
     }
-    out.line(&format!("{name}: a module in {language}, version 1.0.0"));
-    if verb.lang == Language::Rust {
-        out.line(&format!("{VENDOR} in it has the guest SDK, which no registry has yet"));
-    }
-    out.line("next, with the tools that its README.md names:");
-    out.line(&format!("  cd {name}"));
-    out.line("  ./build.sh");
-    out.line("  wasmhot run build");
+    let sdk = match verb.lang {
+        Language::Rust => format!("; {VENDOR} in it is the guest SDK, which no registry has yet"),
+        _ => String::new(),
+    };
+    out.line(&format!("{name}: a module in {language}, version 1.0.0{sdk}"));
+    out.line(&format!("next: cd {name} && ./build.sh && wasmhot run build"));
     out.line(&format!(
-        "  wasmhot call {name} 'increment(5)'    # elsewhere; README.md goes on from here"
+        "then: wasmhot call {name} 'increment(5)'    # elsewhere; README.md goes on from here"
     ));
     Ok(Exit::Done)
 }
