@@ -20,12 +20,12 @@ int64_t exports_example_app_counter_get(void) { return state.count; }
 
 // Arguments are the module's own; so it frees them. Results are the host's.
 void exports_example_app_counter_greet(module_string_t *name, module_string_t *ret) {
-	static const char hello[] = "hello, ";
-	size_t length = strlen(hello);
+	static const char greeting[] = "hello, ";
+	size_t length = strlen(greeting);
 	ret->len = length + name->len + 1;
 	ret->ptr = malloc(ret->len);
 	if (!ret->ptr) __builtin_trap();
-	memcpy(ret->ptr, hello, length);
+	memcpy(ret->ptr, greeting, length);
 	memcpy(ret->ptr + length, name->ptr, name->len);
 	ret->ptr[ret->len - 1] = '!';
 	module_string_free(name);
