@@ -73,7 +73,7 @@ impl Guest {
                     is_async: false,
                 };
                 define_import(&mut linker.root(), "f", &ty, |_, mut args| {
-                    Box::new(async move { Ok(args.pop()) })
+                    Box::pin(async move { Ok(args.pop()) })
                 })?;
             }
             Import::Val => linker.root().func_new_async("f", |_, _, params, results| {

@@ -1,7 +1,9 @@
 //! The versions this host knows: compiled ones at hand, all others in the object store, and what links them to the host.
 
 use crate::call::import::define_imports;
+use crate::instance::capability;
 use crate::instance::guest::Guest;
+use crate::instance::outside::Outside;
 use crate::instance::{ModuleConfig, Template};
 use crate::store::Objects;
 use crate::version::{self, EngineKind, Engines, Version};
@@ -20,7 +22,10 @@ const KNOWN_PATIENCE: u32 = 10;
 pub(crate) struct Versions {
     pub(crate) engines: Arc<Engines>,
     objects: Arc<Objects>,
-    wasi: Linker<Guest>,
+    /// The standard interfaces, for each engine.
+    plain: Linker<Guest>,
+    concurrent: Linker<Guest>,
+    outside: Arc<Outside>,
     kept: Mutex<VecDeque<Kept>>,
     known: Mutex<Vec<ModuleVersion>>,
 }
@@ -32,17 +37,17 @@ struct Kept {
 }
 
 impl Versions {
-    pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>) -> wasmtime::Result<Self> {
-        let engine = engines
-            .get(EngineKind::Plain)
-            .ok_or_else(|| wasmtime::format_err!("no engine"))?;
-        let mut wasi = Linker::new(engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut wasi)?;
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut wasi)?;
+    pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>, outside: Arc<Outside>) -> wasmtime::Result<Self> {
+        let plain = standard_interfaces(&engines, EngineKind::Plain)?;
+        let mut concurrent = standard_interfaces(&engines, EngineKind::Concurrent)?;
+        wasmtime_wasi::p3::add_to_linker(&mut concurrent)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut concurrent)?;
         Ok(Self {
             engines,
             objects,
-            wasi,
+            plain,
+            concurrent,
+            outside,
             kept: Mutex::default(),
             known: Mutex::default(),
         })
@@ -151,7 +156,7 @@ impl Versions {
         let linked = self
             .linked(&version)
             .map_err(|error| format!("{} cannot be linked: {error:#}", version.id))?;
-        Ok(Template::new(version, config, linked))
+        Ok(Template::new(version, config, Arc::clone(&self.outside), linked))
     }
 
     /// What a version is linked to does not depend on its configuration: it is done once for the versions at hand.
@@ -162,7 +167,10 @@ impl Versions {
             return Ok(linked);
         }
         drop(kept);
-        let mut linker = self.wasi.clone();
+        let mut linker = match version.engine {
+            EngineKind::Plain => self.plain.clone(),
+            EngineKind::Concurrent => self.concurrent.clone(),
+        };
         define_imports(&mut linker, version)?;
         let linked = linker.instantiate_pre(&version.component)?;
         kept = self.kept.lock().expect("no panic under this lock");
@@ -171,4 +179,13 @@ impl Versions {
         }
         Ok(linked)
     }
+}
+
+/// WASI 0.2, which components of either engine may import.
+fn standard_interfaces(engines: &Engines, engine: EngineKind) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engines.get(engine));
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    capability::add_to_linker(&mut linker)?;
+    Ok(linker)
 }

@@ -1,7 +1,7 @@
 //! The limits of a module: one table says name, type, default and how each is read, so that no list of them can lag behind.
 
 use super::units;
-use super::{Create, Kind, OnTrap};
+use super::{Create, Kind, OnTrap, Tasks};
 use crate::read::Table;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -113,6 +113,8 @@ limits! {
     on_trap: OnTrap, given OnTrap, read word, serde "units::plain", OnTrap::Restore;
     /// How a key comes into being (R9).
     create: Create, given Create, read word, serde "units::plain", Create::Call;
+    /// What an upgrade does about guest tasks that outlive their calls (WASI 0.3).
+    tasks: Tasks, given Tasks, read word, serde "units::plain", Tasks::Wait;
 }
 
 /// Live instances of a keyed module, unless it states otherwise.

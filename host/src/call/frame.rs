@@ -5,7 +5,8 @@
 use super::lane::Lane;
 use super::routes::Routes;
 use crate::instance::Template;
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::version::EngineKind;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ pub(crate) struct Tree {
     pub(crate) deadline: Instant,
     /// The lane in whose queue the tree's newest call waits, for finding circles (R15).
     waits_for: Mutex<Option<Arc<Lane>>>,
+    denied: AtomicBool,
 }
 
 impl Tree {
@@ -30,7 +32,17 @@ impl Tree {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             deadline,
             waits_for: Mutex::new(None),
+            denied: AtomicBool::new(false),
         })
+    }
+
+    /// One of its calls was denied something outside: it counts as failed in a probation (R39).
+    pub(crate) fn note_denied(&self) {
+        self.denied.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_denied(&self) -> bool {
+        self.denied.load(Ordering::Relaxed)
     }
 
     pub(crate) fn waits_for(&self) -> Option<Arc<Lane>> {
@@ -56,6 +68,10 @@ pub(crate) struct Frame {
     /// Who called, if a module did.
     pub(crate) parent: Option<Arc<Frame>>,
     depth: u32,
+    /// Nothing else runs in its instance while it waits: so unless its function is async, and none of its calls holds the store.
+    holds: AtomicBool,
+    /// It has answered. A guest task of it may still run (WASI 0.3).
+    has_answered: AtomicBool,
 }
 
 impl Frame {
@@ -75,7 +91,27 @@ impl Frame {
             key,
             parent,
             depth,
+            holds: AtomicBool::new(true),
+            has_answered: AtomicBool::new(false),
         })
+    }
+
+    /// Whether others have to wait until it has answered (R15).
+    pub(crate) fn holds(&self) -> bool {
+        self.holds.load(Ordering::Acquire)
+    }
+
+    /// From now on it holds its instance, or no more; says whether it did before.
+    pub(crate) fn set_holds(&self, holds: bool) -> bool {
+        self.holds.swap(holds, Ordering::AcqRel)
+    }
+
+    pub(crate) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_answered(&self) {
+        self.has_answered.store(true, Ordering::Release);
     }
 
     /// `counter`, or `rooms "kitchen"`.
@@ -92,10 +128,15 @@ impl Frame {
         std::iter::successors(Some(self), |frame| frame.parent.as_deref())
     }
 
-    /// What a nested call of this frame comes from.
+    /// What a nested call of this frame comes from. A guest task that has outlived the call makes calls with a deadline of their own.
     pub(crate) fn origin(self: &Arc<Self>) -> Origin {
+        let tree = if self.has_answered() {
+            Tree::new(Instant::now() + self.template.config.limits.call_deadline)
+        } else {
+            Arc::clone(&self.tree)
+        };
         Origin {
-            tree: Arc::clone(&self.tree),
+            tree,
             stamp: Arc::clone(&self.stamp),
             parent: Some(Arc::clone(self)),
         }
@@ -123,6 +164,13 @@ impl Origin {
     /// How many calls of modules lead here.
     pub(crate) fn depth(&self) -> u32 {
         self.parent.as_ref().map_or(0, |parent| parent.depth + 1)
+    }
+
+    /// Whether the caller's thread may begin the call. Wasmtime does not run one store inside of another where calls run beside each
+    /// other.
+    pub(crate) fn can_begin_here(&self) -> bool {
+        let mut callers = self.parent.iter().flat_map(|parent| parent.with_callers());
+        !callers.any(|frame| frame.template.version.engine == EngineKind::Concurrent)
     }
 
     /// True for a call that a module makes.

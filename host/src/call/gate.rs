@@ -55,6 +55,15 @@ impl Gate {
         })
     }
 
+    /// The gate of a stop: no switch comes after it.
+    pub(crate) fn of_stop(members: BTreeSet<ModuleName>) -> Arc<Self> {
+        Self::new(u64::MAX, members, BTreeMap::new(), None)
+    }
+
+    pub(crate) fn is_of_stop(&self) -> bool {
+        self.revision == u64::MAX
+    }
+
     /// R21: a nested call passes if its tree has a started call inside the gated modules, or was stamped before the gate and
     /// could no longer call the new version.
     pub(crate) fn lets_pass(

@@ -5,7 +5,7 @@
 use super::frame::{DEPTH_MAX, Frame};
 use super::router::{self, Request};
 use crate::error::{CallError, CallErrorCode};
-use crate::instance::guest::Guest;
+use crate::instance::guest::{Guest, calling_frame};
 use crate::value::{Value, define_import};
 use crate::version::Version;
 use std::sync::Arc;
@@ -22,15 +22,22 @@ pub(crate) fn define_imports(linker: &mut Linker<Guest>, version: &Version) -> w
         };
         let signature = Arc::clone(&ty);
         define_import(&mut place, &name.name, &signature, move |store, args| {
-            let caller = match (store.data().effects_refused, &store.data().frame) {
-                (None, Some(frame)) => Ok(Arc::clone(frame)),
+            let refused_in = store.data().reach().effects_refused();
+            let caller = match (refused_in, calling_frame(store)) {
+                (None, Some(frame)) => Ok(frame),
                 (Some(phase), _) => Err(refused(&imported, phase)),
                 (None, None) => Err(refused(&imported, "this phase")),
             };
             let (imported, ty) = (Arc::clone(&imported), Arc::clone(&ty));
-            Box::new(async move {
+            Box::pin(async move {
                 let answer = match caller {
-                    Ok(caller) => call_nested(&caller, &imported, &ty, args).await,
+                    Ok(caller) => {
+                        // Whatever else runs in the caller's instance has to wait, unless the function is async.
+                        let held = (!ty.is_async).then(|| caller.set_holds(true));
+                        let answer = call_nested(&caller, &imported, &ty, args).await;
+                        held.map(|held| caller.set_holds(held));
+                        answer
+                    }
                     Err(error) => Err(error),
                 };
                 deliver(answer, &imported, &ty)

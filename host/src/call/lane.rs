@@ -1,13 +1,15 @@
 //! A lane: the queue of a `single` module or of one key of a `keyed` one, and the seat of the instance that serves it.
 //!
 //! Invariants:
-//! - At most one call runs at a time, in the order of the queue (R16); a [`Runner`] owns the instance while it runs.
+//! - Calls start in the order of the queue (R16), one at a time; where the module has async functions (WASI 0.3), beside each other.
+//!   A [`Runner`] owns the instance while they run.
 //! - While a gate is closed only calls that it lets pass start (R21); all others keep their place.
 //! - A lane is *busy* from the moment a runner has taken the instance until it has put it back.
 
 use super::crowd::Crowd;
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
+use super::routes::Routes;
 use super::runner::{Runner, run_here_or_spill};
 use super::services::Services;
 use super::ticket::Ticket;
@@ -21,9 +23,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use wasmhot_appup::interface::{FunctionName, FunctionType};
-use wasmhot_appup::{Limits, ModuleName};
+use wasmhot_appup::{Limits, ModuleName, Tasks};
 
 /// What a call gives.
 pub(crate) type CallResult = Result<Option<Value>, CallError>;
@@ -65,6 +67,8 @@ pub(crate) enum Errand {
     HandOver {
         reply: oneshot::Sender<Result<(), CallError>>,
     },
+    /// The instance serves from now on: tell it, in a call of this release.
+    GoLive(Arc<Routes>),
     /// Save a key and free its instance.
     Hibernate,
     /// Forget a key that nobody has called for so many milliseconds, with its saved state (R9).
@@ -88,6 +92,16 @@ pub(crate) struct Fresh {
 pub(crate) enum Work {
     Call(Job),
     Errand(Errand),
+}
+
+/// What a runner does next.
+#[derive(Debug)]
+pub(super) enum Next {
+    Work(Work),
+    /// Nothing but the guest tasks of calls that have answered.
+    Tasks,
+    /// Nothing: the lane is idle, and has the instance.
+    Done,
 }
 
 /// Where the instance is.
@@ -117,6 +131,8 @@ pub(crate) struct Lane {
     pub(super) made_at: Instant,
     /// Milliseconds of the host's clock at the last call, for choosing whom to put to sleep.
     last_used_ms: AtomicU64,
+    /// Something has changed for a runner whose calls run beside each other.
+    changed: Notify,
     state: Mutex<LaneState>,
 }
 
@@ -125,7 +141,8 @@ struct LaneState {
     queue: VecDeque<Work>,
     seat: Seat,
     busy: bool,
-    holder: Option<Arc<Frame>>,
+    /// The calls that run.
+    holders: Vec<Arc<Frame>>,
     gate: Option<Arc<Gate>>,
     /// The host stops: what new calls are told.
     refuses: Option<CallError>,
@@ -153,7 +170,7 @@ impl Lane {
             queue: VecDeque::new(),
             seat,
             busy: false,
-            holder: None,
+            holders: Vec::new(),
             gate,
             refuses: None,
             unsaved_calls: 0,
@@ -170,6 +187,7 @@ impl Lane {
             crowd,
             made_at: Instant::now(),
             last_used_ms: AtomicU64::new(0),
+            changed: Notify::new(),
             state: Mutex::new(state),
         };
         lane.touch();
@@ -191,6 +209,7 @@ impl Lane {
     /// Puts a call into the queue and, where the lane is idle, begins it on this thread.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Result<(), CallError> {
         self.touch();
+        let can_begin_here = job.origin.can_begin_here();
         let runner = {
             let mut state = self.lock();
             if let Seat::Failed(error) = &state.seat {
@@ -202,8 +221,12 @@ impl Lane {
             self.enqueue(&mut state, job)?;
             self.runner_if_idle(&mut state)
         };
-        if let Some(runner) = runner {
-            run_here_or_spill(&self.services.guests, runner.run());
+        match runner {
+            Some(runner) if can_begin_here => run_here_or_spill(&self.services.guests, runner.run()),
+            Some(runner) => {
+                self.services.guests.spawn(runner.run());
+            }
+            None => {}
         }
         Ok(())
     }
@@ -257,8 +280,24 @@ impl Lane {
         }
     }
 
+    /// Puts an errand before everything that waits, but for calls that may pass a gate. It begins when the gate opens.
+    pub(crate) fn send_first(self: &Arc<Self>, errand: Errand) {
+        self.lock().queue.push_front(Work::Errand(errand));
+    }
+
+    /// Begins what waits, if nothing runs.
+    pub(crate) fn wake_up(self: &Arc<Self>) {
+        let runner = self.runner_if_idle(&mut self.lock());
+        if let Some(runner) = runner {
+            self.services.guests.spawn(runner.run());
+        }
+    }
+
     /// Takes the instance for a runner if the lane is idle and something may start.
     fn runner_if_idle(self: &Arc<Self>, state: &mut LaneState) -> Option<Runner> {
+        if state.busy {
+            self.changed.notify_one();
+        }
         let may_start = !state.passing.is_empty() || (state.gate.is_none() && !state.queue.is_empty());
         if state.busy || !may_start {
             return None;
@@ -279,11 +318,42 @@ impl Lane {
         Some(Runner::new(Arc::clone(self), instance))
     }
 
-    /// The runner's next work; with nothing left to start it gives the instance back and the lane is idle.
-    pub(super) fn next(&self, instance: &mut Option<Box<Instance>>, made: &mut Option<Arc<Frame>>) -> Option<Work> {
+    /// The runner's next work; with nothing left to start it gives the instance back and the lane is idle, unless guest tasks run in
+    /// it.
+    pub(super) fn next(&self, instance: &mut Option<Box<Instance>>) -> Next {
         let mut state = self.lock();
-        *made = None;
-        state.holder = None;
+        state.holders.clear();
+        if let Some(work) = Self::pop(&mut state) {
+            return Next::Work(work);
+        }
+        if instance.as_ref().is_some_and(|instance| instance.has_tasks) && !self.drops_tasks(&state) {
+            return Next::Tasks;
+        }
+        self.put_back(&mut state, instance.take());
+        Next::Done
+    }
+
+    /// As [`Lane::next`], for a runner whose calls go on meanwhile.
+    pub(super) fn next_beside(&self) -> Option<Work> {
+        Self::pop(&mut self.lock())
+    }
+
+    /// Whether guest tasks that nobody waits for are given up now: the host stops, or an upgrade waits and the module says so.
+    pub(super) fn gives_up_tasks(&self) -> bool {
+        self.drops_tasks(&self.lock())
+    }
+
+    fn drops_tasks(&self, state: &LaneState) -> bool {
+        let Some(gate) = &state.gate else { return false };
+        gate.is_of_stop() || self.live.load().template.config.limits.tasks == Tasks::Drop
+    }
+
+    /// Returns when there may be something to start, or the gate has changed.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    fn pop(state: &mut LaneState) -> Option<Work> {
         loop {
             let work = match state.passing.pop_front() {
                 Some(work) => Some(work),
@@ -297,11 +367,9 @@ impl Lane {
                     return Some(Work::Call(job));
                 }
                 Some(errand @ Work::Errand(_)) => return Some(errand),
-                None => break,
+                None => return None,
             }
         }
-        self.put_back(&mut state, instance.take());
-        None
     }
 
     fn put_back(&self, state: &mut LaneState, instance: Option<Box<Instance>>) {
@@ -309,7 +377,7 @@ impl Lane {
             state.seat = instance.map_or(Seat::Asleep, Seat::Here);
         }
         state.busy = false;
-        state.holder = None;
+        state.holders.clear();
         if let Some(gate) = &state.gate {
             gate.leave();
         }
@@ -321,14 +389,30 @@ impl Lane {
         self.put_back(&mut state, None);
     }
 
-    /// The running call's frame, while it runs.
-    pub(super) fn set_holder(&self, frame: &Arc<Frame>) {
-        self.lock().holder = Some(Arc::clone(frame));
+    /// What is to run a call: the newer of what the lane says and what the caller's stamp says. A call stamped after the switch is never
+    /// run by the old version, however close behind the switch it comes (R33).
+    pub(super) fn live_for(&self, job: &Job) -> Arc<Live> {
+        let live = self.live.load_full();
+        match job.origin.stamp.live_of(&self.module) {
+            Some(stamped) if stamped.revision > live.revision => stamped,
+            _ => live,
+        }
     }
 
-    /// The tree whose call runs here.
+    /// A call runs from now on.
+    pub(super) fn add_holder(&self, frame: &Arc<Frame>) {
+        self.lock().holders.push(Arc::clone(frame));
+    }
+
+    /// The call for which the others have to wait.
     pub(crate) fn holder(&self) -> Option<Arc<Frame>> {
-        self.lock().holder.clone()
+        let state = self.lock();
+        state.holders.iter().find(|frame| frame.holds()).cloned()
+    }
+
+    /// All calls that run here.
+    pub(crate) fn holders(&self) -> Vec<Arc<Frame>> {
+        self.lock().holders.clone()
     }
 
     /// The state is lost for good: what waits is told, and later calls are refused (R14, R29).
@@ -380,6 +464,7 @@ impl Lane {
             }
         }
         state.gate = Some(Arc::clone(gate));
+        self.changed.notify_one();
     }
 
     fn passes(&self, gate: &Gate, job: &Job) -> bool {
@@ -459,16 +544,17 @@ impl Lane {
 
     /// A call has ended. From now on its tree no longer holds the lane: the next call of that tree may come before this one's
     /// runner looks at the lane again.
-    pub(super) fn note_answered(&self) {
+    pub(super) fn note_answered(&self, frame: &Arc<Frame>) {
+        frame.note_answered();
         let mut state = self.lock();
         state.unsaved_calls += 1;
-        state.holder = None;
+        state.holders.retain(|other| !Arc::ptr_eq(other, frame));
     }
 
     /// The instance is lost, with what was called since the last save: so many calls.
     pub(super) fn note_lost(&self) -> u64 {
         let mut state = self.lock();
-        state.holder = None;
+        state.holders.clear();
         std::mem::take(&mut state.unsaved_calls)
     }
 

@@ -2,12 +2,14 @@
 //!
 //! Calls do not know that upgrades exist: an upgrade closes gates, puts instances into seats and tables into place.
 
+pub(crate) mod beside;
 pub(crate) mod crowd;
 pub(crate) mod frame;
 pub(crate) mod gate;
 pub(crate) mod import;
 pub(crate) mod keyed;
 pub(crate) mod lane;
+pub(crate) mod loss;
 pub(crate) mod named;
 pub(crate) mod pool;
 pub(crate) mod rates;

@@ -134,11 +134,17 @@ impl Pool {
             args,
             origin,
         };
-        run_here_or_spill(&self.services.guests, async move {
+        let can_begin_here = work.origin.can_begin_here();
+        let work = async move {
             if ticket.start() {
                 let _ = reply.send(work.run().await);
             }
-        });
+        };
+        if can_begin_here {
+            run_here_or_spill(&self.services.guests, work);
+        } else {
+            self.services.guests.spawn(work);
+        }
         let answer = answer.await;
         drop(gone);
         PoolAnswer::Done(answer.unwrap_or_else(|_| {
@@ -339,8 +345,18 @@ impl PoolCall {
                     .details(details),
             );
         }
-        pool.give_back(instance);
-        drop(place);
+        if instance.has_tasks && instance.is_usable() {
+            // The caller has its answer; the place is taken until the guest tasks of the call have ended (WASI 0.3).
+            let stuck = pool.template.config.limits.stuck_timeout;
+            pool.services.guests.clone().spawn(async move {
+                instance.settle(stuck).await;
+                pool.give_back(instance);
+                drop(place);
+            });
+        } else {
+            pool.give_back(instance);
+            drop(place);
+        }
         answer
     }
 }

@@ -6,29 +6,32 @@
 //! - Every call it has taken is answered exactly once.
 
 use super::crowd::Place;
-use super::frame::Frame;
-use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Work};
+use super::frame::{Frame, Origin};
+use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
+use super::routes::Routes;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Change, Instance, InstanceError};
 use crate::restore::tagged;
 use crate::store::SaveReason;
+use crate::version::Version;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
-use wasmhot_appup::{Create, OnTrap};
+use std::time::{Duration, Instant};
+use wasmhot_appup::Create;
+use wasmhot_appup::interface::FunctionName;
 
 /// After this many calls in a row other tasks get their turn.
 const CALLS_IN_A_ROW: u32 = 64;
 
 /// Owns a lane's instance while it runs.
 pub(crate) struct Runner {
-    lane: Arc<Lane>,
-    instance: Option<Box<Instance>>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) instance: Option<Box<Instance>>,
     frame: Option<Arc<Frame>>,
     /// The place of an instance that has died, for the one that comes after it.
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
     finished: bool,
 }
 
@@ -64,15 +67,26 @@ impl Runner {
 
     pub(crate) async fn run(mut self) {
         let mut served = 0_u32;
-        while let Some(work) = self.lane.next(&mut self.instance, &mut self.frame) {
+        // What has to be done alone in an instance whose calls run beside each other.
+        let mut alone = None;
+        loop {
+            let next = match alone.take() {
+                Some(work) => Next::Work(work),
+                None => {
+                    self.frame = None;
+                    self.lane.next(&mut self.instance)
+                }
+            };
             // After the first one the caller on whose thread this runs has its answer: the rest is for a task of its own.
             if served == 1 || served % CALLS_IN_A_ROW == CALLS_IN_A_ROW - 1 {
                 tokio::task::yield_now().await;
             }
             served += 1;
-            match work {
-                Work::Call(job) => self.call(job).await,
-                Work::Errand(errand) => self.errand(errand).await,
+            match next {
+                Next::Work(Work::Call(job)) => alone = self.call(job).await,
+                Next::Work(Work::Errand(errand)) => self.errand(errand).await,
+                Next::Tasks => alone = self.beside(None).await,
+                Next::Done => break,
             }
         }
         self.finished = true;
@@ -85,74 +99,60 @@ impl Runner {
         }
     }
 
-    async fn call(&mut self, job: Job) {
+    /// Runs a call. In an instance that runs calls beside each other it is the first of several: gives what has to be done alone.
+    async fn call(&mut self, job: Job) -> Option<Work> {
+        let live = self.lane.live_for(&job);
+        if let Err(error) = self.bring_up(&live).await {
+            let _ = job.reply.send(Err(error));
+            return None;
+        }
+        let failed = self.go_live(&job.origin.stamp).await;
+        if let Some(error) = failed.filter(|_| self.instance.is_none()) {
+            let _ = job.reply.send(Err(error));
+            return None;
+        }
+        let Some(instance) = self.instance.as_mut() else {
+            let _ = job
+                .reply
+                .send(Err(CallError::not_executed(CallErrorCode::Internal, "no instance")));
+            return None;
+        };
+        if instance.is_concurrent() {
+            return self.beside(Some(job)).await;
+        }
+        let version = Arc::clone(&instance.template.version);
+        if let Err(error) = still_fits(&version, &job) {
+            let _ = job.reply.send(Err(error));
+            return None;
+        }
         let Job {
             function,
-            ty,
             args,
             origin,
             reply,
             ..
         } = job;
-        let live = self.live(origin.stamp.live_of(&self.lane.module));
-        if let Err(error) = self.bring_up(&live).await {
-            let _ = reply.send(Err(error));
-            return;
-        }
-        let Some(instance) = self.instance.as_mut() else {
-            let _ = reply.send(Err(CallError::not_executed(CallErrorCode::Internal, "no instance")));
-            return;
-        };
-        let version = Arc::clone(&instance.template.version);
-        // R25: checked again against the version that runs it.
-        if !version
-            .exports
-            .get(&function)
-            .is_some_and(|export| export.ty.same_as(&ty))
-        {
-            let now = version
-                .exports
-                .get(&function)
-                .map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
-            let message = format!("`{function}` was {ty} when the call was made and {now}");
-            let _ = reply.send(Err(
-                CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id)
-            ));
-            return;
-        }
         let frame = Frame::new(
             origin,
             Arc::clone(&instance.template),
             self.lane.key.clone(),
             instance.revision,
         );
-        self.lane.set_holder(&frame);
+        self.lane.add_holder(&frame);
         self.frame = Some(Arc::clone(&frame));
         let stuck = instance.template.config.limits.stuck_timeout;
-        let answer = within(stuck, instance.call(&function, &args, frame))
+        let answer = within(stuck, instance.call(&function, &args, Arc::clone(&frame)))
             .await
-            .unwrap_or_else(|| {
-                let message = format!("`{function}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
-                Err(CallError::unknown(CallErrorCode::Stuck, message).in_version(&version.id))
-            });
+            .unwrap_or_else(|| Err(stuck_error(&function, stuck).in_version(&version.id)));
         let answer: CallResult = match answer {
             Err(error) if !instance.is_usable() => Err(self.lost(error).await),
             other => {
-                self.lane.note_answered();
+                self.lane.note_answered(&frame);
                 other
             }
         };
         let _ = reply.send(answer);
-    }
-
-    /// The newer of what the lane says and what the caller's stamp says: a call stamped after the switch is never run by the old
-    /// version, however close behind the switch it comes (R33).
-    fn live(&self, stamped: Option<Arc<Live>>) -> Arc<Live> {
-        let live = self.lane.live.load_full();
-        match stamped {
-            Some(stamped) if stamped.revision > live.revision => stamped,
-            _ => live,
-        }
+        None
     }
 
     /// Makes sure that an instance of the live version is here.
@@ -276,9 +276,56 @@ impl Runner {
                 let _ = reply.send(answer);
             }
             Errand::Recover(error) => self.recover(error).await,
+            Errand::GoLive(routes) => {
+                let live = self.lane.live.load_full();
+                if self.bring_up(&live).await.is_ok() {
+                    // Told by an event, and to nobody else: there is no caller.
+                    let _ = self.go_live(&routes).await;
+                }
+            }
             Errand::Hibernate => self.hibernate().await,
             Errand::Expire(after_ms) => self.expire(after_ms).await,
         }
+    }
+
+    /// Tells the instance that it serves, before its first call. What goes wrong there is told, counts in a probation, and takes
+    /// nothing back; one that dies of it is followed by one that is not told again. Gives what it died of.
+    async fn go_live(&mut self, routes: &Arc<Routes>) -> Option<CallError> {
+        let instance = self.instance.as_mut().filter(|instance| instance.is_to_go_live())?;
+        let limit = instance.template.config.limits.stuck_timeout;
+        let origin = Origin::outside(Arc::clone(routes), Instant::now() + limit);
+        let tree = Arc::clone(&origin.tree);
+        let frame = Frame::new(
+            origin,
+            Arc::clone(&instance.template),
+            self.lane.key.clone(),
+            instance.revision,
+        );
+        self.lane.add_holder(&frame);
+        self.frame = Some(Arc::clone(&frame));
+        let answer = instance.go_live(Arc::clone(&frame), limit).await;
+        let (id, is_dead) = (instance.template.version.id.clone(), !instance.is_usable());
+        self.lane.note_answered(&frame);
+        if let Some(route) = routes.modules.get(&self.lane.module) {
+            let failed = answer.is_err() || tree.was_denied();
+            route.rates.count(self.lane.services.clock_ms(), failed);
+        }
+        let error = answer.err()?;
+        let message = format!(
+            "{} ({id}) has begun to serve, but `live` failed: {error}",
+            self.lane.name()
+        );
+        let told = Happening::new(EventKind::LiveFailed, message).version(&id);
+        self.lane.services.events.publish(told);
+        if !is_dead {
+            return None;
+        }
+        let error = CallError::not_executed(CallErrorCode::Trapped, error.to_string()).in_version(&id);
+        let error = self.lost(error).await;
+        if let Some(next) = self.instance.as_mut() {
+            next.skip_live();
+        }
+        Some(error)
     }
 
     /// The instance goes only when its state is in the store, and only if nobody waits for it.
@@ -352,88 +399,6 @@ impl Runner {
             }
         }
     }
-
-    /// R14: the memory of the instance is gone. What comes next is decided by `on_trap`; the error tells what it was.
-    async fn lost(&mut self, mut error: CallError) -> CallError {
-        let Some(mut dead) = self.instance.take() else {
-            return error;
-        };
-        let id = dead.template.version.id.clone();
-        self.place = dead.place.take();
-        drop(dead);
-        let details = serde_json::json!({ "backtrace": error.backtrace, "lane": self.lane.name() });
-        let services = &self.lane.services;
-        services.events.publish(
-            Happening::new(EventKind::Trapped, error.message.clone())
-                .version(&id)
-                .details(details),
-        );
-        error.message = format!("{}; {}", error.message, self.bring_back().await);
-        error
-    }
-
-    /// As [`Runner::lost`], where an upgrade has found the instance dead (R26).
-    async fn recover(&mut self, error: CallError) {
-        let details = serde_json::json!({ "backtrace": error.backtrace, "lane": self.lane.name() });
-        self.lane.services.events.publish(
-            Happening::new(EventKind::Trapped, error.message)
-                .module(&self.lane.module)
-                .details(details),
-        );
-        self.bring_back().await;
-    }
-
-    /// What `on_trap` says, done; and told in a few words.
-    async fn bring_back(&mut self) -> String {
-        let live = self.lane.live.load_full();
-        let services = Arc::clone(&self.lane.services);
-        let id = live.template.version.id.clone();
-        let limits = &live.template.config.limits;
-        let lost = match self.lane.note_lost() {
-            0 => "no call is lost with it".to_string(),
-            calls => format!("{calls} calls answered since it was saved last are lost"),
-        };
-        let (outcome, message) = match limits.on_trap {
-            OnTrap::Fail => (None, "the state is lost (on_trap = \"fail\")".to_string()),
-            OnTrap::Empty => (
-                Some(live.template.start(live.revision).await),
-                "the state is lost; it starts empty (on_trap = \"empty\")".to_string(),
-            ),
-            OnTrap::Restore => restore(&self.lane, &live).await,
-        };
-        let message = match limits.on_trap {
-            OnTrap::Restore => format!("{message}; {lost}"),
-            OnTrap::Fail | OnTrap::Empty => message,
-        };
-        match outcome {
-            Some(Ok(mut instance)) => {
-                instance.place = self.place.take();
-                self.instance = Some(instance);
-                self.lane.note_restored(&message, limits.on_trap == OnTrap::Empty);
-                services
-                    .events
-                    .publish(Happening::new(EventKind::Restored, message.clone()).version(&id));
-            }
-            Some(Err(failure)) => self.give_up(&id, &format!("{message}, which failed: {failure}")),
-            None => self.give_up(&id, &message),
-        }
-        self.place = None;
-        message
-    }
-
-    fn give_up(&self, id: &wasmhot_appup::ModuleVersion, message: &str) {
-        let message = format!(
-            "{message}; `wasmhot state restore {0}` or `wasmhot state reset {0}` brings it back",
-            id.name
-        );
-        // Before it is told: whoever hears of it and looks finds it so.
-        self.lane
-            .fail(&CallError::not_executed(CallErrorCode::StateLost, message.clone()).in_version(id));
-        self.lane
-            .services
-            .events
-            .publish(Happening::new(EventKind::StateLost, message).version(id));
-    }
 }
 
 /// Where a key's instance may live (R9). A key that is new counts from now on.
@@ -463,39 +428,21 @@ async fn place_for(lane: &Arc<Lane>, live: &Live, is_new: bool) -> Result<Option
     }
 }
 
-/// An instance with the newest saved state, if it is young enough; and what that means in words.
-async fn restore(lane: &Lane, live: &Arc<Live>) -> (Option<Result<Box<Instance>, InstanceError>>, String) {
-    let services = &lane.services;
-    let limits = &live.template.config.limits;
-    let too_old = |age: Duration| {
-        let is_too_old = limits.restore_max_age.is_some_and(|limit| age > limit);
-        is_too_old.then(|| format!("the newest saved state is {age:?} old, older than restore_max_age"))
-    };
-    // What this lane has saved last may still be on its way. If it cannot be written, there is an older one.
-    let _ = services.states.settled().await;
-    let saved = match services.states.newest(&lane.module, lane.key.as_deref()).await {
-        Ok(Some(saved)) => saved,
-        // The state that it had at first needs no saving.
-        Ok(None) => {
-            let age = lane.made_at.elapsed();
-            return match too_old(age) {
-                Some(why) => (None, why),
-                None => (
-                    Some(live.template.start(live.revision).await),
-                    format!("no state was saved yet: it starts empty, as {age:.1?} ago"),
-                ),
-            };
-        }
-        Err(error) => return (None, format!("the saved state cannot be read from disk: {error}")),
-    };
-    let age = Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
-    if let Some(why) = too_old(age) {
-        return (None, why);
+/// R25: checked again against the version that runs it.
+pub(super) fn still_fits(version: &Version, job: &Job) -> Result<(), CallError> {
+    let Job { function, ty, .. } = job;
+    let export = version.exports.get(function);
+    if export.is_some_and(|export| export.ty.same_as(ty)) {
+        return Ok(());
     }
-    (
-        Some(services.states.revive(live, &saved, limits).await),
-        format!("the state of {age:?} ago is restored"),
-    )
+    let now = export.map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
+    let message = format!("`{function}` was {ty} when the call was made and {now}");
+    Err(CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id))
+}
+
+pub(super) fn stuck_error(function: &FunctionName, stuck: Duration) -> CallError {
+    let message = format!("`{function}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
+    CallError::unknown(CallErrorCode::Stuck, message)
 }
 
 impl Drop for Runner {

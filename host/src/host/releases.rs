@@ -335,7 +335,7 @@ fn may_call(routes: &crate::call::routes::Routes, id: &ModuleVersion) -> Vec<Run
         Target::Keyed(keyed) => keyed.lanes(),
         Target::Pool(_) => Vec::new(),
     });
-    let holders = lanes.filter_map(|lane| lane.holder());
+    let holders = lanes.flat_map(|lane| lane.holders());
     let stamped = holders.filter(|frame| {
         let route = frame.stamp.modules.get(&id.name);
         route.is_some_and(|route| route.template.version.id == *id)
@@ -419,6 +419,7 @@ fn differ(name: &ModuleName, before: Option<&ModuleRecord>, after: Option<&Modul
     note("grants", json(&one.spec.grants), json(&other.spec.grants));
     note("links", json(&one.spec.links), json(&other.spec.links));
     note("config", json(&one.spec.config), json(&other.spec.config));
+    note("every", json(&one.spec.every), json(&other.spec.every));
     if diff.details.is_empty() && one.id == other.id {
         return None;
     }

@@ -9,13 +9,12 @@ use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::store::SaveReason;
 use crate::upgrade::ClosedGates;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 impl Host {
-    /// Refuses new calls, waits for the started ones up to `drain_timeout`, saves every state, ends. A second call waits for the
+    /// Refuses new calls, waits for the started ones up to `drain_timeout` (not for guest tasks that outlive them), saves every state, ends. A second call waits for the
     /// first. Afterwards the state directory is free for another host.
     pub async fn stop(&self) -> StopReport {
         if self.inner.stopping.swap(true, Ordering::AcqRel) {
@@ -42,12 +41,7 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
         .map(|route| route.template.config.limits.drain_timeout)
         .max()
         .unwrap_or(Duration::ZERO);
-    let gate = Gate::new(
-        u64::MAX,
-        routes.modules.keys().cloned().collect(),
-        BTreeMap::new(),
-        None,
-    );
+    let gate = Gate::of_stop(routes.modules.keys().cloned().collect());
     let targets: Vec<_> = routes.modules.values().map(|route| route.target.clone()).collect();
     let closed = ClosedGates::close(Arc::clone(&gate), targets);
     let quiet = tokio::time::timeout(limit, gate.quiet()).await.is_ok();
@@ -78,8 +72,12 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
     }
     saver::flush(inner).await;
     // Whoever waits for the end may start the next host on the same directory at once.
-    let catalog = Arc::clone(&inner.core.catalog);
-    let _ = tokio::task::spawn_blocking(move || catalog.close()).await;
+    let (catalog, keyvalue) = (Arc::clone(&inner.core.catalog), Arc::clone(&inner.core.keyvalue));
+    let close = move || {
+        keyvalue.close();
+        catalog.close();
+    };
+    let _ = tokio::task::spawn_blocking(close).await;
     inner.lock.lock().expect("no panic under this lock").take();
     inner.stopped.send_replace(true);
     report

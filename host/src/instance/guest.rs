@@ -1,17 +1,27 @@
 //! What every store carries: the guest's WASI context, its memory cap, the call it is running, and whether outside effects
 //! are refused at the moment (R3).
 
+use super::capability::config::{SharedValues, Values};
+use super::capability::logging::Level;
+use super::capability::network::{self, Directories, Lookup};
+use super::capability::outgoing::Outgoing;
+use super::output::{GuestLog, GuestOutput};
+use super::outside::{Outside, Reach};
 use crate::call::frame::Frame;
-use crate::instance::outgoing::Outgoing;
-use crate::instance::output::GuestOutput;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use wasmhot_appup::{Grants, ModuleVersion};
-use wasmtime::component::ResourceTable;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{GuestTaskId, ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Elements that all tables of an instance may have together: SpiderMonkey asks for 7,688.
 const TABLE_ELEMENTS_MAX: usize = 1_000_000;
+
+/// Calls of one concurrent instance whose frames are kept. A guest task that runs on after so many later calls cannot call other
+/// modules any more.
+const FRAMES_MAX: usize = 4096;
 
 /// The data of a store.
 pub(crate) struct Guest {
@@ -22,8 +32,26 @@ pub(crate) struct Guest {
     memory: MemoryCap,
     /// The call that runs now; none during start, `save`, `migrate` and `health`.
     pub(crate) frame: Option<Arc<Frame>>,
-    /// Why outside effects are refused at the moment, if they are.
-    pub(crate) effects_refused: Option<&'static str>,
+    /// The calls that run beside each other, by guest task, oldest first: also those that have answered, since tasks of theirs may
+    /// still run.
+    frames: VecDeque<(GuestTaskId, Arc<Frame>)>,
+    reach: Arc<Reach>,
+    /// As they are now, and as the running call sees them.
+    shared_values: SharedValues,
+    values: Arc<Values>,
+    log: GuestLog,
+    /// Names that are being looked up, by the streams that give their addresses.
+    names: HashMap<u32, String>,
+}
+
+/// Who a guest is, and what it is given.
+pub(crate) struct Given<'a> {
+    pub(crate) id: &'a ModuleVersion,
+    pub(crate) instance: u64,
+    pub(crate) grants: &'a Grants,
+    pub(crate) memory_max: u64,
+    pub(crate) values: &'a SharedValues,
+    pub(crate) outside: &'a Arc<Outside>,
 }
 
 /// Counts the bytes of all linear memories of one store against a cap. A growth past it is refused (`memory.grow` gives -1).
@@ -35,15 +63,20 @@ pub(crate) struct MemoryCap {
 }
 
 impl Guest {
-    /// A guest with what `grants` gives it, and nothing else.
+    /// A guest with what it is given, and nothing else.
     ///
     /// # Errors
     /// A granted directory that cannot be opened, by name.
-    pub(crate) fn new(id: &ModuleVersion, instance: u64, grants: &Grants, memory_max: u64) -> Result<Self, String> {
+    pub(crate) fn new(given: &Given<'_>) -> Result<Self, String> {
+        let Given {
+            id, instance, grants, ..
+        } = *given;
+        let reach = Reach::new(id, grants, given.outside);
         let mut wasi = WasiCtx::builder();
         wasi.stdout(GuestOutput::new(id, instance, false));
         wasi.stderr(GuestOutput::new(id, instance, true));
         wasi.arg(id.name.as_ref());
+        wasi.args(&grants.args);
         for (name, value) in &grants.env {
             wasi.env(name, value);
         }
@@ -60,20 +93,97 @@ impl Guest {
                 )
             })?;
         }
-        // No network: `socket_addr_check` refuses every address unless one is granted, and names are not looked up.
+        network::configure(&mut wasi, &reach);
         Ok(Self {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(&reach),
             table: ResourceTable::new(),
             memory: MemoryCap {
                 bytes: 0,
-                cap: usize::try_from(memory_max).unwrap_or(usize::MAX),
+                cap: usize::try_from(given.memory_max).unwrap_or(usize::MAX),
                 elements: 0,
             },
             frame: None,
-            effects_refused: None,
+            frames: VecDeque::new(),
+            reach,
+            shared_values: Arc::clone(given.values),
+            values: given.values.load_full(),
+            log: GuestLog::new(id, instance),
+            names: HashMap::new(),
         })
+    }
+
+    /// A call has begun beside others.
+    pub(crate) fn add_frame(&mut self, task: GuestTaskId, frame: Arc<Frame>) {
+        // Wasmtime gives the numbers of tasks that have ended to others.
+        self.frames.retain(|(known, _)| *known != task);
+        if self.frames.len() >= FRAMES_MAX {
+            let answered = self.frames.iter().position(|(_, frame)| frame.has_answered());
+            if let Some(answered) = answered {
+                self.frames.remove(answered);
+            }
+        }
+        self.frames.push_back((task, frame));
+    }
+
+    /// No guest task runs any more.
+    pub(crate) fn forget_frames(&mut self) {
+        self.frames.clear();
+    }
+
+    /// What it may reach.
+    pub(crate) fn reach(&self) -> &Arc<Reach> {
+        &self.reach
+    }
+
+    /// Refuses outside effects from now on (R3), or no longer.
+    pub(crate) fn refuse_effects(&mut self, phase: Option<&'static str>) {
+        self.reach.refuse_effects(phase);
+    }
+
+    /// A call begins: it sees the values of now, and only these.
+    pub(super) fn take_values(&mut self) {
+        self.values = self.shared_values.load_full();
+    }
+
+    /// The values that the running call sees.
+    pub(super) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// A line for the log of the host.
+    pub(super) fn log(&self, level: Level, context: &str, message: &str) {
+        self.log.line(level, context, message);
+    }
+
+    pub(super) fn resources(&self) -> &ResourceTable {
+        &self.table
+    }
+
+    pub(super) fn resources_mut(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    pub(super) fn lookup(&mut self) -> Lookup<'_> {
+        Lookup {
+            reach: &self.reach,
+            names: &mut self.names,
+            sockets: wasmtime_wasi::sockets::WasiSocketsCtxView {
+                ctx: self.wasi.sockets(),
+                table: &mut self.table,
+            },
+        }
+    }
+
+    pub(super) fn directories(&mut self) -> Directories<'_> {
+        Directories {
+            reach: &self.reach,
+            filesystem: wasmtime_wasi::filesystem::WasiFilesystemCtxView {
+                ctx: self.wasi.filesystem(),
+                table: &mut self.table,
+            },
+        }
     }
 
     pub(crate) fn memory(&mut self) -> &mut MemoryCap {
@@ -91,6 +201,19 @@ impl Guest {
         self.memory.cap = usize::try_from(cap).unwrap_or(usize::MAX);
         old
     }
+}
+
+/// The call for which a guest's import is being called.
+pub(crate) fn calling_frame(mut store: StoreContextMut<'_, Guest>) -> Option<Arc<Frame>> {
+    if store.data().frames.is_empty() {
+        return store.data().frame.clone();
+    }
+    // Youngest first; the last is the task that the host began.
+    let tasks: Vec<_> = store.async_call_stack().ok()?.collect();
+    let guest = store.data();
+    let of = |task: &GuestTaskId| guest.frames.iter().find(|(known, _)| known == task);
+    let found = tasks.iter().find_map(of).map(|(_, frame)| Arc::clone(frame));
+    found.or_else(|| guest.frame.clone())
 }
 
 impl WasiView for Guest {

@@ -5,16 +5,19 @@
 //! - Once a call has trapped or its future was dropped the instance is not [`usable`](Instance::is_usable) any more: the store is
 //!   poisoned, its memory lost (R14).
 
+pub(crate) mod capability;
+pub(crate) mod concurrent;
 pub(crate) mod guest;
 pub(crate) mod lifecycle;
-mod outgoing;
 mod output;
+pub(crate) mod outside;
 pub(crate) mod template;
 
 use crate::call::crowd::Place;
 use crate::call::frame::Frame;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
+use crate::version::EngineKind;
 use guest::Guest;
 pub(crate) use lifecycle::{Change, Direction};
 use std::collections::HashMap;
@@ -35,7 +38,13 @@ pub(crate) struct Instance {
     store: Store<Guest>,
     instance: wasmtime::component::Instance,
     functions: HashMap<FunctionName, Function>,
+    concurrent_functions: Arc<concurrent::ConcurrentFunctions>,
     usable: bool,
+    /// Guest tasks may still run in it, of calls that have answered (WASI 0.3).
+    pub(crate) has_tasks: bool,
+    /// What brought its state, if anything did.
+    brought_by: Option<Change>,
+    went_live: bool,
     /// How long its last `migrate` took.
     pub(crate) migrated_in: Duration,
     /// Its place among the live instances of its module, where those are counted.
@@ -57,7 +66,11 @@ impl Instance {
             store,
             instance,
             functions: HashMap::new(),
+            concurrent_functions: Arc::default(),
             usable: true,
+            has_tasks: false,
+            brought_by: None,
+            went_live: false,
             migrated_in: Duration::ZERO,
             place: None,
         }
@@ -66,6 +79,11 @@ impl Instance {
     /// False once the store is poisoned.
     pub(crate) fn is_usable(&self) -> bool {
         self.usable
+    }
+
+    /// True if calls can run beside each other in it (WASI 0.3).
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.template.version.engine == EngineKind::Concurrent
     }
 
     /// Bytes of linear memory in use.
@@ -80,33 +98,54 @@ impl Instance {
         args: &[Value],
         frame: Arc<Frame>,
     ) -> Result<Option<Value>, CallError> {
-        let id = &self.template.version.id;
         if !self.functions.contains_key(name) {
             let function = PreparedFunction::new(&self.template.version.component, name)
                 .and_then(|prepared| prepared.bind(&mut self.store, &self.instance))
-                .map_err(|error| {
-                    CallError::not_executed(CallErrorCode::NoSuchFunction, format!("{name}: {error}")).in_version(id)
-                })?;
+                .map_err(|error| self.template.no_such_function(name, &error))?;
             self.functions.insert(name.clone(), function);
         }
         let function = self.functions.get(name).expect("it was inserted above");
-        self.store.data_mut().frame = Some(frame);
+        let tree = Arc::clone(&frame.tree);
+        let guest = self.store.data_mut();
+        guest.frame = Some(frame);
+        guest.take_values();
         self.usable = false;
         let answer = function.call(&mut self.store, args).await;
-        self.store.data_mut().frame = None;
+        let guest = self.store.data_mut();
+        if guest.reach().take_denied() {
+            tree.note_denied();
+        }
+        if self.is_concurrent() {
+            // Its tasks may run on, and call other modules.
+            self.has_tasks = true;
+        } else {
+            self.store.data_mut().frame = None;
+        }
         match answer {
             Ok(answer) => {
                 self.usable = true;
                 Ok(answer)
             }
             Err(error) => {
-                self.usable = !ends_the_store(&error);
-                let (message, backtrace) = describe(&error);
-                let mut failed = CallError::unknown(CallErrorCode::Trapped, format!("`{name}` {message}"))
-                    .in_version(&self.template.version.id);
-                failed.backtrace = backtrace;
-                Err(failed)
+                self.usable = !self.is_concurrent() && !ends_the_store(&error);
+                Err(self.template.failed(name, &error))
             }
+        }
+    }
+}
+
+impl Template {
+    fn no_such_function(&self, name: &FunctionName, error: &wasmtime::Error) -> CallError {
+        CallError::not_executed(CallErrorCode::NoSuchFunction, format!("{name}: {error}")).in_version(&self.version.id)
+    }
+
+    /// What became of a call that trapped.
+    pub(crate) fn failed(&self, name: &FunctionName, error: &wasmtime::Error) -> CallError {
+        let (message, backtrace) = describe(error);
+        let failed = CallError::unknown(CallErrorCode::Trapped, format!("`{name}` {message}"));
+        CallError {
+            backtrace,
+            ..failed.in_version(&self.version.id)
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The door: calls into an instance and out of it, with values whose types are known at run time only.
 
-use super::lower::{Answer, Args, ImportAnswer, ImportArgs, MAX_FLAT};
+use super::lower::{Answer, Args, ImportAnswer, ImportArgs, MAX_FLAT, OwnArgs};
 use super::{Value, check_args, types};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use wasmhot_appup::interface::{FunctionName, FunctionType, Type};
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, Func, Instance, LinkerInstance, TypedFunc};
+use wasmtime::component::{
+    Accessor, Component, ComponentExportIndex, ComponentNamedList, Func, GuestTaskId, Instance, LinkerInstance, Lower,
+    TypedFunc,
+};
 use wasmtime::{AsContext, AsContextMut, StoreContextMut};
 
 /// An exported function of a component: looked up once per version, then bound to each of its instances.
@@ -56,16 +60,36 @@ impl PreparedFunction {
     /// # Errors
     /// An instance of another component.
     pub fn bind(&self, mut store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<Function> {
-        let func = instance.get_func(&mut store, self.index);
-        let func = func.ok_or_else(|| wasmtime::format_err!("the instance is not one of this component"))?;
+        let func = self.find(&mut store, instance)?;
         Function::new(store, func, Arc::clone(&self.ty))
+    }
+
+    /// As [`PreparedFunction::bind`], for calls that run beside each other.
+    ///
+    /// # Errors
+    /// An instance of another component.
+    pub fn bind_concurrent(
+        &self,
+        mut store: impl AsContextMut,
+        instance: &Instance,
+    ) -> wasmtime::Result<ConcurrentFunction> {
+        let func = self.find(&mut store, instance)?;
+        Ok(ConcurrentFunction {
+            door: Door::new(&store, func, flat_count(self.ty.result.iter()))?,
+            ty: Arc::clone(&self.ty),
+        })
+    }
+
+    fn find(&self, store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<Func> {
+        let func = instance.get_func(store, self.index);
+        func.ok_or_else(|| wasmtime::format_err!("the instance is not one of this component"))
     }
 }
 
 /// A function of one instance, ready to be called.
 #[derive(Clone)]
 pub struct Function {
-    door: Door,
+    door: Door<Args<'static>>,
     ty: Arc<FunctionType>,
 }
 
@@ -107,6 +131,47 @@ impl fmt::Debug for Function {
     }
 }
 
+/// A function of one instance whose engine has concurrent calls: one of its calls may begin while others run.
+#[derive(Clone)]
+pub struct ConcurrentFunction {
+    door: Door<OwnArgs>,
+    ty: Arc<FunctionType>,
+}
+
+/// A call that has begun, and its guest task. It goes on whenever the store runs, whether or not its future is polled.
+pub type Begun<'a> = (
+    GuestTaskId,
+    Pin<Box<dyn Future<Output = wasmtime::Result<Option<Value>>> + Send + 'a>>,
+);
+
+impl ConcurrentFunction {
+    /// The signature.
+    #[must_use]
+    pub fn ty(&self) -> &Arc<FunctionType> {
+        &self.ty
+    }
+
+    /// Begins a call, inside of `run_concurrent`. The arguments are checked first: a [`Mismatch`](super::Mismatch) as error means
+    /// that nothing was executed.
+    ///
+    /// # Errors
+    /// Arguments that do not fit, or a store that a trap has ended.
+    pub fn begin<'a, T: Send + 'static>(
+        &self,
+        accessor: &'a Accessor<T>,
+        args: Vec<Value>,
+    ) -> wasmtime::Result<Begun<'a>> {
+        check_args(&self.ty, &args)?;
+        self.door.begin(accessor, OwnArgs(args))
+    }
+}
+
+impl fmt::Debug for ConcurrentFunction {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "ConcurrentFunction({})", self.ty)
+    }
+}
+
 /// Runs `$body` once for each number of flat values there can be.
 macro_rules! for_each_count {
     ($body:ident) => {
@@ -120,19 +185,28 @@ macro_rules! for_each_count {
 macro_rules! door {
     ($($count:literal $name:ident),*) => {
         /// A function by how many flat values its answer takes: a constant of the type, in Wasmtime.
-        #[derive(Clone, Copy)]
-        enum Door {
-            $($name(TypedFunc<Args<'static>, Answer<$count>>),)*
+        enum Door<A> {
+            $($name(TypedFunc<A, Answer<$count>>),)*
         }
 
-        impl Door {
+        impl<A> Clone for Door<A> {
+            fn clone(&self) -> Self {
+                match self {
+                    $(Door::$name(func) => Door::$name(*func),)*
+                }
+            }
+        }
+
+        impl<A: ComponentNamedList + Lower> Door<A> {
             fn new(store: impl AsContext, func: Func, count: usize) -> wasmtime::Result<Self> {
                 Ok(match count {
                     $($count => Door::$name(func.typed(store)?),)*
                     _ => unreachable!("flat values are counted up to {}", MAX_FLAT + 1),
                 })
             }
+        }
 
+        impl Door<Args<'static>> {
             async fn call<T: Send>(
                 &self,
                 store: StoreContextMut<'_, T>,
@@ -143,22 +217,39 @@ macro_rules! door {
                 }
             }
         }
+
+        impl Door<OwnArgs> {
+            fn begin<'a, T: Send + 'static>(&self, accessor: &'a Accessor<T>, args: OwnArgs) -> wasmtime::Result<Begun<'a>> {
+                match self {
+                    $(Door::$name(func) => {
+                        let func = *func;
+                        let begun = accessor.with(|store| func.start_call_concurrent(store, args))?;
+                        let task = begun.task();
+                        let end = async move { Ok(func.finish_call_concurrent(accessor, begun).await?.0) };
+                        Ok((task, Box::pin(end)))
+                    })*
+                }
+            }
+        }
     };
 }
 for_each_count!(door);
 
 /// What an imported function does for one call: the answer, or an error that *traps the caller*.
-pub type ImportFuture<'a> = Box<dyn Future<Output = wasmtime::Result<Option<Value>>> + Send + 'a>;
+pub type ImportFuture = Pin<Box<dyn Future<Output = wasmtime::Result<Option<Value>>> + Send>>;
 
-type Import<T> = Arc<dyn Fn(StoreContextMut<'_, T>, Vec<Value>) -> ImportFuture<'_> + Send + Sync>;
+type Import<T> = Arc<dyn Fn(StoreContextMut<'_, T>, Vec<Value>) -> ImportFuture + Send + Sync>;
 
-/// Defines a function that guests import. The guest's call waits for the future; nothing else runs in its store meanwhile.
+/// Defines a function that guests import.
+///
+/// The guest's call waits for the future. Of a function that is not async, nothing else runs in its store meanwhile; of an `async
+/// func`, which only an engine with concurrent calls has, the store goes on.
 ///
 /// An `Err` of the future, and an answer that does not fit the type, trap the calling instance, for good: ordinary failures
 /// belong into a `result`.
 ///
 /// # Errors
-/// The name is taken, or the type is one that values cannot be built for, or an `async func`.
+/// The name is taken, the type is one that values cannot be built for, or an `async func` on an engine without concurrent calls.
 pub fn define_import<T, F>(
     linker: &mut LinkerInstance<'_, T>,
     name: &str,
@@ -167,12 +258,9 @@ pub fn define_import<T, F>(
 ) -> wasmtime::Result<()>
 where
     T: Send + 'static,
-    F: Fn(StoreContextMut<'_, T>, Vec<Value>) -> ImportFuture<'_> + Send + Sync + 'static,
+    F: Fn(StoreContextMut<'_, T>, Vec<Value>) -> ImportFuture + Send + Sync + 'static,
 {
     crossable(&name, ty)?;
-    if ty.is_async {
-        wasmtime::bail!("`{name}` is an async function, which needs an engine with concurrent calls");
-    }
     let function: Import<T> = Arc::new(function);
     if ty.result.is_some() {
         define::<T, 1>(linker, name, ty, function)
@@ -187,18 +275,34 @@ fn define<T: Send + 'static, const ANSWER: usize>(
     ty: &FunctionType,
     function: Import<T>,
 ) -> wasmtime::Result<()> {
+    let params = flat_count(ty.params.iter().map(|(_, of)| of));
     macro_rules! wrap {
         ($($count:literal $name:ident),*) => {
-            match flat_count(ty.params.iter().map(|(_, of)| of)) {
+            match params {
                 $($count => linker.func_wrap_async(name, move |store, ImportArgs::<$count>(args)| {
                     let answer = function(store, args);
-                    Box::new(async move { Ok(ImportAnswer::<ANSWER>(Box::into_pin(answer).await?)) })
+                    Box::new(async move { Ok(ImportAnswer::<ANSWER>(answer.await?)) })
                 }),)*
                 _ => unreachable!("flat values are counted up to {}", MAX_FLAT + 1),
             }
         };
     }
-    for_each_count!(wrap)
+    macro_rules! wrap_concurrent {
+        ($($count:literal $name:ident),*) => {
+            match params {
+                $($count => linker.func_wrap_concurrent(name, move |accessor, ImportArgs::<$count>(args)| {
+                    let answer = accessor.with(|mut store| function(store.as_context_mut(), args));
+                    Box::pin(async move { Ok(ImportAnswer::<ANSWER>(answer.await?)) })
+                }),)*
+                _ => unreachable!("flat values are counted up to {}", MAX_FLAT + 1),
+            }
+        };
+    }
+    if ty.is_async {
+        for_each_count!(wrap_concurrent)
+    } else {
+        for_each_count!(wrap)
+    }
 }
 
 fn crossable(name: &dyn fmt::Display, ty: &FunctionType) -> wasmtime::Result<()> {

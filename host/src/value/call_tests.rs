@@ -177,9 +177,9 @@ async fn imports_suspend_and_answer() {
         "place",
         &ty,
         |mut store, args| {
-            Box::new(async move {
+            *store.data_mut() += 1;
+            Box::pin(async move {
                 tokio::task::yield_now().await;
-                *store.data_mut() += 1;
                 let [Value::String(what), Value::U32(count)] = &args[..] else {
                     wasmtime::bail!("{args:?}")
                 };

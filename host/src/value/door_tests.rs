@@ -180,7 +180,7 @@ impl Relay {
             define_import(&mut linker.root(), "f", &self.ty, move |_, args| {
                 *seen.lock().expect("lock") = args;
                 let answer = answer.clone();
-                Box::new(async move { Ok(answer) })
+                Box::pin(async move { Ok(answer) })
             })
             .expect("defined");
         } else {

@@ -52,6 +52,9 @@ const WINDOW: CanonicalAbiInfo = CanonicalAbiInfo {
 #[derive(Clone, Copy)]
 pub(super) struct Args<'a>(pub(super) &'a [Value]);
 
+/// The arguments of a call that begins while others run: they are lowered when the guest is ready for it, so they are its own.
+pub(super) struct OwnArgs(pub(super) Vec<Value>);
+
 /// The answer of a guest, whose type takes `N` flat values; [`MAX_FLAT`] + 1 stands for more.
 pub(super) struct Answer<const N: usize>(pub(super) Option<Value>);
 
@@ -121,6 +124,35 @@ unsafe impl Lower for Args<'_> {
 
 // SAFETY: a list of arguments, as `typecheck` has it.
 unsafe impl ComponentNamedList for Args<'_> {}
+
+// SAFETY: as `Args`, to which it leaves everything.
+unsafe impl ComponentType for OwnArgs {
+    type Lower = [ValRaw; MAX_FLAT];
+    const ABI: CanonicalAbiInfo = WINDOW;
+
+    fn typecheck(ty: &InterfaceType, cx: &InstanceType<'_>) -> Result<()> {
+        Args::typecheck(ty, cx)
+    }
+}
+
+// SAFETY: as `Args`, to which it leaves everything.
+unsafe impl Lower for OwnArgs {
+    fn linear_lower_to_flat<T>(
+        &self,
+        cx: &mut LowerContext<'_, T>,
+        ty: InterfaceType,
+        dst: &mut MaybeUninit<Self::Lower>,
+    ) -> Result<()> {
+        Args(&self.0).linear_lower_to_flat(cx, ty, dst)
+    }
+
+    fn linear_lower_to_memory<T>(&self, cx: &mut LowerContext<'_, T>, ty: InterfaceType, offset: usize) -> Result<()> {
+        Args(&self.0).linear_lower_to_memory(cx, ty, offset)
+    }
+}
+
+// SAFETY: a list of arguments, as `typecheck` has it.
+unsafe impl ComponentNamedList for OwnArgs {}
 
 // SAFETY: `Lower` is an array of `ValRaw` of the length that `typecheck` compares with the component's type. Above one flat value
 // (or 16, for functions lifted as async) Wasmtime passes a pointer instead, and calls `linear_lift_from_memory`.

@@ -12,7 +12,7 @@
 //! | [`IntoValues`], [`FromValue`] | to and from Rust types, for typed calls |
 //! | [`wave`], [`json`] | the two text forms |
 //! | [`types`] | a component's types, out of Wasmtime |
-//! | [`PreparedFunction`], [`Function`], [`define_import`] | the door: calls into an instance and out of it |
+//! | [`PreparedFunction`], [`Function`], [`ConcurrentFunction`], [`define_import`] | the door: calls into an instance and out of it |
 
 mod call;
 mod check;
@@ -26,7 +26,7 @@ pub mod types;
 mod val;
 pub mod wave;
 
-pub use call::{Function, ImportFuture, PreparedFunction, define_import};
+pub use call::{Begun, ConcurrentFunction, Function, ImportFuture, PreparedFunction, define_import};
 pub use check::{Mismatch, check_args};
 pub use convert::{FromValue, IntoValue, IntoValues};
 

@@ -1,6 +1,6 @@
 //! The compiler, and a bound on how long it may keep others waiting.
 
-use super::contract::{HEALTH, LIFECYCLE};
+use super::contract::{HEALTH, LIFECYCLE, LIVE};
 use super::prepare::prepare;
 use super::{Engines, Export, Lifecycle, Version, VersionError};
 use std::collections::BTreeMap;
@@ -16,11 +16,7 @@ const MIB: u64 = 1 << 20;
 /// Compiles a file. Blocks for as long as Cranelift takes: ten seconds and more for an interpreter of 20 MB.
 pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Version, VersionError> {
     let prepared = prepare(file_stem, bytes)?;
-    let engine = engines
-        .get(prepared.engine)
-        .ok_or_else(|| VersionError::NeedsConcurrency {
-            why: "it has async functions".to_owned(),
-        })?;
+    let engine = engines.get(prepared.engine);
     // `from_binary` takes neither text nor compiled code.
     let component = Component::from_binary(engine, &prepared.component)
         .map_err(|error| VersionError::invalid(format!("{error:#}")))?;
@@ -41,6 +37,7 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
         exports,
         lifecycle,
         health: ours(HEALTH, "check"),
+        live: ours(LIVE, "live"),
         interface: Arc::new(prepared.contract.interface),
         component,
     })

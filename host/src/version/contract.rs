@@ -3,6 +3,7 @@
 use super::VersionError;
 use super::prepare::Surface;
 use super::types::TypeReader;
+use crate::instance::capability::DRAFTS;
 use semver::Version;
 use std::collections::BTreeMap;
 use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface, Type};
@@ -15,43 +16,53 @@ pub(super) const LIFECYCLE: &str = "wasmhot:module/lifecycle@0.1.0";
 /// The optional health check.
 pub(super) const HEALTH: &str = "wasmhot:module/health@0.1.0";
 
-/// The standard interfaces that this host offers, all of 0.2. Everything else of `wasi:` is refused by name when the file
-/// arrives, not when it is linked.
-pub const OFFERED: &[&str] = &[
-    "wasi:cli/environment",
-    "wasi:cli/exit",
-    "wasi:cli/stderr",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stderr",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:clocks/monotonic-clock",
-    "wasi:clocks/wall-clock",
-    "wasi:filesystem/preopens",
-    "wasi:filesystem/types",
-    "wasi:http/outgoing-handler",
-    "wasi:http/types",
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-    "wasi:random/insecure",
-    "wasi:random/insecure-seed",
-    "wasi:random/random",
-    "wasi:sockets/instance-network",
-    "wasi:sockets/ip-name-lookup",
-    "wasi:sockets/network",
-    "wasi:sockets/tcp",
-    "wasi:sockets/tcp-create-socket",
-    "wasi:sockets/udp",
-    "wasi:sockets/udp-create-socket",
+/// What a stateful module does first when it has begun to serve; optional.
+pub(super) const LIVE: &str = "wasmhot:module/live@0.1.0";
+
+/// The standard interfaces that this host offers, and the minor version of each. Everything else of `wasi:` is refused by name when
+/// the file arrives, not when it is linked.
+pub const OFFERED: &[(&str, &[u64])] = &[
+    ("wasi:cli/environment", &[2, 3]),
+    ("wasi:cli/exit", &[2, 3]),
+    ("wasi:cli/stderr", &[2, 3]),
+    ("wasi:cli/stdin", &[2, 3]),
+    ("wasi:cli/stdout", &[2, 3]),
+    ("wasi:cli/terminal-input", &[2, 3]),
+    ("wasi:cli/terminal-output", &[2, 3]),
+    ("wasi:cli/terminal-stderr", &[2, 3]),
+    ("wasi:cli/terminal-stdin", &[2, 3]),
+    ("wasi:cli/terminal-stdout", &[2, 3]),
+    ("wasi:cli/types", &[3]),
+    ("wasi:clocks/monotonic-clock", &[2, 3]),
+    ("wasi:clocks/system-clock", &[3]),
+    ("wasi:clocks/types", &[3]),
+    ("wasi:clocks/wall-clock", &[2]),
+    ("wasi:filesystem/preopens", &[2, 3]),
+    ("wasi:filesystem/types", &[2, 3]),
+    ("wasi:http/client", &[3]),
+    ("wasi:http/outgoing-handler", &[2]),
+    ("wasi:http/types", &[2, 3]),
+    ("wasi:io/error", &[2]),
+    ("wasi:io/poll", &[2]),
+    ("wasi:io/streams", &[2]),
+    ("wasi:random/insecure", &[2, 3]),
+    ("wasi:random/insecure-seed", &[2, 3]),
+    ("wasi:random/random", &[2, 3]),
+    ("wasi:sockets/instance-network", &[2]),
+    ("wasi:sockets/ip-name-lookup", &[2, 3]),
+    ("wasi:sockets/network", &[2]),
+    ("wasi:sockets/tcp", &[2]),
+    ("wasi:sockets/tcp-create-socket", &[2]),
+    ("wasi:sockets/types", &[3]),
+    ("wasi:sockets/udp", &[2]),
+    ("wasi:sockets/udp-create-socket", &[2]),
 ];
 
 /// What a component offers and wants, checked.
 pub(super) struct Contract {
     pub(super) interface: ModuleInterface,
+    /// It has async functions, or uses WASI 0.3.
+    pub(super) wants_concurrency: bool,
 }
 
 /// Reads the imports and exports of a validated component.
@@ -68,7 +79,31 @@ pub(super) fn read(surface: &Surface) -> Result<Contract, VersionError> {
             export(&types, name, &item.ty, &mut interface)?;
         }
     }
-    Ok(Contract { interface })
+    if !interface.stateful && surface.exports.iter().any(|name| name == LIVE) {
+        let why = format!(
+            "belongs beside {LIFECYCLE}: a module without state has nothing that `migrate` could not bring along"
+        );
+        return Err(VersionError::UnsupportedContract {
+            item: LIVE.to_owned(),
+            why,
+        });
+    }
+    let is_async = interface
+        .exports
+        .values()
+        .chain(interface.imports.values())
+        .any(|ty| ty.is_async);
+    let is_of_0_3 = |name: &String| minor_of(name) == Some(3);
+    Ok(Contract {
+        wants_concurrency: is_async || interface.capabilities.iter().any(is_of_0_3),
+        interface,
+    })
+}
+
+/// 3 of `wasi:clocks/monotonic-clock@0.3.1`.
+fn minor_of(name: &str) -> Option<u64> {
+    let version = Version::parse(name.split_once('@')?.1).ok()?;
+    (version.major == 0).then_some(version.minor)
 }
 
 fn import(
@@ -139,20 +174,28 @@ fn check_offered(name: &str) -> Result<(), VersionError> {
             why,
         })
     };
-    let version = match Version::parse(version) {
-        Ok(version) => version,
-        Err(_) => return unknown("it has no version; build against WASI 0.2".to_owned()),
+    if let Some((_, versions)) = DRAFTS.iter().find(|(draft, _)| *draft == base) {
+        if versions.contains(&version) {
+            return Ok(());
+        }
+        let versions: Vec<_> = versions.iter().filter(|version| !version.is_empty()).copied().collect();
+        let versions = versions.join(" and ");
+        return unknown(format!(
+            "this wasmhot offers that interface in version {versions}; build the module against that"
+        ));
+    }
+    let Ok(version) = Version::parse(version) else {
+        return unknown("it has no version; build against WASI 0.2 or 0.3".to_owned());
     };
-    if (version.major, version.minor) == (0, 3) {
-        return Err(VersionError::NeedsConcurrency {
-            why: format!("imports {name}"),
-        });
-    }
-    if !OFFERED.contains(&base) {
+    let Some((_, offered)) = OFFERED.iter().find(|(known, _)| *known == base) else {
         return unknown("this wasmhot does not offer that interface; build the module without it".to_owned());
-    }
-    if (version.major, version.minor) != (0, 2) || !version.pre.is_empty() {
-        return unknown("this wasmhot offers that interface in version 0.2; build the module against that".to_owned());
+    };
+    if version.major != 0 || !offered.contains(&version.minor) || !version.pre.is_empty() {
+        let offered: Vec<_> = offered.iter().map(|minor| format!("0.{minor}")).collect();
+        return unknown(format!(
+            "this wasmhot offers that interface in version {}; build the module against that",
+            offered.join(" and ")
+        ));
     }
     Ok(())
 }
@@ -182,6 +225,7 @@ fn export(
                     exactly(name, &functions, &[("check", check_type())])?;
                     interface.has_health = true;
                 }
+                LIVE => exactly(name, &functions, &[("live", live_type())])?,
                 _ => return Err(unknown_contract(name)),
             }
         }
@@ -200,7 +244,7 @@ fn export(
 /// R1: unknown is an error, never "absent".
 pub(super) fn unknown_contract(item: &str) -> VersionError {
     let why = format!(
-        "this wasmhot knows {LIFECYCLE} and {HEALTH}; use the guest SDK or WIT of this wasmhot, or a newer wasmhot"
+        "this wasmhot knows {LIFECYCLE}, {HEALTH} and {LIVE}; use the guest SDK or WIT of this wasmhot, or a newer wasmhot"
     );
     VersionError::UnsupportedContract {
         item: item.to_owned(),
@@ -297,6 +341,15 @@ fn save_type() -> FunctionType {
     FunctionType {
         params,
         result: or_text(Some(bytes_type())),
+        is_async: false,
+    }
+}
+
+fn live_type() -> FunctionType {
+    let params = vec![("change".to_owned(), change_type())];
+    FunctionType {
+        params,
+        result: or_text(None),
         is_async: false,
     }
 }

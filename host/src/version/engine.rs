@@ -24,7 +24,7 @@ const COMPILES_AT_ONCE: usize = 2;
 pub enum EngineKind {
     /// One call at a time per instance: WASI 0.2, and all plain core modules.
     Plain,
-    /// Calls overlap inside one instance: WASI 0.3. Recognised, and refused for now ([`Engines::get`] gives `None`).
+    /// Calls overlap inside one instance: WASI 0.3.
     Concurrent,
 }
 
@@ -38,6 +38,7 @@ pub struct EngineSettings {
 /// All engines of a host. Dropping it stops the tick; compiled versions stay usable, but no deadline would fire any more.
 pub struct Engines {
     plain: Engine,
+    concurrent: Engine,
     /// Places for running compilations.
     pub(super) compiling: Arc<Semaphore>,
     /// Places for compilations that nobody waits for any more.
@@ -56,29 +57,35 @@ impl Default for EngineSettings {
 impl Engines {
     /// Makes the engines and starts the tick.
     pub fn new(settings: &EngineSettings) -> wasmtime::Result<Self> {
-        let plain = Engine::new(&config(settings))?;
+        let plain = Engine::new(&config(settings, EngineKind::Plain))?;
+        let concurrent = Engine::new(&config(settings, EngineKind::Concurrent))?;
         Ok(Engines {
-            _ticker: Ticker::start(vec![plain.clone()])?,
+            _ticker: Ticker::start(vec![plain.clone(), concurrent.clone()])?,
             plain,
+            concurrent,
             compiling: Arc::new(Semaphore::new(COMPILES_AT_ONCE)),
             abandoned: Arc::new(Semaphore::new(COMPILES_AT_ONCE)),
         })
     }
 
-    /// The engine for components of this kind, if this host has one.
+    /// The engine for components of this kind.
     #[must_use]
-    pub fn get(&self, kind: EngineKind) -> Option<&Engine> {
+    pub fn get(&self, kind: EngineKind) -> &Engine {
         match kind {
-            EngineKind::Plain => Some(&self.plain),
-            EngineKind::Concurrent => None,
+            EngineKind::Plain => &self.plain,
+            EngineKind::Concurrent => &self.concurrent,
         }
     }
 }
 
-fn config(settings: &EngineSettings) -> Config {
+fn config(settings: &EngineSettings, kind: EngineKind) -> Config {
     let mut config = Config::new();
+    let is_concurrent = kind == EngineKind::Concurrent;
     config
-        .concurrency_support(false)
+        .concurrency_support(is_concurrent)
+        .wasm_component_model_async(is_concurrent)
+        .wasm_component_model_async_stackful(is_concurrent)
+        .wasm_component_model_more_async_builtins(is_concurrent)
         .epoch_interruption(true)
         .max_wasm_stack(settings.max_wasm_stack)
         .async_stack_size(settings.max_wasm_stack + HOST_STACK)
@@ -129,7 +136,7 @@ mod tests {
     #[test]
     fn epochs_interrupt_an_endless_loop_and_dropping_the_engines_ends_the_thread() {
         let engines = Engines::new(&EngineSettings::default()).expect("engines");
-        let engine = engines.get(EngineKind::Plain).expect("plain engine");
+        let engine = engines.get(EngineKind::Plain);
         let wasm = wat::parse_str(r#"(module (func (export "spin") (loop (br 0))))"#).expect("wat");
         let module = Module::from_binary(engine, &wasm).expect("compiles");
         let mut store = Store::new(engine, ());
@@ -139,11 +146,5 @@ mod tests {
         assert!(spin.call(&mut store, ()).is_err());
         // Joins the thread: would hang if it did not end.
         drop(engines);
-    }
-
-    #[test]
-    fn only_the_plain_engine_exists_today() {
-        let engines = Engines::new(&EngineSettings::default()).expect("engines");
-        assert!(engines.get(EngineKind::Concurrent).is_none());
     }
 }

@@ -33,14 +33,6 @@ pub enum VersionError {
         /// What the validator says.
         why: String,
     },
-    /// Needs calls that overlap inside one instance.
-    #[error(
-        "needs concurrent calls (WASI 0.3: {why}), which this wasmhot does not run yet; build it without async exports"
-    )]
-    NeedsConcurrency {
-        /// The first thing in it that asks for them.
-        why: String,
-    },
     /// Wants something of the host that the host does not have.
     #[error("imports `{import}`: {why}")]
     UnknownImport {
@@ -94,7 +86,6 @@ impl VersionError {
             VersionError::Precompiled => "precompiled",
             VersionError::Truncated { .. } => "truncated",
             VersionError::Invalid { .. } => "invalid",
-            VersionError::NeedsConcurrency { .. } => "needs-concurrency",
             VersionError::UnknownImport { .. } => "unknown-import",
             VersionError::UnsupportedContract { .. } => "unsupported-contract",
             VersionError::IncompleteAbi { .. } => "incomplete-abi",
@@ -116,7 +107,6 @@ impl VersionError {
             | VersionError::Precompiled
             | VersionError::Truncated { .. }
             | VersionError::Invalid { .. }
-            | VersionError::NeedsConcurrency { .. }
             | VersionError::UnknownImport { .. }
             | VersionError::UnsupportedContract { .. }
             | VersionError::IncompleteAbi { .. } => true,

@@ -38,12 +38,17 @@ pub(super) fn prepare<'a>(file_stem: &str, bytes: &'a [u8]) -> Result<Prepared<'
         Encoding::Component => bytes.into(),
         Encoding::Module => {
             // A fault of the module must be told in terms of the module, not of the component made of it.
-            let validated = validate(bytes)?;
+            let (validated, _) = validate(bytes)?;
             wrap::to_component(bytes, &validated, outline.has_component_type, &mut notes)?.into()
         }
     };
-    let surface = validate(&component)?;
+    let (surface, needed) = validate(&component)?;
     let contract = contract::read(&surface)?;
+    let engine = if contract.wants_concurrency {
+        EngineKind::Concurrent
+    } else {
+        needed
+    };
     Ok(Prepared {
         id: module_version(&identity, digest),
         identity,
@@ -52,7 +57,7 @@ pub(super) fn prepare<'a>(file_stem: &str, bytes: &'a [u8]) -> Result<Prepared<'
         encoding: outline.encoding,
         component,
         contract,
-        engine: EngineKind::Plain,
+        engine,
         notes,
     })
 }
@@ -79,28 +84,25 @@ fn plain_features() -> WasmFeatures {
     (WasmFeatures::WASM3 | WasmFeatures::COMPONENT_MODEL).difference(refused)
 }
 
-/// The plain features and all that belongs to concurrent calls.
+/// The plain features, and what Wasmtime has of concurrent calls (no threads, no error contexts).
 fn concurrent_features() -> WasmFeatures {
-    plain_features()
-        | WasmFeatures::CM_ASYNC
-        | WasmFeatures::CM_ASYNC_STACKFUL
-        | WasmFeatures::CM_MORE_ASYNC_BUILTINS
-        | WasmFeatures::CM_THREADING
-        | WasmFeatures::CM_ERROR_CONTEXT
+    plain_features() | WasmFeatures::CM_ASYNC | WasmFeatures::CM_ASYNC_STACKFUL | WasmFeatures::CM_MORE_ASYNC_BUILTINS
 }
 
-/// Validates all but function bodies; those the compiler validates. The engine is chosen by what validation asks for.
-fn validate(bytes: &[u8]) -> Result<Surface, VersionError> {
-    let found =
-        validate_with(bytes, plain_features()).map_err(|error| match validate_with(bytes, concurrent_features()) {
-            Ok(_) => VersionError::NeedsConcurrency {
-                why: error.message().to_owned(),
-            },
-            Err(_) => parse_error(&error),
-        })?;
-    found.ok_or_else(|| VersionError::Truncated {
+/// Validates all but function bodies; those the compiler validates. The engine is chosen by what validation asks for: what is valid
+/// without concurrent calls does not need them.
+fn validate(bytes: &[u8]) -> Result<(Surface, EngineKind), VersionError> {
+    let (found, engine) = match validate_with(bytes, plain_features()) {
+        Ok(found) => (found, EngineKind::Plain),
+        Err(error) => match validate_with(bytes, concurrent_features()) {
+            Ok(found) => (found, EngineKind::Concurrent),
+            Err(_) => return Err(parse_error(&error)),
+        },
+    };
+    let surface = found.ok_or_else(|| VersionError::Truncated {
         why: "it has no end".to_owned(),
-    })
+    })?;
+    Ok((surface, engine))
 }
 
 /// `None` only if the parser ends without the end of the outermost module, which it reports as an error by itself.

@@ -39,7 +39,7 @@ fn files_that_are_no_wasm_are_named() {
 #[test]
 fn compiled_code_is_never_loaded() {
     let engines = engines();
-    let engine = engines.get(EngineKind::Plain).expect("plain");
+    let engine = engines.get(EngineKind::Plain);
     for precompiled in [
         engine.precompile_module(b"\0asm\x01\0\0\0"),
         engine.precompile_component(b"\0asm\x0d\0\x01\0"),
@@ -222,8 +222,8 @@ fn r08_imports_are_sorted_into_capabilities_modules_and_strangers() {
         ),
         (
             r#"(component (import "wasi:clocks/wall-clock@0.3.0" (instance)))"#,
-            "needs-concurrency",
-            "0.3.0",
+            "unknown-import",
+            "version 0.2",
         ),
         (
             r#"(component (import "t" (type (sub resource))))"#,
@@ -255,16 +255,18 @@ fn r08_imports_are_sorted_into_capabilities_modules_and_strangers() {
 }
 
 #[test]
-fn concurrent_components_are_recognised_and_refused() {
+fn what_needs_concurrent_calls_gets_the_engine_that_has_them_and_nothing_else_does() {
     let text = r#"(component
       (core module $m (func (export "f")))
       (core instance $i (instantiate $m))
       (func (export "f") async (canon lift (core func $i "f") async)))"#;
     let builtin = r#"(component (core func (canon task.cancel)))"#;
-    for text in [text, builtin] {
-        let error = refused(&wasm(text));
-        assert_eq!(error.code(), "needs-concurrency", "{error}");
+    let clock = r#"(component (import "wasi:clocks/monotonic-clock@0.3.0" (instance)))"#;
+    for text in [text, builtin, clock] {
+        assert_eq!(compiled("module", &wasm(text)).engine, EngineKind::Concurrent, "{text}");
     }
+    let plain = r#"(component (import "wasi:clocks/monotonic-clock@0.2.0" (instance)))"#;
+    assert_eq!(compiled("module", &wasm(plain)).engine, EngineKind::Plain);
 }
 
 #[test]
