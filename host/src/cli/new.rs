@@ -17,6 +17,9 @@ use wasmhot_appup::ModuleName;
 /// Path and content.
 type File = (&'static str, &'static [u8]);
 
+/// A file of a project.
+type Made = (PathBuf, Cow<'static, [u8]>);
+
 include!(concat!(env!("OUT_DIR"), "/templates.rs"));
 
 /// Where the examples say `counter` and mean the module's name: all of it, with what stands around it.
@@ -76,7 +79,7 @@ pub(super) fn new(out: &Output, verb: &New) -> Result<Exit, Failure> {
 }
 
 /// The files of a new project.
-fn project(name: &ModuleName, language: &str) -> Result<Vec<(PathBuf, Cow<'static, [u8]>)>, Failure> {
+fn project(name: &ModuleName, language: &str) -> Result<Vec<Made>, Failure> {
     let unknown = || {
         Failure::new(
             "internal",
@@ -88,7 +91,7 @@ fn project(name: &ModuleName, language: &str) -> Result<Vec<(PathBuf, Cow<'stati
         .iter()
         .find(|(known, _)| *known == language)
         .ok_or_else(unknown)?;
-    let mut files: Vec<(PathBuf, Cow<'static, [u8]>)> = example
+    let mut files: Vec<Made> = example
         .iter()
         .map(|(path, content)| (PathBuf::from(path), named(path, content, name)))
         .collect();
@@ -129,7 +132,7 @@ fn only_sdk(manifest: &[u8]) -> Cow<'static, [u8]> {
 }
 
 /// Writes a folder, whole or not at all.
-fn write(folder: &Path, files: &[(PathBuf, Cow<'_, [u8]>)]) -> io::Result<()> {
+fn write(folder: &Path, files: &[Made]) -> io::Result<()> {
     if fs::symlink_metadata(folder).is_ok() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
