@@ -16,6 +16,7 @@ mod faults;
 mod hangup;
 mod http;
 mod keys;
+mod languages;
 mod leak;
 mod library;
 mod limits;

@@ -4,11 +4,12 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use wasmhot_appup::{Capability, HostSettings, LimitsSpec, parse_duration};
+use wasmhot_appup::{Capability, HostSettings, LimitsSpec, ModuleName, parse_duration};
 
 const AFTER: &str = "\
 Examples:
   wasmhot demo                           see it work, in ten seconds
+  wasmhot new counter --lang rust        write a module of your own
   wasmhot run app                        run the modules of a directory; drop new versions into it
   wasmhot run app --listen 127.0.0.1:8080  the same, and let them answer HTTP requests
   wasmhot call counter 'increment(5)'    call a function
@@ -185,6 +186,8 @@ pub(super) enum Verb {
         #[arg(long, value_name = "NUMBER", default_value_t = 0)]
         since: u64,
     },
+    /// Write a new module into a folder of its own: it builds, runs and upgrades at once. Needs no host.
+    New(New),
     /// Describe a module file; needs no host.
     Inspect {
         /// The file.
@@ -233,6 +236,38 @@ impl Run {
             ..HostSettings::default()
         }
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct New {
+    /// The module's name, and the folder's: letters, digits and hyphens.
+    pub(super) name: ModuleName,
+    /// The language.
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    pub(super) lang: Language,
+}
+
+/// The languages of `wasmhot new`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(super) enum Language {
+    /// With the guest SDK.
+    Rust,
+    /// Clang and wasi-libc.
+    C,
+    /// By hand: there is no generator.
+    Zig,
+    /// The standard compiler.
+    Go,
+    /// QuickJS.
+    #[value(alias = "js")]
+    JavaScript,
+    /// CPython.
+    Python,
+    /// A TypeScript for Wasm.
+    AssemblyScript,
+    /// The text format.
+    Wat,
 }
 
 #[derive(Debug, clap::Args)]
