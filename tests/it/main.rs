@@ -21,6 +21,7 @@ mod losses;
 mod made;
 mod nested;
 mod offline;
+mod others;
 mod process;
 mod readme;
 mod releases;

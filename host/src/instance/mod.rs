@@ -25,6 +25,7 @@ use std::time::Duration;
 pub(crate) use template::{ModuleConfig, Template};
 use wasmhot_appup::interface::FunctionName;
 use wasmtime::Store;
+use wasmtime_wasi::I32Exit;
 
 /// A running version of a module.
 pub(crate) struct Instance {
@@ -115,7 +116,11 @@ impl Instance {
             }
             Err(error) => {
                 self.usable = !self.is_concurrent() && !ends_the_store(&error);
-                Err(self.template.failed(name, &error))
+                match exit_status(name, &error) {
+                    // A stateful module that leaves has lost its state, as by a trap.
+                    Some(status) if self.template.version.lifecycle.is_none() => Ok(Some(status)),
+                    _ => Err(self.template.failed(name, &error)),
+                }
             }
         }
     }
@@ -135,6 +140,18 @@ impl Template {
             ..failed.in_version(&self.version.id)
         }
     }
+}
+
+/// Whether this is the `main` of a program: it runs once in an instance.
+pub(crate) fn is_main(name: &FunctionName) -> bool {
+    let interface = name.interface.as_deref().unwrap_or_default();
+    name.name == "run" && (interface == "wasi:cli/run" || interface.starts_with("wasi:cli/run@"))
+}
+
+/// The `result` that a program's `main` would have returned, where it left by `wasi:cli/exit` instead.
+fn exit_status(name: &FunctionName, error: &wasmtime::Error) -> Option<Value> {
+    let exit = error.downcast_ref::<I32Exit>().filter(|_| is_main(name))?;
+    Some(Value::Result(if exit.0 == 0 { Ok(None) } else { Err(None) }))
 }
 
 /// A trap, or an error of a host function, ends the store. A result that cannot be read does not (on the plain engine).

@@ -1,0 +1,3 @@
+//! Somebody else's programs run as they were published.
+
+mod commands;
