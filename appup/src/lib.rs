@@ -85,8 +85,8 @@ pub use refusal::{Refusal, RefusalCode, Warning, WarningCode};
 pub use release::Release;
 pub use relup::{CallSpec, Instruction, MiddleSpec, ReleaseStep, Relup, StatePolicy, Via, When};
 pub use settings::{
-    Create, DirGrant, Grants, HostSettings, Kind, Limits, LimitsSpec, ModuleSpec, OnTrap, Tasks, UnitError,
-    parse_duration, parse_size,
+    ConfigValue, Create, DirGrant, Every, Grants, HostSettings, HttpGrant, Kind, Limits, LimitsSpec, ModuleSpec,
+    OnTrap, Schedule, SocketGrant, SocketUse, Tasks, UnitError, parse_duration, parse_size,
 };
 pub use upgrade::{
     Action, CheckOptions, Checked, Known, Move, Open, Transition, check, default_moves, plan_moves, undo_moves,

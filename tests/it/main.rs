@@ -3,10 +3,12 @@
 
 mod accounts;
 mod calls;
+mod capabilities;
 mod cli;
 mod clients;
 mod concurrent;
 mod control;
+mod crossing;
 mod demo;
 mod donations;
 mod drops;

@@ -1,8 +1,9 @@
 //! The parts that `release.toml` and `relup.toml` share: modules, limits, grants.
 
+use super::grants::{read_config, read_every, read_grants};
 use crate::name::{ModuleName, Version};
 use crate::read::{Table, Word, nearest};
-use crate::settings::{Create, DirGrant, Grants, HostSettings, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks};
+use crate::settings::{Create, HostSettings, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -83,6 +84,9 @@ pub(crate) fn read_limits(table: &mut Table<'_>, title: &'static str) -> LimitsS
     spec
 }
 
+/// What stands in `[modules.grants]`.
+const GRANTS: &[&str] = &["env", "dirs", "args", "sockets", "http", "keyvalue", "denied"];
+
 /// `[[modules]]`. A module that stands there twice is a fault.
 pub(crate) fn read_modules(top: &mut Table<'_>) -> Vec<ModuleSpec> {
     let mut modules: Vec<ModuleSpec> = Vec::new();
@@ -110,7 +114,7 @@ pub(crate) fn read_modules(top: &mut Table<'_>) -> Vec<ModuleSpec> {
 
 fn read_module(mut table: Table<'_>) -> Option<ModuleSpec> {
     table.belongs_elsewhere(LimitsSpec::KEYS, "`[modules.limits]`");
-    table.belongs_elsewhere(&["env", "dirs"], "`[modules.grants]`");
+    table.belongs_elsewhere(GRANTS, "`[modules.grants]`");
     if table.value("name").is_none() {
         table.missing("name", "\"counter\"");
     }
@@ -124,7 +128,8 @@ fn read_module(mut table: Table<'_>) -> Option<ModuleSpec> {
     let links = table.texts("links", "`[modules.links]`", |text| {
         ModuleName::parse(text).map_err(|error| error.to_string())
     });
-    let config = table.texts("config", "`[modules.config]`", |text| Ok(text.to_owned()));
+    let config = read_config(&mut table);
+    let every = read_every(&mut table);
     table.finish();
     Some(ModuleSpec {
         name: name?,
@@ -136,34 +141,7 @@ fn read_module(mut table: Table<'_>) -> Option<ModuleSpec> {
         grants,
         links,
         config,
-    })
-}
-
-fn read_grants(module: &mut Table<'_>) -> Grants {
-    let Some(mut table) = module.table("grants", "`[modules.grants]`") else {
-        return Grants::default();
-    };
-    let env = table.texts("env", "`[modules.grants.env]`", |text| Ok(text.to_owned()));
-    let dirs = table.tables("dirs", "`[[modules.grants.dirs]]`");
-    let dirs = dirs.into_iter().filter_map(read_dir).collect();
-    table.finish();
-    Grants { env, dirs }
-}
-
-fn read_dir(mut table: Table<'_>) -> Option<DirGrant> {
-    let (host, guest) = (table.text("host"), table.text("guest"));
-    for (key, example) in [("host", "\"data\""), ("guest", "\"/data\"")] {
-        if table.value(key).is_none() {
-            table.missing(key, example);
-        }
-    }
-    let write = table.flag("write").unwrap_or(false);
-    table.finish();
-    let ((host, _), (guest, _)) = host.zip(guest)?;
-    Some(DirGrant {
-        host: host.to_owned(),
-        guest: guest.to_owned(),
-        write,
+        every,
     })
 }
 

@@ -9,8 +9,8 @@ use toml::Value;
 use toml::ser::Error;
 
 /// The keys of a module, in the order in which they are written.
-const MODULE_KEYS: [&str; 9] = [
-    "name", "version", "path", "sha256", "kind", "limits", "grants", "links", "config",
+const MODULE_KEYS: [&str; 10] = [
+    "name", "version", "path", "sha256", "kind", "limits", "grants", "links", "config", "every",
 ];
 
 /// A text under construction.

@@ -1,5 +1,6 @@
 //! The tables of the formats, one function each. The `title` of an object is what the reader calls its table.
 
+use crate::capability::Capability;
 use crate::read::Word;
 use crate::relup::{StatePolicy, When};
 use crate::settings::{Create, Kind, LimitsSpec, OnTrap, Tasks};
@@ -132,6 +133,20 @@ pub(super) fn module() -> Json {
         vec![
             ("env", texts(&text("Its value."), "Environment variables.")),
             ("dirs", array(&dir, "Directories.")),
+            (
+                "args",
+                array(&text("An argument."), "Arguments, after the module's name."),
+            ),
+            ("sockets", array(&socket(), "Where sockets may lead.")),
+            ("http", array(&http(), "Where HTTP requests may go.")),
+            ("keyvalue", array(&text("A bucket."), "Buckets of the key-value store.")),
+            (
+                "denied",
+                array(
+                    &word::<Capability>("A family."),
+                    "What it imports and knowingly is not granted: no new version is refused for that.",
+                ),
+            ),
         ],
     );
     object(
@@ -156,7 +171,56 @@ pub(super) fn module() -> Json {
                     "Imported interface or function, and the module that serves it.",
                 ),
             ),
-            ("config", texts(&text("Its value."), "Values of `wasi:config`.")),
+            ("config", texts(&value(), "Values of `wasi:config`.")),
+            ("every", array(&every(), "Calls that the host makes by the clock.")),
+        ],
+    )
+}
+
+fn socket() -> Json {
+    json!({
+        "type": "string",
+        "description": "What for, which host, which ports.",
+        "examples": ["tcp://db.internal:5432", "udp://10.0.0.0/8:53", "tcp-listen://127.0.0.1:9000"],
+    })
+}
+
+fn http() -> Json {
+    json!({
+        "type": "string",
+        "description": "Scheme and host; a port and a path narrow it down.",
+        "examples": ["https://api.example.com", "https://*.example.com", "http://127.0.0.1:8080/path"],
+    })
+}
+
+/// A value of `wasi:config`: text, or where the host finds it.
+fn value() -> Json {
+    let secret = object(
+        "a secret",
+        "A value that the host reads and writes nowhere.",
+        &[],
+        vec![
+            ("env", text("A variable in the environment of the host.")),
+            ("file", text("A file, relative to this one.")),
+        ],
+    );
+    json!({ "anyOf": [text("Its value."), secret] })
+}
+
+fn every() -> Json {
+    object(
+        "`[[modules.every]]`",
+        "A call that the host makes again and again.",
+        &["call", "every"],
+        vec![
+            (
+                "call",
+                json!({ "type": "string", "description": "The call.", "examples": ["tick()", "sweep(\"kitchen\", 10)"] }),
+            ),
+            (
+                "every",
+                json!({ "type": "string", "description": "How often, at least 10ms; \"never\" ends it.", "examples": ["1s", "5m", "never"] }),
+            ),
         ],
     )
 }

@@ -31,7 +31,7 @@ fn module() -> String {
             _ => format!("{key} = 1\n"),
         });
     format!(
-        "[[modules]]\nname = \"server\"\nversion = \"1.0.0\"\npath = \"a.wasm\"\nsha256 = \"{DIGEST}\"\nkind = \"keyed\"\n[modules.limits]\n{}[modules.grants]\nenv = {{ LANG = \"C\" }}\ndirs = [{{ host = \"data\", guest = \"/data\", write = true }}]\n[modules.links]\n\"a:b/c@1.0.0\" = \"orders\"\n[modules.config]\ncurrency = \"USD\"\n[[modules]]\nname = \"Orders_2\"\n",
+        "[[modules]]\nname = \"server\"\nversion = \"1.0.0\"\npath = \"a.wasm\"\nsha256 = \"{DIGEST}\"\nkind = \"keyed\"\n[modules.limits]\n{}[modules.grants]\nenv = {{ LANG = \"C\" }}\ndirs = [{{ host = \"data\", guest = \"/data\", write = true }}]\nargs = [\"--fast\"]\nsockets = [\"tcp://db:5432\"]\nhttp = [\"https://example.com/v1\"]\nkeyvalue = [\"carts\"]\ndenied = []\n[modules.links]\n\"a:b/c@1.0.0\" = \"orders\"\n[modules.config]\ncurrency = \"USD\"\ntoken = {{ env = \"TOKEN\" }}\nkey = {{ file = \"key\" }}\n[[modules.every]]\ncall = \"tick()\"\nevery = \"1s\"\n[[modules]]\nname = \"Orders_2\"\n",
         limits.collect::<String>()
     )
 }

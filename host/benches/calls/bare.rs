@@ -107,13 +107,13 @@ impl Bare {
         begin.elapsed()
     }
 
-    /// So many calls of the desk's `come`, or of its async `meet(1)`, which waits for nobody; and how long they took.
-    pub(crate) async fn desk(&mut self, is_async: bool, calls: u64) -> Duration {
-        let desk = self
+    /// So many calls of the lounge's `come`, or of its async `meet(1)`, which waits for nobody; and how long they took.
+    pub(crate) async fn lounge(&mut self, is_async: bool, calls: u64) -> Duration {
+        let lounge = self
             .instance
-            .get_export_index(&mut self.store, None, "demo:desk/desk@1.0.0");
+            .get_export_index(&mut self.store, None, "demo:lounge/lounge@1.0.0");
         let name = if is_async { "meet" } else { "come" };
-        let index = self.instance.get_export_index(&mut self.store, desk.as_ref(), name);
+        let index = self.instance.get_export_index(&mut self.store, lounge.as_ref(), name);
         let index = index.expect("is exported");
         let begin = Instant::now();
         if is_async {

@@ -182,20 +182,20 @@ fn one_subject(runtime: &Runtime, host: &Host, socket: &Path, subject: &Subject)
 /// Calls on the engine whose calls can run beside each other (WASI 0.3), one after another.
 fn concurrent(runtime: &Runtime, host: &Host) {
     for (title, is_async) in [
-        ("WASI 0.3, single: desk.come()", false),
-        ("WASI 0.3, single, async: desk.meet(1)", true),
+        ("WASI 0.3, single: lounge.come()", false),
+        ("WASI 0.3, single, async: lounge.meet(1)", true),
     ] {
-        let mut bare = runtime.block_on(Bare::concurrent("desk-1.0.0")).expect("starts");
+        let mut bare = runtime.block_on(Bare::concurrent("lounge-1.0.0")).expect("starts");
         let rows = measure(&mut [
             ("Wasmtime, call_async", &mut |calls| {
-                runtime.block_on(bare.desk(is_async, calls))
+                runtime.block_on(bare.lounge(is_async, calls))
             }),
             ("library", &mut |calls| {
                 one_after_another(runtime, calls, || async {
                     let _: u32 = if is_async {
-                        host.call("desk", "meet", (1_u32,)).await.expect("meets")
+                        host.call("lounge", "meet", (1_u32,)).await.expect("meets")
                     } else {
-                        host.call("desk", "come", ()).await.expect("comes")
+                        host.call("lounge", "come", ()).await.expect("comes")
                     };
                 })
             }),
@@ -238,7 +238,7 @@ fn main() -> anyhow::Result<()> {
     for subject in &SUBJECTS {
         std::fs::copy(guest(subject.file), app.join(format!("{}.wasm", subject.module)))?;
     }
-    std::fs::copy(guest("desk-1.0.0"), app.join("desk-1.0.0.wasm"))?;
+    std::fs::copy(guest("lounge-1.0.0"), app.join("lounge-1.0.0.wasm"))?;
     nested::put(&app)?;
     let state = root.path().join("state");
     let host = runtime.block_on(Host::builder().source(&app).state_dir(state).start())?;

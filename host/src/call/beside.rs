@@ -256,6 +256,9 @@ impl<'a> Beside<'a> {
 
     fn answer(&self, number: u64, answer: Option<Value>) {
         if let Some(call) = self.ledger.take(number) {
+            if self.calls.take_denied() {
+                call.frame.tree.note_denied();
+            }
             self.lane.note_answered(&call.frame);
             let _ = call.reply.send(Ok(answer));
         }

@@ -22,7 +22,7 @@ pub(crate) fn define_imports(linker: &mut Linker<Guest>, version: &Version) -> w
         };
         let signature = Arc::clone(&ty);
         define_import(&mut place, &name.name, &signature, move |store, args| {
-            let refused_in = store.data().effects_refused;
+            let refused_in = store.data().reach().effects_refused();
             let caller = match (refused_in, calling_frame(store)) {
                 (None, Some(frame)) => Ok(frame),
                 (Some(phase), _) => Err(refused(&imported, phase)),

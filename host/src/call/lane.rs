@@ -9,6 +9,7 @@
 use super::crowd::Crowd;
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
+use super::routes::Routes;
 use super::runner::{Runner, run_here_or_spill};
 use super::services::Services;
 use super::ticket::Ticket;
@@ -66,6 +67,8 @@ pub(crate) enum Errand {
     HandOver {
         reply: oneshot::Sender<Result<(), CallError>>,
     },
+    /// The instance serves from now on: tell it, in a call of this release.
+    GoLive(Arc<Routes>),
     /// Save a key and free its instance.
     Hibernate,
     /// Forget a key that nobody has called for so many milliseconds, with its saved state (R9).
@@ -272,6 +275,19 @@ impl Lane {
             state.queue.push_back(Work::Errand(errand));
             self.runner_if_idle(&mut state)
         };
+        if let Some(runner) = runner {
+            self.services.guests.spawn(runner.run());
+        }
+    }
+
+    /// Puts an errand before everything that waits, but for calls that may pass a gate. It begins when the gate opens.
+    pub(crate) fn send_first(self: &Arc<Self>, errand: Errand) {
+        self.lock().queue.push_front(Work::Errand(errand));
+    }
+
+    /// Begins what waits, if nothing runs.
+    pub(crate) fn wake_up(self: &Arc<Self>) {
+        let runner = self.runner_if_idle(&mut self.lock());
         if let Some(runner) = runner {
             self.services.guests.spawn(runner.run());
         }

@@ -1,6 +1,6 @@
 //! The router: the table of the current revision, and the way of a call into it.
 
-use super::frame::Origin;
+use super::frame::{Origin, Tree};
 use super::lane::{CallResult, Job, Lane};
 use super::pool::PoolAnswer;
 use super::rates;
@@ -11,7 +11,7 @@ use crate::value::Value;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use wasmhot_appup::interface::{FunctionName, FunctionType};
 use wasmhot_appup::{ModuleName, Open};
 
@@ -30,6 +30,8 @@ pub(crate) struct Router {
     started: Instant,
     /// Tables that were replaced, oldest first, as long as a call holds them.
     before: Mutex<Vec<Weak<Routes>>>,
+    /// The revision, for those who wait for the next one.
+    switched: watch::Sender<u64>,
 }
 
 impl Router {
@@ -38,6 +40,7 @@ impl Router {
             routes: ArcSwap::new(routes),
             started: Instant::now(),
             before: Mutex::default(),
+            switched: watch::channel(0).0,
         }
     }
 
@@ -53,7 +56,14 @@ impl Router {
         let mut before = self.before.lock().expect("no panic under this lock");
         before.retain(|table| table.strong_count() > 0);
         before.push(Arc::downgrade(&old));
+        drop(before);
+        self.switched.send_replace(self.routes.load().revision);
         old
+    }
+
+    /// Hears of each switch from now on.
+    pub(crate) fn switches(&self) -> watch::Receiver<u64> {
+        self.switched.subscribe()
     }
 
     /// Releases before `revision` in which calls are still open, oldest first, with all in between (R7).
@@ -93,9 +103,10 @@ impl Router {
             let (function, ty, args) = prepare(route)?;
             let deadline = deadline.unwrap_or_else(|| began + route.template.config.limits.call_deadline);
             let origin = Origin::outside(Arc::clone(&routes), deadline);
+            let tree = Arc::clone(&origin.tree);
             if let Target::Pool(pool) = &route.target {
                 match pool.call(&function, args, origin).await {
-                    PoolAnswer::Done(answer) => return self.counted(route, began, answer),
+                    PoolAnswer::Done(answer) => return self.counted(route, began, &tree, answer),
                     // Closed and still current: nothing takes its place, the host stops.
                     PoolAnswer::Replaced(_) if pool.is_closed() && Arc::ptr_eq(&routes, &self.routes.load()) => {
                         let id = &route.template.version.id;
@@ -112,12 +123,12 @@ impl Router {
                 origin,
             };
             let answer = dispatch(route, request).await;
-            return self.counted(route, began, answer);
+            return self.counted(route, began, &tree, answer);
         }
     }
 
-    fn counted(&self, route: &Route, began: Instant, answer: CallResult) -> CallResult {
-        let failed = answer.as_ref().is_err_and(|error| rates::is_error(error.code));
+    fn counted(&self, route: &Route, began: Instant, tree: &Tree, answer: CallResult) -> CallResult {
+        let failed = tree.was_denied() || answer.as_ref().is_err_and(|error| rates::is_error(error.code));
         route.rates.count(self.millis_at(began), failed);
         answer
     }

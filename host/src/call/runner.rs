@@ -6,8 +6,9 @@
 //! - Every call it has taken is answered exactly once.
 
 use super::crowd::Place;
-use super::frame::Frame;
+use super::frame::{Frame, Origin};
 use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
+use super::routes::Routes;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Change, Instance, InstanceError};
@@ -17,7 +18,7 @@ use crate::version::Version;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wasmhot_appup::Create;
 use wasmhot_appup::interface::FunctionName;
 
@@ -102,6 +103,11 @@ impl Runner {
     async fn call(&mut self, job: Job) -> Option<Work> {
         let live = self.lane.live_for(&job);
         if let Err(error) = self.bring_up(&live).await {
+            let _ = job.reply.send(Err(error));
+            return None;
+        }
+        let failed = self.go_live(&job.origin.stamp).await;
+        if let Some(error) = failed.filter(|_| self.instance.is_none()) {
             let _ = job.reply.send(Err(error));
             return None;
         }
@@ -270,9 +276,56 @@ impl Runner {
                 let _ = reply.send(answer);
             }
             Errand::Recover(error) => self.recover(error).await,
+            Errand::GoLive(routes) => {
+                let live = self.lane.live.load_full();
+                if self.bring_up(&live).await.is_ok() {
+                    // Told by an event, and to nobody else: there is no caller.
+                    let _ = self.go_live(&routes).await;
+                }
+            }
             Errand::Hibernate => self.hibernate().await,
             Errand::Expire(after_ms) => self.expire(after_ms).await,
         }
+    }
+
+    /// Tells the instance that it serves, before its first call. What goes wrong there is told, counts in a probation, and takes
+    /// nothing back; one that dies of it is followed by one that is not told again. Gives what it died of.
+    async fn go_live(&mut self, routes: &Arc<Routes>) -> Option<CallError> {
+        let instance = self.instance.as_mut().filter(|instance| instance.is_to_go_live())?;
+        let limit = instance.template.config.limits.stuck_timeout;
+        let origin = Origin::outside(Arc::clone(routes), Instant::now() + limit);
+        let tree = Arc::clone(&origin.tree);
+        let frame = Frame::new(
+            origin,
+            Arc::clone(&instance.template),
+            self.lane.key.clone(),
+            instance.revision,
+        );
+        self.lane.add_holder(&frame);
+        self.frame = Some(Arc::clone(&frame));
+        let answer = instance.go_live(Arc::clone(&frame), limit).await;
+        let (id, is_dead) = (instance.template.version.id.clone(), !instance.is_usable());
+        self.lane.note_answered(&frame);
+        if let Some(route) = routes.modules.get(&self.lane.module) {
+            let failed = answer.is_err() || tree.was_denied();
+            route.rates.count(self.lane.services.clock_ms(), failed);
+        }
+        let error = answer.err()?;
+        let message = format!(
+            "{} ({id}) has begun to serve, but `live` failed: {error}",
+            self.lane.name()
+        );
+        let told = Happening::new(EventKind::LiveFailed, message).version(&id);
+        self.lane.services.events.publish(told);
+        if !is_dead {
+            return None;
+        }
+        let error = CallError::not_executed(CallErrorCode::Trapped, error.to_string()).in_version(&id);
+        let error = self.lost(error).await;
+        if let Some(next) = self.instance.as_mut() {
+            next.skip_live();
+        }
+        Some(error)
     }
 
     /// The instance goes only when its state is in the store, and only if nobody waits for it.

@@ -3,7 +3,7 @@
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
-use wasmhot_appup::{HostSettings, LimitsSpec, parse_duration};
+use wasmhot_appup::{Capability, HostSettings, LimitsSpec, parse_duration};
 
 const AFTER: &str = "\
 Examples:
@@ -266,6 +266,9 @@ pub(super) struct Apply {
     /// Allow an upgrade that loses state; asks, or needs --yes.
     #[arg(long)]
     pub(super) allow_lossy: bool,
+    /// The module does without this, from now on, although its file newly imports it: sockets, http or keyvalue.
+    #[arg(long, value_name = "CAPABILITY", value_parser = capability)]
+    pub(super) deny: Vec<Capability>,
     /// Let the host boot the release before, and take the new one back by itself, for so long [default: it is permanent at once].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) probation: Option<Duration>,
@@ -491,6 +494,16 @@ fn percent(text: &str) -> Result<f64, String> {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
         _ => Err("not a number of percent from 0% to 100%".to_string()),
     }
+}
+
+fn capability(text: &str) -> Result<Capability, String> {
+    let known = || Capability::ALL.into_iter().filter(|one| one.is_never_unasked());
+    known()
+        .find(|one| one.word() == text.strip_prefix("wasi:").unwrap_or(text))
+        .ok_or_else(|| {
+            let words: Vec<_> = known().map(Capability::word).collect();
+            format!("it is one of: {}", words.join(", "))
+        })
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

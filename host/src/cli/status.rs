@@ -3,7 +3,7 @@
 use super::output::{Output, Style};
 use super::text::{clean, count, indented, millis, size, table};
 use crate::control::client::Client;
-use crate::control::protocol::{Exit, Failure, ModuleStatus, PendingStatus, Status};
+use crate::control::protocol::{Exit, Failure, ModuleStatus, PendingStatus, ScheduleStatus, Status};
 
 pub(super) async fn status(out: &Output, client: &Client) -> Result<Exit, Failure> {
     let status = client.status().await?;
@@ -99,6 +99,9 @@ fn modules(out: &Output, modules: &[ModuleStatus]) -> Vec<String> {
         }
     }
     lines[0] = out.paint(Style::Dim, &lines[0]);
+    for of in modules {
+        lines.extend(of.schedules.iter().map(|schedule| every(out, of, schedule)));
+    }
     let skipped = modules.iter().filter_map(|of| Some((of, of.save_skipped.as_ref()?)));
     lines.extend(skipped.map(|(of, why)| {
         format!(
@@ -109,6 +112,32 @@ fn modules(out: &Output, modules: &[ModuleStatus]) -> Vec<String> {
         )
     }));
     lines
+}
+
+/// One line for a call by the clock.
+fn every(out: &Output, of: &ModuleStatus, schedule: &ScheduleStatus) -> String {
+    let next = schedule
+        .next_ms
+        .map_or("now".to_string(), |next| format!("in {}", millis(next)));
+    let last = match (&schedule.last_error, &schedule.last_result, schedule.last_ms_ago) {
+        (Some(error), _, Some(ago)) => {
+            let failed = out.paint(Style::Red, "failed");
+            format!("last {} ago {failed}: {}", millis(ago), indented(error, 2))
+        }
+        (None, Some(result), Some(ago)) if !result.is_empty() => format!("last {} ago: {}", millis(ago), clean(result)),
+        (None, _, Some(ago)) => format!("last {} ago", millis(ago)),
+        (_, _, None) => "not yet called".to_string(),
+    };
+    format!(
+        "{} {} {} every {}, next {next}, {last} ({} failed of {}, {} merged)",
+        out.paint(Style::Dim, "by the clock:"),
+        of.module,
+        clean(&schedule.call),
+        millis(schedule.every_ms),
+        schedule.failures,
+        count(schedule.calls, "call"),
+        schedule.merged
+    )
 }
 
 /// What the module's state has to say.

@@ -15,6 +15,7 @@ mod probation;
 mod recover;
 mod releases;
 mod saver;
+mod schedules;
 pub(crate) mod start;
 mod state;
 mod status;
@@ -58,6 +59,7 @@ pub(crate) struct Inner {
     stopped: watch::Sender<bool>,
     attempts: attempts::Attempts,
     drops: Mutex<drops::Drops>,
+    schedules: Arc<schedules::Schedules>,
     /// Another release runs than before: what is pending may fit now.
     changed: Arc<tokio::sync::Notify>,
     save_skipped: Mutex<std::collections::BTreeMap<ModuleName, String>>,

@@ -419,6 +419,7 @@ fn differ(name: &ModuleName, before: Option<&ModuleRecord>, after: Option<&Modul
     note("grants", json(&one.spec.grants), json(&other.spec.grants));
     note("links", json(&one.spec.links), json(&other.spec.links));
     note("config", json(&one.spec.config), json(&other.spec.config));
+    note("every", json(&one.spec.every), json(&other.spec.every));
     if diff.details.is_empty() && one.id == other.id {
         return None;
     }

@@ -49,6 +49,7 @@ impl Host {
             digest: id.digest.to_string(),
             kind: route.template.config.kind.to_string(),
             condition: "running".to_string(),
+            schedules: self.inner.schedules_of(&id.name),
             ..ModuleStatus::default()
         };
         match &route.target {

@@ -72,8 +72,12 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
     }
     saver::flush(inner).await;
     // Whoever waits for the end may start the next host on the same directory at once.
-    let catalog = Arc::clone(&inner.core.catalog);
-    let _ = tokio::task::spawn_blocking(move || catalog.close()).await;
+    let (catalog, keyvalue) = (Arc::clone(&inner.core.catalog), Arc::clone(&inner.core.keyvalue));
+    let close = move || {
+        keyvalue.close();
+        catalog.close();
+    };
+    let _ = tokio::task::spawn_blocking(close).await;
     inner.lock.lock().expect("no panic under this lock").take();
     inner.stopped.send_replace(true);
     report

@@ -5,11 +5,12 @@
 //! - Once a call has trapped or its future was dropped the instance is not [`usable`](Instance::is_usable) any more: the store is
 //!   poisoned, its memory lost (R14).
 
+pub(crate) mod capability;
 pub(crate) mod concurrent;
 pub(crate) mod guest;
 pub(crate) mod lifecycle;
-mod outgoing;
 mod output;
+pub(crate) mod outside;
 pub(crate) mod template;
 
 use crate::call::crowd::Place;
@@ -42,6 +43,9 @@ pub(crate) struct Instance {
     usable: bool,
     /// Guest tasks may still run in it, of calls that have answered (WASI 0.3).
     pub(crate) has_tasks: bool,
+    /// What brought its state, if anything did.
+    brought_by: Option<Change>,
+    went_live: bool,
     /// How long its last `migrate` took.
     pub(crate) migrated_in: Duration,
     /// Its place among the live instances of its module, where those are counted.
@@ -66,6 +70,8 @@ impl Instance {
             concurrent_functions: Arc::default(),
             usable: true,
             has_tasks: false,
+            brought_by: None,
+            went_live: false,
             migrated_in: Duration::ZERO,
             place: None,
         }
@@ -100,9 +106,16 @@ impl Instance {
             self.functions.insert(name.clone(), function);
         }
         let function = self.functions.get(name).expect("it was inserted above");
-        self.store.data_mut().frame = Some(frame);
+        let tree = Arc::clone(&frame.tree);
+        let guest = self.store.data_mut();
+        guest.frame = Some(frame);
+        guest.take_values();
         self.usable = false;
         let answer = function.call(&mut self.store, args).await;
+        let guest = self.store.data_mut();
+        if guest.reach().take_denied() {
+            tree.note_denied();
+        }
         if self.is_concurrent() {
             // Its tasks may run on, and call other modules.
             self.has_tasks = true;

@@ -5,6 +5,7 @@
 //!   lock              one host at a time; holds the pid               (lock.rs)
 //!   catalog.redb      revisions, saved states, files seen: one database, so that a switch is one transaction (catalog.rs)
 //!   objects/          <sha256>.wasm, 0600, written whole or not at all (objects.rs)
+//!   keyvalue.redb     the buckets of `wasi:keyvalue`, once a module has used one (keyvalue.rs)
 //! ```
 //!
 //! Everything here blocks on the disk: call it by `tokio::task::spawn_blocking`.
@@ -13,6 +14,7 @@ mod backup;
 mod catalog;
 mod error;
 mod history;
+pub(crate) mod keyvalue;
 mod lock;
 mod objects;
 mod tables;
@@ -21,6 +23,7 @@ pub(crate) use backup::CATALOG;
 pub use backup::restore;
 pub use catalog::{Catalog, Commit};
 pub use error::StoreError;
+pub(crate) use keyvalue::KeyValue;
 pub use lock::StateLock;
 pub use objects::Objects;
 pub use tables::{FileRecord, Meta, SaveOrder, SaveReason, SavedState, SavedStateTag, WrittenFor};

@@ -10,6 +10,7 @@ pub(crate) mod journal;
 mod keys;
 pub(crate) mod plan;
 mod prepare;
+pub(crate) mod schedules;
 pub(crate) mod steps;
 mod switch;
 mod transfer;
@@ -21,7 +22,8 @@ use crate::call::services::Services;
 use crate::control::protocol::{Exit, Failure, StateSource, UpgradeReport, word};
 use crate::event::{EventKind, Events, Happening};
 use crate::instance::InstanceError;
-use crate::store::{Catalog, Meta, Objects};
+use crate::instance::capability::config::Values;
+use crate::store::{Catalog, KeyValue, Meta, Objects};
 use crate::version::Version;
 use crate::versions::Versions;
 use journal::{Attempt, Ending, Journal, Phase, Step, may_be_killed_here};
@@ -47,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) events: Arc<Events>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) objects: Arc<Objects>,
+    pub(crate) keyvalue: Arc<KeyValue>,
     pub(crate) versions: Arc<Versions>,
     /// Limits given on the command line: over everything that a release says.
     pub(crate) flags: LimitsSpec,
@@ -199,6 +202,7 @@ impl Core {
     ) -> Result<Outcome, Failure> {
         let revision = attempt.revision;
         let checked = self.check(plan, old, self.kept_by(plan).await)?;
+        let values = prepare::values_of_staying(plan, old)?;
         let mut prepared = prepare::prepare(self, plan, old, revision).await?;
         let mut report = UpgradeReport {
             release: format!("{} {}", plan.release, plan.release_version),
@@ -236,7 +240,7 @@ impl Core {
         let new = NewVersions::of(&prepared, &checked.wiring);
         let switched = async {
             steps::run(self, attempt, When::Before, &new).await?;
-            self.gated_part(plan, old, checked, &mut prepared, attempt, &mut report)
+            self.gated_part(plan, old, checked, (&mut prepared, &values), attempt, &mut report)
                 .await
         };
         let taken = match switched.await {
@@ -363,10 +367,20 @@ impl Core {
     }
 
     fn check(&self, plan: &Plan, old: &Routes, saved: BTreeSet<ModuleVersion>) -> Result<Checked, Failure> {
-        let known = self.known(plan, old, saved);
+        let mut known = self.known(plan, old, saved);
+        // Nobody is kept from going back.
+        if !plan.asked.goes_back() {
+            for (name, desired) in &plan.desired {
+                known.grant(name, desired.config.grants());
+            }
+        }
         let transition = Transition::new(old.graph(), plan.graph(), plan.moves.clone()).knowing(known);
         let takes_file = |step: &Move| matches!(plan.state_of(step), plan::From::File(_));
         check_first(&transition, &plan.steps, takes_file)?;
+        let modules = plan.desired.values();
+        schedules::check(
+            modules.map(|desired| (&desired.version.id, &*desired.version.interface, &desired.config.spec)),
+        )?;
         let options = CheckOptions {
             allow_lossy: plan.options.allow_lossy,
         };
@@ -383,7 +397,7 @@ impl Core {
         plan: &Plan,
         old: &Arc<Routes>,
         checked: Checked,
-        prepared: &mut [Prepared],
+        (prepared, values): (&mut [Prepared], &BTreeMap<ModuleName, Arc<Values>>),
         attempt: &mut Attempt,
         report: &mut UpgradeReport,
     ) -> Result<Taken, Failure> {
@@ -412,7 +426,7 @@ impl Core {
             .hand_over(plan, old, &checked.wiring, &gate, prepared, attempt)
             .await;
         let outcome = outcome.map(|mut transferred| {
-            let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared);
+            let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared, values);
             report.on_old += switch::switch(self, old, next, prepared, &mut transferred.old);
             transferred
         });

@@ -1,6 +1,6 @@
 //! The compiler, and a bound on how long it may keep others waiting.
 
-use super::contract::{HEALTH, LIFECYCLE};
+use super::contract::{HEALTH, LIFECYCLE, LIVE};
 use super::prepare::prepare;
 use super::{Engines, Export, Lifecycle, Version, VersionError};
 use std::collections::BTreeMap;
@@ -37,6 +37,7 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
         exports,
         lifecycle,
         health: ours(HEALTH, "check"),
+        live: ours(LIVE, "live"),
         interface: Arc::new(prepared.contract.interface),
         component,
     })

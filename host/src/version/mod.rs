@@ -59,6 +59,8 @@ pub struct Version {
     pub lifecycle: Option<Lifecycle>,
     /// Where `health.check` is, if it has one.
     pub health: Option<ComponentExportIndex>,
+    /// Where `live.live` is, if it has one.
+    pub live: Option<ComponentExportIndex>,
 }
 
 /// A function that can be called.
@@ -102,6 +104,7 @@ impl Version {
             exports: self.exports.clone(),
             lifecycle: self.lifecycle.clone(),
             health: self.health,
+            live: self.live,
         }
     }
 }

@@ -1,6 +1,6 @@
-//! A desk at which callers wait for each other, version 1.0.0: calls run beside each other in its one instance (WASI 0.3).
+//! A lounge in which callers wait for each other, version 1.0.0: calls run beside each other in its one instance (WASI 0.3).
 
-use bindings::exports::demo::desk::desk::Guest;
+use bindings::exports::demo::lounge::lounge::Guest;
 use bindings::wasi::clocks::monotonic_clock::wait_for;
 use wasmhot_guest::Stateful;
 
@@ -14,12 +14,12 @@ struct State {
     arrived: u32,
 }
 
-struct Desk;
+struct Lounge;
 
 wasmhot_guest::module! {
-    name: "desk",
-    world: "desk-world",
-    exports: Desk,
+    name: "lounge",
+    world: "lounge-world",
+    exports: Lounge,
     state: State,
 }
 
@@ -40,7 +40,7 @@ async fn until(parties: u32) {
     }
 }
 
-impl Guest for Desk {
+impl Guest for Lounge {
     async fn meet(parties: u32) -> u32 {
         come();
         until(parties).await;
