@@ -1,10 +1,7 @@
 ;; eu-licence-validator: `validate(plate, country)` over a published module of TinyGo, whose WASI is played here.
 (component
   (core module $published)
-  (core module $wasi
-    (func (export "fd_write") (param i32 i32 i32 i32) (result i32) (i32.const 52))
-    (func (export "random_get") (param i32 i32) (result i32) (i32.const 0))
-    (func (export "proc_exit") (param i32)))
+  ;; WASI
   (core module $glue
     (import "published" "memory" (memory $theirs 1))
     (import "published" "_start" (func $start))
@@ -17,7 +14,6 @@
       (call $validate (local.get 0) (local.get 1) (local.get 2) (local.get 3))
       (call $dealloc (local.get 0))
       (call $dealloc (local.get 2))))
-  (core instance $wasi (instantiate $wasi))
   (core instance $published (instantiate $published (with "wasi_snapshot_preview1" (instance $wasi))))
   (core instance $glue (instantiate $glue (with "published" (instance $published))))
   (alias core export $published "memory" (core memory $memory))

@@ -1,11 +1,7 @@
 ;; vt100wasm: `screen(rows, columns, bytes)` is what a terminal shows after these bytes.
 (component
   (core module $published)
-  (core module $wasi
-    (func (export "environ_get") (param i32 i32) (result i32) (i32.const 52))
-    (func (export "environ_sizes_get") (param i32 i32) (result i32) (i32.const 52))
-    (func (export "fd_write") (param i32 i32 i32 i32) (result i32) (i32.const 52))
-    (func (export "proc_exit") (param i32) unreachable))
+  ;; WASI
   (core module $glue
     (import "published" "memory" (memory $theirs 1))
     (import "published" "wasm_alloc" (func $alloc (param i32) (result i32)))
@@ -30,7 +26,6 @@
     (func (export "done") (param $at i32)
       (call $dealloc (i32.load (local.get $at)) (i32.load offset=4 (local.get $at)))
       (call $dealloc (local.get $at) (i32.const 8))))
-  (core instance $wasi (instantiate $wasi))
   (core instance $published (instantiate $published (with "wasi_snapshot_preview1" (instance $wasi))))
   (core instance $glue (instantiate $glue (with "published" (instance $published))))
   (alias core export $published "memory" (core memory $memory))
