@@ -26,6 +26,7 @@ mod losses;
 mod made;
 mod nested;
 mod offline;
+mod others;
 mod process;
 mod readme;
 mod releases;

@@ -29,6 +29,7 @@ use std::time::Duration;
 pub(crate) use template::{ModuleConfig, Template};
 use wasmhot_appup::interface::FunctionName;
 use wasmtime::Store;
+use wasmtime_wasi::I32Exit;
 
 /// A running version of a module.
 pub(crate) struct Instance {
@@ -125,7 +126,11 @@ impl Instance {
             }
             Err(error) => {
                 self.usable = self.survives(&error);
-                Err(self.template.failed(name, &error))
+                match exit_status(name, &error) {
+                    // A stateful module that leaves has lost its state, as by a trap.
+                    Some(status) if self.template.version.lifecycle.is_none() => Ok(Some(status)),
+                    _ => Err(self.template.failed(name, &error)),
+                }
             }
         }
     }
@@ -174,6 +179,18 @@ fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) -> Arc<
     guest.take_values();
     *usable = false;
     tree
+}
+
+/// Whether this is the `main` of a program: it runs once in an instance.
+pub(crate) fn is_main(name: &FunctionName) -> bool {
+    let interface = name.interface.as_deref().unwrap_or_default();
+    name.name == "run" && (interface == "wasi:cli/run" || interface.starts_with("wasi:cli/run@"))
+}
+
+/// The `result` that a program's `main` would have returned, where it left by `wasi:cli/exit` instead.
+fn exit_status(name: &FunctionName, error: &wasmtime::Error) -> Option<Value> {
+    let exit = error.downcast_ref::<I32Exit>().filter(|_| is_main(name))?;
+    Some(Value::Result(if exit.0 == 0 { Ok(None) } else { Err(None) }))
 }
 
 /// A trap, or an error of a host function, ends the store. A result that cannot be read does not (on the plain engine).
