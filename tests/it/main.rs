@@ -30,3 +30,4 @@ mod stop;
 mod suites;
 mod support;
 mod upgrades;
+mod ways;

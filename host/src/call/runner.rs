@@ -10,7 +10,7 @@ use super::frame::Frame;
 use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
-use crate::instance::{Change, Instance, InstanceError};
+use crate::instance::{Instance, InstanceError};
 use crate::restore::tagged;
 use crate::store::SaveReason;
 use crate::version::Version;
@@ -217,16 +217,11 @@ impl Runner {
         let Some(mut old) = self.instance.take() else {
             return Ok(());
         };
-        let change = Change::between(
-            &old.template.version.id.version,
-            &live.template.version.id.version,
-            &live.extra,
-        );
         let moved = self
             .lane
             .services
             .states
-            .move_over(&mut old, live, &change, self.lane.key.as_deref())
+            .move_over(&mut old, live, self.lane.key.as_deref())
             .await;
         match moved {
             Ok((mut new, saved)) => {

@@ -15,6 +15,7 @@ mod error;
 mod history;
 mod lock;
 mod objects;
+mod saved;
 mod tables;
 
 pub(crate) use backup::CATALOG;

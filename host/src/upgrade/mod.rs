@@ -7,6 +7,7 @@
 
 mod drain;
 pub(crate) mod journal;
+mod kept;
 mod keys;
 pub(crate) mod plan;
 mod prepare;
@@ -25,9 +26,10 @@ use crate::store::{Catalog, Meta, Objects};
 use crate::version::Version;
 use crate::versions::Versions;
 use journal::{Attempt, Ending, Journal, Phase, Step, may_be_killed_here};
+use kept::Kept;
 use plan::{Plan, RevisionRecord, Trial};
 use prepare::Prepared;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -36,8 +38,7 @@ pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
 use transfer::{Sources, Taken, Transferred};
 use wasmhot_appup::{
-    Action, CheckOptions, Checked, Known, LimitsSpec, ModuleName, ModuleVersion, Move, Refusal, Transition, When,
-    Wiring,
+    CheckOptions, Checked, Known, LimitsSpec, ModuleName, ModuleVersion, Move, Refusal, Transition, When, Wiring,
 };
 
 /// What upgrades work on: the host without its doors.
@@ -198,8 +199,8 @@ impl Core {
         lock: impl Future<Output = Result<UpgradeLock<'a>, Failure>>,
     ) -> Result<Outcome, Failure> {
         let revision = attempt.revision;
-        let checked = self.check(plan, old, self.kept_by(plan).await)?;
-        let mut prepared = prepare::prepare(self, plan, old, revision).await?;
+        let checked = self.check(plan, old, self.kept_by(plan, old).await?)?;
+        let mut prepared = prepare::prepare(self, plan, old, &checked, revision).await?;
         let mut report = UpgradeReport {
             release: format!("{} {}", plan.release, plan.release_version),
             origin: word(&plan.asked),
@@ -320,7 +321,7 @@ impl Core {
     }
 
     /// What the check goes by beside the two graphs: descriptions of states, and releases in which calls are still open.
-    fn known(&self, plan: &Plan, old: &Routes, saved: BTreeSet<ModuleVersion>) -> Known {
+    fn known(&self, plan: &Plan, old: &Routes, kept: Kept) -> Known {
         let described = |version: &Version| Some((version.id.digest, version.state.clone()?));
         let before = old.modules.values().map(|route| &route.template.version);
         let after = plan.desired.values().map(|desired| &desired.version);
@@ -332,38 +333,19 @@ impl Core {
         Known {
             // Whoever asks for another state than the live one does not ask who can read that (R27).
             states: match plan.options.state {
-                StateSource::Live => described.collect(),
+                StateSource::Live => kept.states.into_iter().chain(described).collect(),
                 StateSource::LastSaved | StateSource::Empty | StateSource::File(_) => BTreeMap::new(),
             },
             middle: plan.middle.iter().map(|version| version.id.clone()).collect(),
             open: self.router.open_before(old.revision),
-            saved,
+            saved: kept.saved,
+            had: kept.had,
             ..Known::default()
         }
     }
 
-    /// Who wrote the states that are kept of modules that come back (R28). A state that could go through versions in between is found
-    /// out by trying; of a module that runs the live state goes on.
-    async fn kept_by(&self, plan: &Plan) -> BTreeSet<ModuleVersion> {
-        let coming = plan
-            .moves
-            .iter()
-            .filter(|step| step.action == Action::Add && step.state_from.is_empty());
-        let coming: Vec<_> = coming.filter_map(|step| plan.desired.get(&step.module)).collect();
-        let mut writers = BTreeSet::new();
-        for desired in coming {
-            let id = &desired.version.id;
-            let kept = self.services.states.writers(&id.name).await.unwrap_or_default();
-            let directly = kept
-                .into_iter()
-                .filter(|writer| self.versions.between(writer, id).is_empty());
-            writers.extend(directly);
-        }
-        writers
-    }
-
-    fn check(&self, plan: &Plan, old: &Routes, saved: BTreeSet<ModuleVersion>) -> Result<Checked, Failure> {
-        let known = self.known(plan, old, saved);
+    fn check(&self, plan: &Plan, old: &Routes, kept: Kept) -> Result<Checked, Failure> {
+        let known = self.known(plan, old, kept);
         let transition = Transition::new(old.graph(), plan.graph(), plan.moves.clone()).knowing(known);
         let takes_file = |step: &Move| matches!(plan.state_of(step), plan::From::File(_));
         check_first(&transition, &plan.steps, takes_file)?;
