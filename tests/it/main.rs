@@ -37,3 +37,4 @@ mod stop;
 mod suites;
 mod support;
 mod upgrades;
+mod ways;

@@ -115,6 +115,7 @@ async fn plan_of_file(inner: &Inner, version: &Arc<Version>, options: Options) -
     all.insert(name, desired(&inner.core, Arc::clone(version), spec, &limits));
     let mut plan = plan_from(inner, Asked::Apply, all, limits, options);
     plan.lifted = vec![version.id.digest];
+    inner.core.find_ways(&mut plan).await?;
     Ok(plan)
 }
 
@@ -226,6 +227,7 @@ async fn plan_of_undo(inner: &Inner, asked: Asked, to: Option<u64>, options: Opt
     plan.links = target.wiring;
     plan.undo_to = target.undo_to;
     plan.barred = left;
+    inner.core.find_ways(&mut plan).await?;
     Ok(plan)
 }
 

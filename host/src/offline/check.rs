@@ -70,10 +70,11 @@ pub(crate) fn check_relup(
     let up = Transition::new(before.clone(), after.clone(), up).knowing(known.clone());
     let checked = one_way(&up, &relup.up, &previous, options)?;
 
-    // On the way back other calls are open. What is lost there is for `undo --allow-lossy` to allow.
+    // On the way back other states are saved, and other calls open. What is lost there is for `undo --allow-lossy` to allow.
     let down = undo_moves(&after, &before, &relup.down).map_err(|refusals| on_the_way_back(refused(refusals)))?;
     let down = with_new_settings(down, &modules, &release.modules, &release.limits);
     let down = Transition::new(after, before, down).knowing(Known {
+        saved: Vec::new(),
         open: Vec::new(),
         granted: BTreeMap::new(),
         ..known

@@ -17,6 +17,7 @@ mod history;
 pub(crate) mod keyvalue;
 mod lock;
 mod objects;
+mod saved;
 mod tables;
 
 pub(crate) use backup::CATALOG;

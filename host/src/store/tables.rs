@@ -44,6 +44,9 @@ pub struct Meta {
     /// Why drops and applies wait, if somebody holds them.
     #[serde(default)]
     pub held: Option<String>,
+    /// Versions that perhaps no revision names any more, and that saved states still have to go through (R28).
+    #[serde(default)]
+    pub middle: Vec<ModuleVersion>,
 }
 
 /// Why a state was saved.

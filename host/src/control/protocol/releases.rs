@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use wasmhot_appup::interface::ModuleInterface;
-use wasmhot_appup::{Kind, LimitsSpec, ModuleSpec, ModuleVersion, Open, StateDescription, Version, Wiring};
+use wasmhot_appup::{
+    Digest, Kind, LimitsSpec, ModuleSpec, ModuleVersion, Open, Saved, StateDescription, Version, Wiring,
+};
 
 /// What runs is permanent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,12 @@ pub struct RunningRelease {
     pub open: Vec<Open>,
     /// Every version that the host has, of these modules and others.
     pub known: Vec<ModuleVersion>,
+    /// The saved states of all modules, of those that are gone too.
+    #[serde(default)]
+    pub saved: Vec<Saved>,
+    /// How those versions describe their states that could read, or pass on, what is saved.
+    #[serde(default)]
+    pub described: BTreeMap<Digest, StateDescription>,
 }
 
 /// A module of a [`RunningRelease`].
