@@ -118,7 +118,9 @@ pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<U
         by: request.by,
         probation: trial(request.probation_ms, request.max_error_rate)?,
     };
-    let wanted = if request.path.extension().is_some_and(|extension| extension == "toml") {
+    let wanted = if let Some(text) = &request.relup {
+        Wanted::relup_text(&request.path, text, options)?
+    } else if request.path.extension().is_some_and(|extension| extension == "toml") {
         Wanted::relup(&request.path, options).await?
     } else {
         Wanted::file(inner, &request.path, options).await?

@@ -9,6 +9,7 @@ mod backup;
 mod boot;
 mod drops;
 mod gc;
+mod installed;
 pub(crate) mod load;
 mod plans;
 mod probation;
