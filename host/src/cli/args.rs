@@ -114,10 +114,10 @@ pub(super) enum Verb {
     Undo(Undo),
     /// What runs is what the host boots: end a probation.
     Permanent,
-    /// List the revisions that can be gone back to.
+    /// List the revisions that can be gone back to, and the releases that are installed.
     Releases {
-        /// Only those of this status: permanent, current, boots or old.
-        #[arg(long, value_parser = ["permanent", "current", "boots", "old"])]
+        /// Only those of this status: permanent, current, boots, old or unpacked.
+        #[arg(long, value_parser = ["permanent", "current", "boots", "old", "unpacked"])]
         status: Option<String>,
     },
     /// Show what was attempted: who, when, what, and what became of it.
@@ -147,10 +147,11 @@ pub(super) enum Verb {
     },
     /// Let drops and applies go on.
     ReleaseHold,
-    /// Forget a revision: nobody can go back to it.
+    /// Forget a revision: nobody can go back to it. Or that a release is installed: its directory stays.
     Forget {
-        /// Its number.
-        revision: u64,
+        /// Its number, or the name of the release.
+        #[arg(value_name = "REVISION|NAME@VERSION")]
+        what: String,
     },
     /// Forget old revisions, and bytes that nothing needs.
     Gc {
@@ -296,8 +297,8 @@ fn json_array(text: &str) -> Result<JsonArray, String> {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Apply {
-    /// The file.
-    #[arg(value_name = "relup.toml|FILE.wasm")]
+    /// The file; or a release, by its directory or its name where it is installed: its relup.toml if that leads there, else a plan.
+    #[arg(value_name = "relup.toml|FILE.wasm|NAME@VERSION")]
     pub(super) path: PathBuf,
     /// Check and rehearse only.
     #[arg(long)]
@@ -329,7 +330,7 @@ pub(super) struct Apply {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
-    /// From where: a release.toml, a directory with one or with modules, or `current` for what runs.
+    /// From where: a release.toml, a directory with one or with modules, the name of an installed release, or `current` for what runs.
     #[arg(value_name = "OLD")]
     pub(super) old: PathBuf,
     /// To where, likewise.
@@ -351,8 +352,8 @@ pub(super) struct Plan {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// The relup.
-    #[arg(value_name = "relup.toml")]
+    /// The relup; or a release that would be applied, by its directory or its name where it is installed.
+    #[arg(value_name = "relup.toml|NAME@VERSION")]
     pub(super) path: PathBuf,
     /// What it would be applied to: a release.toml, a directory, or `current` for what runs.
     #[arg(long, value_name = "OLD", default_value = "current")]
@@ -396,7 +397,7 @@ pub(super) struct Install {
     /// What `wasmhot pack` has made.
     #[arg(value_name = "FILE")]
     pub(super) pack: PathBuf,
-    /// The new directory [default: NAME-VERSION, here].
+    /// The new directory [default: NAME-VERSION, here]. A host that runs is told of it: `plan`, `check` and `apply` know it by its name.
     #[arg(long, value_name = "DIR")]
     pub(super) to: Option<PathBuf>,
 }

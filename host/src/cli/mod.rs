@@ -6,6 +6,7 @@ mod call;
 mod demo;
 mod events;
 mod inspect;
+mod named;
 mod new;
 mod output;
 mod pack;
@@ -85,7 +86,7 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
         Verb::Check(verb) => plan::check(out, &client, verb).await,
         Verb::Test(verb) => test::test(out, verb).await,
         Verb::Pack(verb) => pack::pack(out, verb),
-        Verb::Install(verb) => pack::install(out, verb),
+        Verb::Install(verb) => pack::install(out, &client, verb).await,
         Verb::Undo(verb) => upgrade::undo(out, &client, verb).await,
         Verb::Remove(verb) => upgrade::remove(out, &client, verb).await,
         Verb::Permanent => releases::permanent(out, &client).await,
@@ -95,7 +96,7 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
         Verb::Why { version } => releases::why(out, &client, version).await,
         Verb::Hold { reason } => releases::hold(out, &client, reason).await,
         Verb::ReleaseHold => releases::release_hold(out, &client).await,
-        Verb::Forget { revision } => releases::forget(out, &client, *revision).await,
+        Verb::Forget { what } => releases::forget(out, &client, what).await,
         Verb::Gc {
             keep,
             older_than,

@@ -80,10 +80,15 @@ impl Host {
             ended.map(|attempt| attempt.number).collect()
         };
         let (catalog, objects) = (Arc::clone(&inner.core.catalog), Arc::clone(&inner.core.objects));
+        let (_, lost) = self.installed().await?;
         let report = blocking(move || {
             let mut report = GcReport {
                 revisions: gone,
                 attempts: ended.len() as u64,
+                releases: lost
+                    .iter()
+                    .map(|record| format!("{}@{}", record.name, record.version))
+                    .collect(),
                 ..GcReport::default()
             };
             let failed = |error: crate::store::StoreError| of_store(&error);
@@ -91,6 +96,9 @@ impl Host {
                 // First what names them: bytes without a name are swept the next time.
                 catalog.delete_revisions(&report.revisions).map_err(failed)?;
                 catalog.delete_attempts(&ended).map_err(failed)?;
+            }
+            if !dry_run && !lost.is_empty() {
+                catalog.delete_installed(&lost).map_err(failed)?;
             }
             for digest in objects.list().map_err(failed)? {
                 if kept.contains(&digest) {

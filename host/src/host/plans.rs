@@ -2,7 +2,9 @@
 
 use super::Inner;
 use super::apply::{back_lock, lock};
-use super::load::{CompileLimits, blocking, desired, load_file, load_middle, load_spec, of_store, read_relup};
+use super::load::{
+    CompileLimits, blocking, desired, load_file, load_middle, load_spec, of_store, parse_relup, read_relup,
+};
 use super::releases::no_such_revision;
 use crate::call::routes::Routes;
 use crate::control::protocol::{Exit, Failure};
@@ -55,6 +57,15 @@ impl Wanted {
         let relup = blocking(move || read_relup(&owned)).await?;
         Ok(Wanted::Relup {
             relup: Box::new(relup),
+            path: path.to_path_buf(),
+            options,
+        })
+    }
+
+    /// A relup that lies nowhere: `path` is where it would.
+    pub(super) fn relup_text(path: &Path, text: &str, options: Options) -> Result<Self, Failure> {
+        Ok(Wanted::Relup {
+            relup: Box::new(parse_relup(path, text)?),
             path: path.to_path_buf(),
             options,
         })

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use wasmhot_appup::{Digest, ModuleName, ModuleVersion, Version as Semver};
 
 impl Host {
-    /// The revisions that this host keeps, newest last; of one status, or all.
+    /// The revisions that this host keeps, newest last, and the releases that are installed; of one status, or all.
     ///
     /// # Errors
     /// The catalog cannot be read.
@@ -39,7 +39,7 @@ impl Host {
                 (false, false) => "old",
             };
             ReleaseStatus {
-                revision: record.revision,
+                revision: Some(record.revision),
                 release: record.release,
                 version: record.version.to_string(),
                 status: status.to_string(),
@@ -47,9 +47,11 @@ impl Host {
                 origin: word(&record.asked),
                 modules: record.modules.iter().map(|module| short(&module.id)).collect(),
                 undo_to: record.undo_to,
+                folder: None,
             }
         };
         let mut releases: Vec<_> = records.into_values().map(of).collect();
+        self.with_installed(&mut releases).await?;
         releases.retain(|release| wanted.as_deref().is_none_or(|wanted| release.status == wanted));
         Ok(releases)
     }

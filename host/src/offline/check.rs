@@ -221,13 +221,7 @@ enum Middle {
 
 fn read_middle(folder: &Path, spec: &MiddleSpec, old: &ReadRelease) -> Result<Middle, Failure> {
     if spec.path.is_some() {
-        let spec = ModuleSpec {
-            version: Some(spec.version.clone()),
-            path: spec.path.clone(),
-            sha256: spec.sha256,
-            ..ModuleSpec::new(spec.name.clone())
-        };
-        return read_module(folder, &spec).map(|found| Middle::Found(Box::new(found)));
+        return read_module(folder, &middle_spec(spec)).map(|found| Middle::Found(Box::new(found)));
     }
     let is = |id: &wasmhot_appup::ModuleVersion| {
         let digest = spec.sha256.is_none_or(|digest| digest == id.digest);
@@ -248,6 +242,16 @@ fn read_middle(folder: &Path, spec: &MiddleSpec, old: &ReadRelease) -> Result<Mi
         None => Ok(Middle::Unknown(format!(
             "The host has to have {named}, through which a state shall go; with its `path` in `[[middle]]` it need not."
         ))),
+    }
+}
+
+/// A version through which a state goes, as a module of which no more is said.
+pub(super) fn middle_spec(middle: &MiddleSpec) -> ModuleSpec {
+    ModuleSpec {
+        version: Some(middle.version.clone()),
+        path: middle.path.clone(),
+        sha256: middle.sha256,
+        ..ModuleSpec::new(middle.name.clone())
     }
 }
 
