@@ -210,10 +210,7 @@ fn note(inner: &Inner, key: &Key, began: Instant, outcome: Result<String, CallEr
     run.last = Some(Last {
         began,
         took: began.elapsed(),
-        outcome: outcome
-            .as_ref()
-            .map(Clone::clone)
-            .map_err(|error| error.message.clone()),
+        outcome: outcome.clone().map_err(|error| error.message),
     });
     let Err(error) = outcome else {
         run.told = None;

@@ -409,7 +409,7 @@ impl Core {
             .await;
         let outcome = outcome.map(|mut transferred| {
             let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared, values);
-            report.on_old += switch::switch(self, old, next, prepared, &mut transferred.old);
+            report.on_old += switch::switch(self, old, &next, prepared, &mut transferred.old);
             transferred
         });
         let is_gated = !closed.members.is_empty();
