@@ -78,6 +78,7 @@ fn watch(root: &Path) -> Result<()> {
     for name in ["Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join("modules").join(name).display());
     }
+    println!("cargo::rerun-if-changed={}", root.join("modules/shared").display());
     for folder in folders(&root.join("modules"))? {
         for name in ["Cargo.toml", "src", "wit"] {
             println!("cargo::rerun-if-changed={}", folder.join(name).display());

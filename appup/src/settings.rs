@@ -6,16 +6,19 @@
 
 mod address;
 mod grants;
+mod http;
 mod limits;
 mod schedule;
 mod units;
 
 pub use address::{Hosts, HttpGrant, Ports, SocketGrant, SocketUse};
 pub use grants::{ConfigValue, DirGrant, Grants};
+pub use http::HttpSettings;
 pub use limits::{Limits, LimitsSpec};
 pub use schedule::{EVERY_MIN, Every, Schedule};
 pub use units::{UnitError, parse_duration, parse_size, show_duration, show_size};
 
+use crate::http::RouteSpec;
 use crate::name::{Digest, ModuleName, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -85,6 +88,8 @@ pub struct HostSettings {
     /// Whether the directory is watched for drops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watch: Option<bool>,
+    /// Limits of what is served with `--listen`.
+    pub http: HttpSettings,
 }
 
 /// What a release says about one module.
@@ -120,6 +125,12 @@ pub struct ModuleSpec {
     /// Calls that the host makes by the clock (R18).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub every: Vec<Schedule>,
+    /// The HTTP requests that it answers; absent: those under its name, if it has a handler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<RouteSpec>>,
+    /// Its functions that may be called by `POST /call/MODULE/FUNCTION`, `*` for all; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_calls: Option<Vec<String>>,
 }
 
 impl Kind {
@@ -180,6 +191,8 @@ impl ModuleSpec {
             links: BTreeMap::new(),
             config: BTreeMap::new(),
             every: Vec::new(),
+            routes: None,
+            http_calls: None,
         }
     }
 
@@ -201,6 +214,8 @@ impl ModuleSpec {
             links,
             config,
             every: Schedule::merge(&self.every, &old.every),
+            routes: self.routes.clone().or_else(|| old.routes.clone()),
+            http_calls: self.http_calls.clone().or_else(|| old.http_calls.clone()),
         }
     }
 
@@ -216,10 +231,21 @@ impl ModuleSpec {
         }
     }
 
-    /// True if the two differ in what needs no new instance: links, values, schedules (section 6).
+    /// True if the two differ in what needs no new instance: links, values, schedules, routes (section 6).
     #[must_use]
     pub fn is_configured_otherwise(&self, other: &ModuleSpec) -> bool {
-        (&self.links, &self.config, &self.every) != (&other.links, &other.config, &other.every)
+        let of = |spec: &ModuleSpec| {
+            let ModuleSpec {
+                links,
+                config,
+                every,
+                routes,
+                http_calls,
+                ..
+            } = spec.clone();
+            (links, config, every, routes, http_calls)
+        };
+        of(self) != of(other)
     }
 }
 

@@ -14,6 +14,7 @@ mod donations;
 mod drops;
 mod faults;
 mod hangup;
+mod http;
 mod keys;
 mod leak;
 mod library;

@@ -3,7 +3,7 @@
 use crate::capability::Capability;
 use crate::read::Word;
 use crate::relup::{StatePolicy, When};
-use crate::settings::{Create, Kind, LimitsSpec, OnTrap, Tasks};
+use crate::settings::{Create, HttpSettings, Kind, LimitsSpec, OnTrap, Tasks};
 use serde_json::{Map, Value as Json, json};
 
 type Keys<'k> = Vec<(&'k str, Json)>;
@@ -92,7 +92,28 @@ pub(super) fn host() -> Json {
             ("file_max", size("The largest file that is taken.")),
             ("pending_expiry", duration("How long a drop stays pending.")),
             ("watch", flag("Whether the directory is watched for drops.")),
+            ("http", http()),
         ],
+    )
+}
+
+/// `[host.http]`, from its table.
+fn http() -> Json {
+    let setting = |(key, reader, about): &(&'static str, &str, &str)| {
+        let about = about.trim();
+        let of = match *reader {
+            "duration" => duration(about),
+            "size" => size(about),
+            _ => number(1, about),
+        };
+        (*key, of)
+    };
+    let settings = HttpSettings::TABLE.iter().map(setting).collect();
+    object(
+        "`[host.http]`",
+        "Limits of what is served with `--listen`.",
+        &[],
+        settings,
     )
 }
 
@@ -138,7 +159,7 @@ pub(super) fn module() -> Json {
                 array(&text("An argument."), "Arguments, after the module's name."),
             ),
             ("sockets", array(&socket(), "Where sockets may lead.")),
-            ("http", array(&http(), "Where HTTP requests may go.")),
+            ("http", array(&http_grant(), "Where HTTP requests may go.")),
             ("keyvalue", array(&text("A bucket."), "Buckets of the key-value store.")),
             (
                 "denied",
@@ -173,6 +194,20 @@ pub(super) fn module() -> Json {
             ),
             ("config", texts(&value(), "Values of `wasi:config`.")),
             ("every", array(&every(), "Calls that the host makes by the clock.")),
+            (
+                "routes",
+                array(
+                    &route(),
+                    "The HTTP requests that it answers; absent: those under its name, if it has a handler.",
+                ),
+            ),
+            (
+                "http_calls",
+                array(
+                    &text("A function, `*` for all."),
+                    "Its functions that may be called by `POST /call/MODULE/FUNCTION`; absent: none.",
+                ),
+            ),
         ],
     )
 }
@@ -185,7 +220,7 @@ fn socket() -> Json {
     })
 }
 
-fn http() -> Json {
+fn http_grant() -> Json {
     json!({
         "type": "string",
         "description": "Scheme and host; a port and a path narrow it down.",
@@ -222,6 +257,20 @@ fn every() -> Json {
                 json!({ "type": "string", "description": "How often, at least 10ms; \"never\" ends it.", "examples": ["1s", "5m", "never"] }),
             ),
         ],
+    )
+}
+
+/// `[[modules.routes]]`.
+fn route() -> Json {
+    let path = json!({
+        "type": "string", "description": "The beginning of the path, whole segments of it.",
+        "examples": ["/", "/rooms/{key}/"],
+    });
+    object(
+        "`[[modules.routes]]`",
+        "HTTP requests that the module answers.",
+        &["path"],
+        vec![("host", text("Of this host; absent: of any.")), ("path", path)],
     )
 }
 

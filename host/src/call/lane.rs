@@ -9,6 +9,7 @@
 use super::crowd::Crowd;
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
+use super::invocation::{Called, Invocation};
 use super::routes::Routes;
 use super::runner::{Runner, run_here_or_spill};
 use super::services::Services;
@@ -24,7 +25,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
-use wasmhot_appup::interface::{FunctionName, FunctionType};
 use wasmhot_appup::{Limits, ModuleName, Tasks};
 
 /// What a call gives.
@@ -46,10 +46,9 @@ pub(crate) struct Live {
 /// A call that waits or runs.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) function: FunctionName,
-    /// The type that the arguments were checked against (R25).
-    pub(crate) ty: Arc<FunctionType>,
-    pub(crate) args: Vec<Value>,
+    pub(crate) invocation: Invocation,
+    /// What it calls, for messages.
+    pub(crate) called: Arc<Called>,
     pub(crate) origin: Origin,
     pub(crate) ticket: Arc<Ticket>,
     pub(crate) reply: oneshot::Sender<CallResult>,
@@ -468,7 +467,7 @@ impl Lane {
     }
 
     fn passes(&self, gate: &Gate, job: &Job) -> bool {
-        gate.lets_pass(&job.origin, &self.module, &job.function, &job.ty)
+        gate.passes(&job.origin, &self.module, &job.invocation)
     }
 
     /// Takes the seat out of a closed, idle lane. `None` while a call runs.

@@ -7,6 +7,7 @@
 
 use super::crowd::Place;
 use super::frame::{Frame, Origin};
+use super::invocation::{Called, Invocation};
 use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
 use super::routes::Routes;
 use crate::error::{CallError, CallErrorCode};
@@ -20,7 +21,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use wasmhot_appup::Create;
-use wasmhot_appup::interface::FunctionName;
 
 /// After this many calls in a row other tasks get their turn.
 const CALLS_IN_A_ROW: u32 = 64;
@@ -117,7 +117,7 @@ impl Runner {
                 .send(Err(CallError::not_executed(CallErrorCode::Internal, "no instance")));
             return None;
         };
-        if instance.is_concurrent() {
+        if instance.is_concurrent() && matches!(job.invocation, Invocation::Function { .. }) {
             return self.beside(Some(job)).await;
         }
         let version = Arc::clone(&instance.template.version);
@@ -126,8 +126,8 @@ impl Runner {
             return None;
         }
         let Job {
-            function,
-            args,
+            invocation,
+            called,
             origin,
             reply,
             ..
@@ -141,9 +141,9 @@ impl Runner {
         self.lane.add_holder(&frame);
         self.frame = Some(Arc::clone(&frame));
         let stuck = instance.template.config.limits.stuck_timeout;
-        let answer = within(stuck, instance.call(&function, &args, Arc::clone(&frame)))
+        let answer = within(stuck, instance.run(invocation, Arc::clone(&frame)))
             .await
-            .unwrap_or_else(|| Err(stuck_error(&function, stuck).in_version(&version.id)));
+            .unwrap_or_else(|| Err(stuck_error(&called, stuck).in_version(&version.id)));
         let answer: CallResult = match answer {
             Err(error) if !instance.is_usable() => Err(self.lost(error).await),
             other => {
@@ -430,18 +430,14 @@ async fn place_for(lane: &Arc<Lane>, live: &Live, is_new: bool) -> Result<Option
 
 /// R25: checked again against the version that runs it.
 pub(super) fn still_fits(version: &Version, job: &Job) -> Result<(), CallError> {
-    let Job { function, ty, .. } = job;
-    let export = version.exports.get(function);
-    if export.is_some_and(|export| export.ty.same_as(ty)) {
-        return Ok(());
+    match job.invocation.misfit(version) {
+        None => Ok(()),
+        Some(message) => Err(CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id)),
     }
-    let now = export.map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
-    let message = format!("`{function}` was {ty} when the call was made and {now}");
-    Err(CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id))
 }
 
-pub(super) fn stuck_error(function: &FunctionName, stuck: Duration) -> CallError {
-    let message = format!("`{function}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
+pub(super) fn stuck_error(called: &Called, stuck: Duration) -> CallError {
+    let message = format!("`{called}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
     CallError::unknown(CallErrorCode::Stuck, message)
 }
 

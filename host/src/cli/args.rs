@@ -1,6 +1,7 @@
 //! What can be typed.
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use wasmhot_appup::{Capability, HostSettings, LimitsSpec, parse_duration};
@@ -9,6 +10,7 @@ const AFTER: &str = "\
 Examples:
   wasmhot demo                           see it work, in ten seconds
   wasmhot run app                        run the modules of a directory; drop new versions into it
+  wasmhot run app --listen 127.0.0.1:8080  the same, and let them answer HTTP requests
   wasmhot call counter 'increment(5)'    call a function
   wasmhot apply counter-2.0.0.wasm       upgrade a module, with its state
   wasmhot undo                           go back, with the state of now
@@ -206,6 +208,11 @@ pub(super) struct Run {
     /// A directory of `.wasm` files, which is watched for drops, or a `release.toml`.
     #[arg(value_name = "DIR|release.toml")]
     pub(super) source: PathBuf,
+    /// Serve HTTP there, such as 127.0.0.1:8080; port 0 is any free one [default: serve none].
+    ///
+    /// A module that has an HTTP handler answers the requests of its routes, or those below /MODULE/. HTTP/1.1 and h2c.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
     /// Where state is kept over restarts [default: the user's state directory, by release].
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use super::output::{Output, Style};
 use super::text::{clean, count, indented, millis, size, table};
 use crate::control::client::Client;
-use crate::control::protocol::{Exit, Failure, ModuleStatus, PendingStatus, ScheduleStatus, Status};
+use crate::control::protocol::{Exit, Failure, HttpStatus, ModuleStatus, PendingStatus, ScheduleStatus, Status};
 
 pub(super) async fn status(out: &Output, client: &Client) -> Result<Exit, Failure> {
     let status = client.status().await?;
@@ -31,6 +31,9 @@ pub(super) fn lines(out: &Output, status: &Status) -> Vec<String> {
     match &status.state {
         Some(state) => lines.push(format!("state in {}", clean(&state.display().to_string()))),
         None => lines.push("state in memory only".to_string()),
+    }
+    if let Some(http) = &status.http {
+        lines.push(http_line(http));
     }
     if let Some(probation) = &status.probation {
         lines.push(format!(
@@ -61,6 +64,22 @@ pub(super) fn lines(out: &Output, status: &Status) -> Vec<String> {
         lines.push(format!("{label} {}", indented(last, 2)));
     }
     lines
+}
+
+/// `HTTP at 127.0.0.1:8080: /page/, / (home)`
+fn http_line(http: &HttpStatus) -> String {
+    let routes = http
+        .routes
+        .iter()
+        .map(|route| match route.route.trim_matches('/') == route.module {
+            true => clean(&route.route),
+            false => format!("{} ({})", clean(&route.route), route.module),
+        });
+    let routes: Vec<_> = routes.collect();
+    if routes.is_empty() {
+        return format!("HTTP at {}: no module answers yet", http.address);
+    }
+    format!("HTTP at {}: {}", http.address, routes.join(", "))
 }
 
 fn modules(out: &Output, modules: &[ModuleStatus]) -> Vec<String> {

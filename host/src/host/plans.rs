@@ -310,6 +310,7 @@ fn graph(all: &BTreeMap<ModuleName, Desired>) -> Graph {
         kind: desired.config.kind,
         interface: Arc::clone(&desired.version.interface),
         links: desired.config.spec.links.clone(),
+        routes: desired.config.spec.routes.clone(),
     }))
 }
 

@@ -26,7 +26,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
-use wasmhot_appup::{Digest, HostSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves};
+use wasmhot_appup::{
+    Digest, HostSettings, HttpSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves,
+};
 
 /// What the host was told to run.
 struct Source {
@@ -72,10 +74,10 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     };
     let (too_many_failed_keys, failed_keys) = mpsc::unbounded_channel();
     let events = builder.events.unwrap_or_default();
-    let watched = settings.watch();
+    let (watched, http) = (settings.watch(), settings.http.clone());
     let inner = open(
         &source,
-        watched,
+        (watched, http),
         (state, kept),
         builder.restore,
         builder.limits,
@@ -174,6 +176,7 @@ fn settings(flags: &HostSettings, release: Option<&HostSettings>) -> HostSetting
         file_max: flags.file_max.or(release.file_max),
         pending_expiry: flags.pending_expiry.or(release.pending_expiry),
         watch: flags.watch.or(release.watch),
+        http: flags.http.clone().or(release.http),
     }
 }
 
@@ -231,7 +234,7 @@ fn open_store(state: &Path, restore: Option<&Path>) -> Result<Store, Failure> {
 
 async fn open(
     source: &Source,
-    watched: bool,
+    (watched, http): (bool, HttpSettings),
     (state, kept): (PathBuf, bool),
     restore: Option<PathBuf>,
     flags: LimitsSpec,
@@ -304,7 +307,11 @@ async fn open(
         state: kept.then_some(state),
         started: Instant::now(),
         stopping: AtomicBool::new(false),
+        stops: watch::channel(false).0,
         stopped: watch::channel(false).0,
+        http,
+        listening: Mutex::default(),
+        connections: AtomicU64::new(0),
         attempts: attempts::Attempts::default(),
         drops: Mutex::default(),
         schedules: Arc::default(),

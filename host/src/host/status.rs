@@ -34,6 +34,7 @@ impl Host {
                 )
             }),
             held: core.held.borrow().clone(),
+            http: self.http_status(&routes),
             modules: routes.modules.values().map(|route| self.module_status(route)).collect(),
             pending: inner.drops.lock().expect("no panic under this lock").pending_status(),
             last_called_off: core.last_called_off.lock().expect("no panic under this lock").clone(),

@@ -32,6 +32,7 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
         .core
         .events
         .publish(Happening::new(EventKind::Stopping, "no new calls are taken"));
+    inner.stops.send_replace(true);
     // An upgrade that runs ends first: wholly before or wholly after its switch (P4).
     let _lock = inner.core.upgrading.lock().await;
     let routes = inner.core.router.routes();

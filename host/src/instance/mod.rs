@@ -8,13 +8,16 @@
 pub(crate) mod capability;
 pub(crate) mod concurrent;
 pub(crate) mod guest;
+mod http;
 pub(crate) mod lifecycle;
 mod output;
 pub(crate) mod outside;
 pub(crate) mod template;
 
 use crate::call::crowd::Place;
-use crate::call::frame::Frame;
+use crate::call::frame::{Frame, Tree};
+use crate::call::invocation::{Invocation, is_main};
+use crate::call::lane::CallResult;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
 use crate::version::EngineKind;
@@ -93,6 +96,13 @@ impl Instance {
     }
 
     /// Runs one call. The future must be polled to its end unless the instance is given up.
+    pub(crate) async fn run(&mut self, invocation: Invocation, frame: Arc<Frame>) -> CallResult {
+        match invocation {
+            Invocation::Function { name, args, .. } => self.call(&name, &args, frame).await,
+            Invocation::Exchange(exchange) => self.exchange(*exchange, frame).await,
+        }
+    }
+
     pub(crate) async fn call(
         &mut self,
         name: &FunctionName,
@@ -106,12 +116,27 @@ impl Instance {
             self.functions.insert(name.clone(), function);
         }
         let function = self.functions.get(name).expect("it was inserted above");
-        let tree = Arc::clone(&frame.tree);
-        let guest = self.store.data_mut();
-        guest.frame = Some(frame);
-        guest.take_values();
-        self.usable = false;
+        let tree = enter(&mut self.store, &mut self.usable, frame);
         let answer = function.call(&mut self.store, args).await;
+        self.leave(&tree);
+        match answer {
+            Ok(answer) => {
+                self.usable = true;
+                Ok(answer)
+            }
+            Err(error) => {
+                self.usable = self.survives(&error);
+                match exit_status(name, &error) {
+                    // A stateful module that leaves has lost its state, as by a trap.
+                    Some(status) if self.template.version.lifecycle.is_none() => Ok(Some(status)),
+                    _ => Err(self.template.failed(name, &error)),
+                }
+            }
+        }
+    }
+
+    /// A call has ended, however it did.
+    fn leave(&mut self, tree: &Tree) {
         let guest = self.store.data_mut();
         if guest.reach().take_denied() {
             tree.note_denied();
@@ -122,20 +147,11 @@ impl Instance {
         } else {
             self.store.data_mut().frame = None;
         }
-        match answer {
-            Ok(answer) => {
-                self.usable = true;
-                Ok(answer)
-            }
-            Err(error) => {
-                self.usable = !self.is_concurrent() && !ends_the_store(&error);
-                match exit_status(name, &error) {
-                    // A stateful module that leaves has lost its state, as by a trap.
-                    Some(status) if self.template.version.lifecycle.is_none() => Ok(Some(status)),
-                    _ => Err(self.template.failed(name, &error)),
-                }
-            }
-        }
+    }
+
+    /// Whether the instance can be used after this error. Where calls run beside each other none leaves it whole.
+    fn survives(&self, error: &wasmtime::Error) -> bool {
+        !self.is_concurrent() && !ends_the_store(error)
     }
 }
 
@@ -145,9 +161,9 @@ impl Template {
     }
 
     /// What became of a call that trapped.
-    pub(crate) fn failed(&self, name: &FunctionName, error: &wasmtime::Error) -> CallError {
+    pub(crate) fn failed(&self, called: &dyn std::fmt::Display, error: &wasmtime::Error) -> CallError {
         let (message, backtrace) = describe(error);
-        let failed = CallError::unknown(CallErrorCode::Trapped, format!("`{name}` {message}"));
+        let failed = CallError::unknown(CallErrorCode::Trapped, format!("`{called}` {message}"));
         CallError {
             backtrace,
             ..failed.in_version(&self.version.id)
@@ -155,10 +171,14 @@ impl Template {
     }
 }
 
-/// Whether this is the `main` of a program: it runs once in an instance.
-pub(crate) fn is_main(name: &FunctionName) -> bool {
-    let interface = name.interface.as_deref().unwrap_or_default();
-    name.name == "run" && (interface == "wasi:cli/run" || interface.starts_with("wasi:cli/run@"))
+/// A call begins: it sees the values of now, and the instance is not usable until it has ended well.
+fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) -> Arc<Tree> {
+    let tree = Arc::clone(&frame.tree);
+    let guest = store.data_mut();
+    guest.frame = Some(frame);
+    guest.take_values();
+    *usable = false;
+    tree
 }
 
 /// The `result` that a program's `main` would have returned, where it left by `wasi:cli/exit` instead.

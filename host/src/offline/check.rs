@@ -206,6 +206,7 @@ fn configured(running: &PlanModule, spec: ModuleSpec) -> PlanModule {
     let mut module = running.clone();
     module.node.kind = spec.kind.unwrap_or(module.node.kind);
     module.node.links.clone_from(&spec.links);
+    module.node.routes.clone_from(&spec.routes);
     module.spec = spec;
     module
 }

@@ -75,6 +75,8 @@ fn not_taken_away(old: &PlanRelease, new: &PlanRelease) -> Vec<String> {
             ("links", merged.links != spec.links),
             ("config", merged.config != spec.config),
             ("limits", merged.limits != spec.limits),
+            ("routes", merged.routes != spec.routes),
+            ("http_calls", merged.http_calls != spec.http_calls),
         ];
         let what: Vec<_> = what.iter().filter(|(_, kept)| *kept).map(|(what, _)| *what).collect();
         let is_less = !what.is_empty();

@@ -232,6 +232,7 @@ fn running_module(told: RunningModule) -> Result<PlanModule, Failure> {
         kind,
         interface: Arc::new(interface),
         links: spec.links.clone(),
+        routes: spec.routes.clone(),
     };
     Ok(PlanModule {
         appup,

@@ -125,6 +125,7 @@ impl Plan {
             kind: desired.config.kind,
             interface: Arc::clone(&desired.version.interface),
             links: desired.config.spec.links.clone(),
+            routes: desired.config.spec.routes.clone(),
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use super::contract::{HEALTH, LIFECYCLE, LIVE};
 use super::prepare::prepare;
-use super::{Engines, Export, Lifecycle, Version, VersionError};
+use super::{Engines, Export, HttpHandler, Lifecycle, Version, VersionError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -38,6 +38,7 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
         lifecycle,
         health: ours(HEALTH, "check"),
         live: ours(LIVE, "live"),
+        http: handler_of(&component, &prepared.contract.interface),
         interface: Arc::new(prepared.contract.interface),
         component,
     })
@@ -63,6 +64,12 @@ fn callable(component: &Component, interface: &ModuleInterface) -> BTreeMap<Func
         ))
     };
     can_be_called.filter_map(place).collect()
+}
+
+fn handler_of(component: &Component, interface: &ModuleInterface) -> Option<HttpHandler> {
+    let name = interface.http_handler()?;
+    let place = index_of(component, name.interface.as_deref(), &name.name)?;
+    Some(HttpHandler::Incoming(place))
 }
 
 fn index_of(component: &Component, interface: Option<&str>, function: &str) -> Option<ComponentExportIndex> {

@@ -61,6 +61,8 @@ pub struct Version {
     pub health: Option<ComponentExportIndex>,
     /// Where `live.live` is, if it has one.
     pub live: Option<ComponentExportIndex>,
+    /// By what it answers HTTP requests, if it does.
+    pub http: Option<HttpHandler>,
 }
 
 /// A function that can be called.
@@ -70,6 +72,13 @@ pub struct Export {
     pub ty: Arc<FunctionType>,
     /// Its place in the component, for lookups without a name.
     pub index: ComponentExportIndex,
+}
+
+/// The function by which a module answers HTTP requests.
+#[derive(Clone)]
+pub enum HttpHandler {
+    /// `wasi:http/incoming-handler` 0.2: place of `handle`.
+    Incoming(ComponentExportIndex),
 }
 
 /// The functions of `wasmhot:module/lifecycle`.
@@ -105,6 +114,7 @@ impl Version {
             lifecycle: self.lifecycle.clone(),
             health: self.health,
             live: self.live,
+            http: self.http.clone(),
         }
     }
 }

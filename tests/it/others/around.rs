@@ -16,7 +16,10 @@ pub(super) fn around(text: &str, published: &[u8]) -> Vec<u8> {
     }
     let place = place.expect("a core module");
     // Before its bytes stand the number of the section and its length, which is one byte where it is small: it is empty but for a name.
-    assert!(place.len() < 128, "the first core module is where the published one goes");
+    assert!(
+        place.len() < 128,
+        "the first core module is where the published one goes"
+    );
     let mut whole = component[..place.start - 1].to_vec();
     published.len().encode(&mut whole);
     whole.extend_from_slice(published);

@@ -63,6 +63,21 @@ pub(super) const CRON: Program = Program {
     asked: &[asked("invoke()", "ok")],
 };
 
+pub(super) const HTTP: Program = Program {
+    module: "hello",
+    toolchain: "Rust",
+    old: published(
+        Package::Crate("oci-wasm"),
+        "0.6.0",
+        "tests/data/component.wasm",
+        "226211a24f47b0a8011007bf237acf34f0878f8d13ec2e91327b721c6b2b1600",
+    ),
+    new: None,
+    around: None,
+    beside: None,
+    asked: &[asked("GET /hello/", "200 Hello from Rust!\n")],
+};
+
 /// A program that never ends and calls [`CRON`] once a second.
 pub(super) const CRON_SERVICE: Published = published(
     Package::Crate("wash-runtime"),

@@ -350,6 +350,9 @@ pub struct Status {
     /// Why drops and applies wait, if somebody holds them.
     #[serde(default)]
     pub held: Option<String>,
+    /// Where HTTP is served, and who answers what; absent without `--listen`.
+    #[serde(default)]
+    pub http: Option<HttpStatus>,
     /// The modules.
     pub modules: Vec<ModuleStatus>,
     /// Drops that wait for another (R35).
@@ -358,6 +361,27 @@ pub struct Status {
     pub last_called_off: Option<String>,
     /// Calls answered since the start.
     pub calls: u64,
+}
+
+/// What is served over HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpStatus {
+    /// Address and port.
+    pub address: String,
+    /// Connections taken since the start.
+    #[serde(default)]
+    pub connections: u64,
+    /// The routes, most special first.
+    pub routes: Vec<RouteStatus>,
+}
+
+/// A route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Such as `/page/` or `example.org/rooms/{key}/`.
+    pub route: String,
+    /// Who answers.
+    pub module: String,
 }
 
 /// A module.
