@@ -132,7 +132,7 @@ async fn ask(door: Door, asked: &'static [Asked], moment: Arc<AtomicUsize>, answ
     for question in asked.iter().cycle() {
         tick.tick().await;
         let begun = moment.load(Ordering::Acquire);
-        let answer = door.answer(question.call).await;
+        let answer = question.read(door.answer(question.call).await);
         let ended = moment.load(Ordering::Acquire);
         let [old, new] = question.answers;
         let right = match (begun, ended) {
@@ -188,7 +188,7 @@ async fn runs_unchanged(program: &'static Program) {
     world.host.undo(UndoRequest::default()).await.unwrap();
     for question in program.asked {
         assert_eq!(
-            door.answer(question.call).await,
+            question.read(door.answer(question.call).await),
             question.answers[0],
             "after the way back"
         );
@@ -223,6 +223,7 @@ programs! {
     ballistics_of_c_tells_its_version: BALLISTICS_VERSION,
     a_program_of_tinygo: PLATES,
     a_program_of_tinygo_knows_licence_plates: PLATES_VALIDATE,
+    a_scanner_of_go: SECRETS,
     a_terminal_of_rust_and_c: TERMINAL,
     a_javascript_engine_of_c: QUICKJS,
     graphviz_lays_out_a_graph: GRAPHVIZ,

@@ -86,6 +86,7 @@ fn row(program: &Program) -> Option<String> {
         calls.push(cell(asked.call));
         answers.push(match (old, new) {
             ("", "") => "nothing".to_owned(),
+            _ if asked.low_half => format!("{} bytes", cell(old)),
             _ if old == new => cell(old),
             _ => format!("{}, then {}", cell(old), cell(new)),
         });
