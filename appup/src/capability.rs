@@ -103,11 +103,12 @@ impl Capability {
 }
 
 impl ModuleInterface {
-    /// The families of interfaces that it wants of the host.
+    /// The families of interfaces that it wants of the host. With the types of HTTP alone requests are answered, and none is sent.
     #[must_use]
     pub fn wanted_capabilities(&self) -> BTreeSet<Capability> {
         self.capabilities
             .iter()
+            .filter(|interface| interface.split('@').next() != Some("wasi:http/types"))
             .filter_map(|interface| Capability::of(interface))
             .collect()
     }

@@ -15,8 +15,8 @@ use crate::interface::{FunctionName, ModuleInterface};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The interfaces by which a module answers HTTP requests, without their versions.
-const HANDLERS: [(&str, &str); 2] = [("wasi:http/incoming-handler", "0.2."), ("wasi:http/handler", "0.3.")];
+/// The interfaces by which a module answers HTTP requests, and the beginning of their versions. (`wasi:http/handler` 0.3 will be one.)
+const HANDLERS: [(&str, &str); 1] = [("wasi:http/incoming-handler", "0.2.")];
 
 /// True for the function by which the host gives a request to a module. It has no parameter for a key, and needs none: the path has it.
 #[must_use]

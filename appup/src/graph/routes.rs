@@ -27,10 +27,12 @@ fn of_one(name: &ModuleName, node: &Node) -> Vec<Refusal> {
     let refuse = |message: String, remedy: String| Refusal::new(RefusalCode::BadRoute, &[name], message, remedy);
     if node.interface.http_handler().is_none() {
         let refusals = stated.take(1).map(|route| {
-            let message = format!(
-                "`{name}` is to answer `{route}`, but exports neither `wasi:http/incoming-handler` 0.2 nor `wasi:http/handler` 0.3."
-            );
-            refuse(message, format!("let `{name}` export one, or take its routes out of the release"))
+            let message =
+                format!("`{name}` is to answer `{route}`, but does not export `wasi:http/incoming-handler` 0.2.");
+            refuse(
+                message,
+                format!("let `{name}` export it, or take its routes out of the release"),
+            )
         });
         return refusals.collect();
     }

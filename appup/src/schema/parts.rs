@@ -92,13 +92,13 @@ pub(super) fn host() -> Json {
             ("file_max", size("The largest file that is taken.")),
             ("pending_expiry", duration("How long a drop stays pending.")),
             ("watch", flag("Whether the directory is watched for drops.")),
-            ("http", http()),
+            ("http", http_settings()),
         ],
     )
 }
 
 /// `[host.http]`, from its table.
-fn http() -> Json {
+fn http_settings() -> Json {
     let setting = |(key, reader, about): &(&'static str, &str, &str)| {
         let about = about.trim();
         let of = match *reader {

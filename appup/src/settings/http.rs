@@ -53,7 +53,7 @@ settings! {
     /// What is kept of a response for a client that is slower than the module. The response of a module that keeps state has to fit.
     response_max: u64, read size, serde "units::size", 8 * MIB;
     /// Connections at once.
-    connections_max: u32, read positive, serde "units::plain", 1000;
+    connections_max: u32, read positive, serde "units::plain", 900;
     /// How long a connection may be without a request, and the head of a request may take to come.
     idle_timeout: Duration, read duration, serde "units::duration", Duration::from_secs(60);
     /// How long the body of a request may take to come, as a whole.

@@ -218,24 +218,15 @@ impl<'a> Beside<'a> {
         if !(Arc::ptr_eq(template, &live.template) || self.revision > live.revision) {
             return Some(Work::Call(job));
         }
-        // A request is answered by an instance that does nothing else meanwhile.
-        if matches!(job.invocation, Invocation::Exchange(_)) {
-            return Some(Work::Call(job));
-        }
         if let Err(error) = still_fits(&template.version, &job) {
             let _ = job.reply.send(Err(error));
             return None;
         }
-        let Job {
-            invocation,
-            called,
-            origin,
-            reply,
-            ..
-        } = job;
-        let Invocation::Function { name, ty, args } = invocation else {
-            unreachable!("a request was given back above");
+        // A request is answered by an instance that does nothing else meanwhile.
+        let Invocation::Function { name, ty, args } = job.invocation else {
+            return Some(Work::Call(job));
         };
+        let (called, origin, reply) = (job.called, job.origin, job.reply);
         let lane = self.lane;
         let frame = Frame::new(origin, Arc::clone(template), lane.key.clone(), self.revision);
         frame.set_holds(!ty.is_async);

@@ -41,12 +41,6 @@ pub(crate) enum Invocation {
     Exchange(Box<Exchange>),
 }
 
-/// Whether this is the `main` of a program.
-pub(crate) fn is_main(name: &FunctionName) -> bool {
-    let interface = name.interface.as_deref().unwrap_or_default();
-    name.name == "run" && (interface == "wasi:cli/run" || interface.starts_with("wasi:cli/run@"))
-}
-
 /// A request on its way to a module, and the way back for the response.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -71,11 +65,6 @@ pub(crate) enum Called {
 const PATH_SHOWN: usize = 100;
 
 impl Invocation {
-    /// Whether the instance is of no use after it: libc and language runtimes do not start twice in one memory.
-    pub(crate) fn uses_up(&self) -> bool {
-        matches!(self, Invocation::Function { name, .. } if is_main(name))
-    }
-
     /// What is called.
     pub(crate) fn called(&self) -> Called {
         match self {

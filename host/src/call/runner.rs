@@ -12,7 +12,7 @@ use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
 use super::routes::Routes;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
-use crate::instance::{Change, Instance, InstanceError};
+use crate::instance::{Instance, InstanceError};
 use crate::restore::tagged;
 use crate::store::SaveReason;
 use crate::version::Version;
@@ -223,16 +223,11 @@ impl Runner {
         let Some(mut old) = self.instance.take() else {
             return Ok(());
         };
-        let change = Change::between(
-            &old.template.version.id.version,
-            &live.template.version.id.version,
-            &live.extra,
-        );
         let moved = self
             .lane
             .services
             .states
-            .move_over(&mut old, live, &change, self.lane.key.as_deref())
+            .move_over(&mut old, live, self.lane.key.as_deref())
             .await;
         match moved {
             Ok((mut new, saved)) => {

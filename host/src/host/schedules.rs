@@ -241,7 +241,8 @@ impl Inner {
     pub(super) fn schedules_of(&self, module: &ModuleName) -> Vec<ScheduleStatus> {
         let now = Instant::now();
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let runs = self.schedules.runs.lock().expect("no panic under this lock");
+        let mut runs = self.schedules.runs.lock().expect("no panic under this lock");
+        adopt(&mut runs, self, now);
         let own = runs.iter().filter(|((of, _), _)| of == module);
         let shown = own.map(|((_, call), run)| ScheduleStatus {
             call: call.clone(),

@@ -16,7 +16,7 @@ pub(crate) mod template;
 
 use crate::call::crowd::Place;
 use crate::call::frame::{Frame, Tree};
-use crate::call::invocation::{Invocation, is_main};
+use crate::call::invocation::Invocation;
 use crate::call::lane::CallResult;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
@@ -179,6 +179,12 @@ fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) -> Arc<
     guest.take_values();
     *usable = false;
     tree
+}
+
+/// Whether this is the `main` of a program: it runs once in an instance.
+pub(crate) fn is_main(name: &FunctionName) -> bool {
+    let interface = name.interface.as_deref().unwrap_or_default();
+    name.name == "run" && (interface == "wasi:cli/run" || interface.starts_with("wasi:cli/run@"))
 }
 
 /// The `result` that a program's `main` would have returned, where it left by `wasi:cli/exit` instead.

@@ -57,6 +57,7 @@ pub(super) async fn commit(
         permanent: if on_probation { old.permanent } else { Some(revision) },
         release_file: plan.release_file.or(old.release_file),
         held: old.held,
+        middle: old.middle,
     };
     let catalog = Arc::clone(&core.catalog);
     let (written_meta, written_attempt) = (meta.clone(), attempt.clone());

@@ -13,7 +13,7 @@ async fn limited(guests: &[&str], limits: LimitsSpec) -> Site {
 
 #[tokio::test]
 async fn r14_a_trap_is_502_and_the_state_comes_back() {
-    let site = Site::of(&["page-1.0.0", "desk-1.0.0"]).await;
+    let site = Site::of(&["page-1.0.0", "booth-1.0.0"]).await;
     let mut client = site.client().await;
     for visit in 1..=3 {
         assert_eq!(client.get("/page/count").await.ok(), visit.to_string());
@@ -33,8 +33,8 @@ async fn r14_a_trap_is_502_and_the_state_comes_back() {
             .is_some_and(|trace| trace.contains("abort")),
         "{event:?}"
     );
-    assert_eq!(client.get("/desk/a/trap").await.problem(502), "trapped");
-    assert_eq!(client.get("/desk/b/count").await.ok(), "1");
+    assert_eq!(client.get("/booth/a/trap").await.problem(502), "trapped");
+    assert_eq!(client.get("/booth/b/count").await.ok(), "1");
 }
 
 #[tokio::test]

@@ -13,17 +13,20 @@ fn module(name: &str, more: &str) -> String {
 
 #[tokio::test]
 async fn r09_the_key_stands_in_the_path() {
-    let site = Site::of(&["desk-1.0.0"]).await;
+    let site = Site::of(&["booth-1.0.0"]).await;
     let mut client = site.client().await;
-    assert_eq!(client.get("/desk/a/count").await.ok(), "1");
-    assert_eq!(client.get("/desk/a/count").await.ok(), "2");
-    assert_eq!(client.get("/desk/Z%C3%BCrich%2F1/count").await.ok(), "1");
+    assert_eq!(client.get("/booth/a/count").await.ok(), "1");
+    assert_eq!(client.get("/booth/a/count").await.ok(), "2");
+    assert_eq!(client.get("/booth/Z%C3%BCrich%2F1/count").await.ok(), "1");
     // Other letters for the same key.
-    assert_eq!(client.get("/desk/%61/describe").await.ok(), "2 visits");
-    assert_eq!(client.get("/desk/b/where").await.ok(), "Method::Get test /desk/b/where");
-    assert_eq!(client.get("/desk/%ff/count").await.problem(400), "bad-request");
-    assert_eq!(client.get("/desk/").await.problem(404), "no-route");
-    let mut keys = site.world.host.state_show("desk", None).await.unwrap().keys;
+    assert_eq!(client.get("/booth/%61/describe").await.ok(), "2 visits");
+    assert_eq!(
+        client.get("/booth/b/where").await.ok(),
+        "Method::Get test /booth/b/where"
+    );
+    assert_eq!(client.get("/booth/%ff/count").await.problem(400), "bad-request");
+    assert_eq!(client.get("/booth/").await.problem(404), "no-route");
+    let mut keys = site.world.host.state_show("booth", None).await.unwrap().keys;
     keys.sort();
     assert_eq!(keys, ["Zürich/1", "a", "b"]);
     assert_eq!(site.world.host.status().modules[0].keys, Some(3));
@@ -35,12 +38,12 @@ async fn stated_routes_answer_and_nothing_else_does() {
         "{RELEASE}{}{}{}",
         module("page", "routes = [{ path = \"/\" }, { path = \"/old/page\" }]"),
         module(
-            "desk",
-            "[[modules.routes]]\nhost = \"Desk.example\"\npath = \"/at/{key}\""
+            "booth",
+            "[[modules.routes]]\nhost = \"Booth.example\"\npath = \"/at/{key}\""
         ),
         module("echo", "routes = []") + &module("counter", "")
     );
-    let guests = ["page-1.0.0", "desk-1.0.0", "echo-1.0.0", "counter-1.0.0"];
+    let guests = ["page-1.0.0", "booth-1.0.0", "echo-1.0.0", "counter-1.0.0"];
     let site = Site::serving(World::release(&toml, &guests).await);
     assert_eq!(site.get("/count").await.ok(), "1");
     assert_eq!(site.get("/old/page/count").await.ok(), "2");
@@ -49,22 +52,22 @@ async fn stated_routes_answer_and_nothing_else_does() {
         "3",
         "echo has no route, so it is the page's"
     );
-    let at_desk = |path: &str| {
+    let at_booth = |path: &str| {
         Request::get(path)
-            .header("host", "desk.EXAMPLE:80")
+            .header("host", "booth.EXAMPLE:80")
             .body(whole(""))
             .unwrap()
     };
     let mut client = site.client().await;
-    assert_eq!(client.ask(at_desk("/at/k/count")).await.ok(), "1");
-    assert_eq!(client.ask(at_desk("/count")).await.ok(), "4");
+    assert_eq!(client.ask(at_booth("/at/k/count")).await.ok(), "1");
+    assert_eq!(client.ask(at_booth("/count")).await.ok(), "4");
     let status = site.world.host.status().http.unwrap();
     let routes: Vec<_> = status
         .routes
         .iter()
         .map(|route| format!("{} {}", route.route, route.module))
         .collect();
-    assert_eq!(routes, ["desk.example/at/{key}/ desk", "/old/page/ page", "/ page"]);
+    assert_eq!(routes, ["booth.example/at/{key}/ booth", "/old/page/ page", "/ page"]);
     assert_eq!(status.address, site.address.to_string());
     // Whom a request is for has to be clear.
     let nobody = Request::get("/count").body(whole("")).unwrap();
@@ -75,12 +78,12 @@ async fn stated_routes_answer_and_nothing_else_does() {
 async fn two_modules_that_want_the_same_are_refused_by_their_names() {
     let site = Site::of(&["page-1.0.0"]).await;
     let relup = format!(
-        "format = 1\nrelease = {{ name = \"site\", to = \"1.0.0\" }}\n{}[[up]]\nadd_module = \"desk\"\n[[up]]\nadd_module = \"echo\"\n[[up]]\nadd_module = \"counter\"\n",
-        module("desk", "path = \"desk-1.0.0.wasm\"")
+        "format = 1\nrelease = {{ name = \"site\", to = \"1.0.0\" }}\n{}[[up]]\nadd_module = \"booth\"\n[[up]]\nadd_module = \"echo\"\n[[up]]\nadd_module = \"counter\"\n",
+        module("booth", "path = \"booth-1.0.0.wasm\"")
             + &module("counter", "path = \"counter-1.0.0.wasm\"")
             + &module("echo", "path = \"echo-1.0.0.wasm\"\nroutes = [{ path = \"/page\" }]")
     );
-    for name in ["desk-1.0.0", "echo-1.0.0", "counter-1.0.0"] {
+    for name in ["booth-1.0.0", "echo-1.0.0", "counter-1.0.0"] {
         std::fs::copy(guest(name), site.world.outside().join(format!("{name}.wasm"))).unwrap();
     }
     let refused = site

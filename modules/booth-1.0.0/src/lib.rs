@@ -1,10 +1,10 @@
-//! Desks that count their visits. The module is keyed: an instance is one desk, and its key stands in the path of each request.
+//! Booths that count their visits. The module is keyed: an instance is one booth, and its key stands in the path of each request.
 
 use shared_http::Site;
 use std::collections::BTreeMap;
 use wasmhot_guest::Stateful;
 
-/// What an upgrade hands over, for each desk.
+/// What an upgrade hands over, for each booth.
 #[wasmhot_guest::state]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
@@ -15,7 +15,7 @@ pub struct State {
 }
 
 wasmhot_guest::module! {
-    name: "desk",
+    name: "booth",
     kind: keyed,
     state: State,
 }
