@@ -8,13 +8,15 @@ mod fetch;
 mod programs;
 mod table;
 
+use crate::http::{Site, get_from};
 use crate::made::{wasm, with_note};
-use crate::support::{Binary, World};
+use crate::support::{Binary, HANG, World};
 use programs::{Asked, Program};
 use std::io::Write;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use wasmhot::Host;
 use wasmhot::control::protocol::{CallRequest, UndoRequest};
@@ -71,16 +73,39 @@ struct Client {
     task: JoinHandle<()>,
 }
 
+/// Whom the client asks.
+#[derive(Clone)]
+struct Door {
+    host: Host,
+    http: SocketAddr,
+    module: &'static str,
+}
+
+impl Door {
+    /// An answer as WAVE, or nothing of a function without a result. Of a `GET`: status and body.
+    async fn answer(&self, call: &str) -> String {
+        if let Some(path) = call.strip_prefix("GET ") {
+            let answer = get_from(self.http, path).await;
+            return format!("{} {}", answer.status, answer.body);
+        }
+        let request = CallRequest {
+            module: self.module.into(),
+            call: Some(call.into()),
+            function: None,
+            args: None,
+            deadline_ms: None,
+        };
+        match self.host.call_text(request).await {
+            Ok(reply) => reply.wave.unwrap_or_default(),
+            Err(error) => panic!("{}: {call}: {error}", self.module),
+        }
+    }
+}
+
 impl Client {
-    fn start(host: &Host, module: &'static str, asked: &'static [Asked]) -> Self {
+    fn start(door: Door, asked: &'static [Asked]) -> Self {
         let (moment, answered) = (Arc::default(), Arc::<[AtomicUsize; MOMENTS]>::default());
-        let task = tokio::spawn(ask(
-            host.clone(),
-            module,
-            asked,
-            Arc::clone(&moment),
-            Arc::clone(&answered),
-        ));
+        let task = tokio::spawn(ask(door, asked, Arc::clone(&moment), Arc::clone(&answered)));
         Self { moment, answered, task }
     }
 
@@ -91,7 +116,9 @@ impl Client {
 
     /// Waits for so many answers of this moment. A wrong answer ends the test.
     async fn answered(&mut self, moment: usize, calls: usize) {
+        let begin = Instant::now();
         while self.answered[moment].load(Ordering::Acquire) < calls {
+            assert!(begin.elapsed() < HANG, "no answers");
             tokio::select! {
                 ended = &mut self.task => panic!("the client ended: {ended:?}"),
                 () = tokio::time::sleep(BETWEEN / 10) => {}
@@ -100,18 +127,12 @@ impl Client {
     }
 }
 
-async fn ask(
-    host: Host,
-    module: &'static str,
-    asked: &'static [Asked],
-    moment: Arc<AtomicUsize>,
-    answered: Arc<[AtomicUsize; MOMENTS]>,
-) {
+async fn ask(door: Door, asked: &'static [Asked], moment: Arc<AtomicUsize>, answered: Arc<[AtomicUsize; MOMENTS]>) {
     let mut tick = tokio::time::interval(BETWEEN);
     for question in asked.iter().cycle() {
         tick.tick().await;
         let begun = moment.load(Ordering::Acquire);
-        let answer = answer(&host, module, question.call).await;
+        let answer = question.read(door.answer(question.call).await);
         let ended = moment.load(Ordering::Acquire);
         let [old, new] = question.answers;
         let right = match (begun, ended) {
@@ -121,25 +142,10 @@ async fn ask(
         };
         assert!(
             right,
-            "{module}: {} is {answer} in moment {begun} to {ended}",
-            question.call
+            "{}: {} is {answer} in moment {begun} to {ended}",
+            door.module, question.call
         );
         answered[begun].fetch_add(1, Ordering::AcqRel);
-    }
-}
-
-/// An answer as WAVE; a function without a result gives nothing.
-async fn answer(host: &Host, module: &str, call: &str) -> String {
-    let request = CallRequest {
-        module: module.into(),
-        call: Some(call.into()),
-        function: None,
-        args: None,
-        deadline_ms: None,
-    };
-    match host.call_text(request).await {
-        Ok(reply) => reply.wave.unwrap_or_default(),
-        Err(error) => panic!("{module}: {call}: {error}"),
     }
 }
 
@@ -153,10 +159,16 @@ async fn runs_unchanged(program: &'static Program) {
             .beside
             .map(|(name, text)| (format!("{name}-1.0.0.wasm"), wasm(text))),
     );
-    let world = World::of_files(&files, |builder| builder).await;
+    let site = Site::serving(World::of_files(&files, |builder| builder).await);
+    let world = &site.world;
     let before = world.now();
+    let door = Door {
+        host: world.host.clone(),
+        http: site.address,
+        module,
+    };
 
-    let mut client = Client::start(&world.host, module, program.asked);
+    let mut client = Client::start(door.clone(), program.asked);
     client.answered(0, CALLS).await;
     client.now(1);
     world.drop_file(&format!("{module}-1.1.0.wasm"), &new);
@@ -176,7 +188,7 @@ async fn runs_unchanged(program: &'static Program) {
     world.host.undo(UndoRequest::default()).await.unwrap();
     for question in program.asked {
         assert_eq!(
-            answer(&world.host, module, question.call).await,
+            question.read(door.answer(question.call).await),
             question.answers[0],
             "after the way back"
         );
@@ -201,6 +213,7 @@ macro_rules! programs {
 
 programs! {
     a_component_of_rust: CRON,
+    an_http_handler_of_rust: HTTP,
     a_component_of_rust_that_calls_another_module: REDACT,
     a_component_with_resources: ZLIB,
     a_plugin_of_dprint: DPRINT,
@@ -210,15 +223,16 @@ programs! {
     ballistics_of_c_tells_its_version: BALLISTICS_VERSION,
     a_program_of_tinygo: PLATES,
     a_program_of_tinygo_knows_licence_plates: PLATES_VALIDATE,
+    a_scanner_of_go: SECRETS,
     a_terminal_of_rust_and_c: TERMINAL,
     a_javascript_engine_of_c: QUICKJS,
     graphviz_lays_out_a_graph: GRAPHVIZ,
 }
 
-/// Two published programs: one never ends and calls the other once a second, before and after that is replaced. What they write is
-/// in the log, with the version that wrote it.
+/// Two published programs of one package: one never ends, and calls the other once a second. What they write is in the log, with the
+/// version that wrote it.
 #[test]
-fn a_service_calls_a_component_of_the_same_package_across_its_swap() {
+fn p2_a_service_that_never_ends_stays_with_the_version_it_began_with_and_a_new_one_calls_the_new() {
     let Some([cron, service]) = fetched([&programs::CRON.old, &programs::CRON_SERVICE]) else {
         return;
     };
@@ -227,10 +241,13 @@ fn a_service_calls_a_component_of_the_same_package_across_its_swap() {
         std::fs::write(app.join("service-1.0.0.wasm"), &service).unwrap();
     };
     let mut host = Binary::prepared(prepare, &[]);
-    let _runs = host.stays(&["call", "service", "run()"]);
     let written = |version: &str| format!(r#""Hello from the cron-component!","module":"cron","version":"{version}""#);
+    let _old = host.stays(&["call", "service", "run()"]);
     host.says(&written("1.0.0"));
     host.drop_file("cron-1.1.0.wasm", &with_note(cron, "other bytes"));
+    host.says("cron 1.0.0 -> 1.1.0");
+    let _new = host.stays(&["call", "service", "run()"]);
     host.says(&written("1.1.0"));
+    host.says(&written("1.0.0"));
     host.says(&written("1.1.0"));
 }

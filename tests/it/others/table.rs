@@ -21,9 +21,10 @@ component around it says how (`tests/it/others/glue`); its bytes are one section
 ";
 
 const TAIL: &str = "
-`cron` is also called by another program of its package, `CRON_SERVICE`, once a second and for ever; that goes on across the swap.
-`redact` calls a module of ours for each word. Where there is no second version, or only one that differs in nothing that is asked, the
-same file with a section more is dropped.
+`cron_component.wasm` is also called by another program of its package, `CRON_SERVICE`, which never ends: begun before the swap it stays with the
+version that it began with, begun after it calls the new one.
+`@arcjet/redact-wasm` asks a module of ours about each word. Where no second version is named the same file with
+a section more is dropped.
 ";
 
 /// Toolchains that the issue asks for at least.
@@ -85,6 +86,7 @@ fn row(program: &Program) -> Option<String> {
         calls.push(cell(asked.call));
         answers.push(match (old, new) {
             ("", "") => "nothing".to_owned(),
+            _ if asked.low_half => format!("{} bytes", cell(old)),
             _ if old == new => cell(old),
             _ => format!("{}, then {}", cell(old), cell(new)),
         });
@@ -106,7 +108,7 @@ fn cell(text: &str) -> String {
     if short.len() < text.len() {
         short.push('…');
     }
-    format!("`` {} ``", short.replace('|', "\\|"))
+    format!("`` {} ``", short.replace('|', "\\|").replace('\n', "\\n"))
 }
 
 /// What kind of file it is, and what the producers sections in it say.
