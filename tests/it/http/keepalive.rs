@@ -80,7 +80,7 @@ async fn p01_no_request_fails_and_no_connection_breaks_over_twenty_upgrades() {
         sent += client.await.unwrap();
     }
     assert!(sent > 400, "{sent}");
-    let total = site.get(&format!("/page/record?client=eve&n=1")).await.ok();
+    let total = site.get("/page/record?client=eve&n=1").await.ok();
     assert_eq!(total, (sent + 1).to_string());
 }
 

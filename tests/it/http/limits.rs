@@ -115,7 +115,7 @@ async fn a_connection_without_a_request_is_closed() {
     assert_eq!(Answer::of(asked).await.unwrap().ok(), "3");
     let closed = async {
         while client.ready().await.is_ok() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(HANG, closed).await.expect("the host closes it");
