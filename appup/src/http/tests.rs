@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, reason = "in a test it is an assertion")]
+
 use super::{RouteHost, RoutePath, RouteSpec, RouteTable, is_handler};
 use crate::fixture::{graph, lines};
 use crate::graph::Graph;
