@@ -349,7 +349,7 @@ impl hyper::body::Body for Buffered {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.size.clone()
+        self.size
     }
 }
 
