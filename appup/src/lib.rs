@@ -91,7 +91,8 @@ pub use settings::{
     ModuleSpec, OnTrap, Schedule, SocketGrant, SocketUse, Tasks, UnitError, parse_duration, parse_size,
 };
 pub use upgrade::{
-    Action, CheckOptions, Checked, Known, Move, Open, Transition, check, default_moves, plan_moves, undo_moves,
+    Action, CheckOptions, Checked, Known, Move, Open, Saved, Transition, check, default_moves, is_between, plan_moves,
+    undo_moves,
 };
 
 #[cfg(test)]

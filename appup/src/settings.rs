@@ -190,9 +190,9 @@ impl ModuleSpec {
             grants: Grants::default(),
             links: BTreeMap::new(),
             config: BTreeMap::new(),
+            every: Vec::new(),
             routes: None,
             http_calls: None,
-            every: Vec::new(),
         }
     }
 
@@ -231,10 +231,10 @@ impl ModuleSpec {
         }
     }
 
-    /// True if the two differ in what needs no new instance: links, values, schedules (section 6).
+    /// True if the two differ in what needs no new instance: links, values, schedules, routes (section 6).
     #[must_use]
     pub fn is_configured_otherwise(&self, other: &ModuleSpec) -> bool {
-        let without_instance = |spec: &ModuleSpec| {
+        let of = |spec: &ModuleSpec| {
             let ModuleSpec {
                 links,
                 config,
@@ -245,7 +245,7 @@ impl ModuleSpec {
             } = spec.clone();
             (links, config, every, routes, http_calls)
         };
-        without_instance(self) != without_instance(other)
+        of(self) != of(other)
     }
 }
 

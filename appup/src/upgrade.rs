@@ -12,7 +12,7 @@ mod readable;
 mod state;
 
 pub use check::check;
-pub use known::{Known, Open};
+pub use known::{Known, Open, Saved, is_between};
 pub use moves::{default_moves, plan_moves, undo_moves};
 
 use crate::graph::{Graph, Wiring};
@@ -95,6 +95,8 @@ pub struct Checked {
     pub warnings: Vec<Warning>,
     /// One sentence for each state that this upgrade loses.
     pub lossy: Vec<String>,
+    /// The saved states of keys that nobody can read afterwards, where that is allowed: what `lossy` says, as values.
+    pub given_up: Vec<Saved>,
 }
 
 impl Transition {

@@ -5,7 +5,7 @@
 //! - Nothing here replaces a state by an empty one: what cannot be read is an error (R29).
 
 use crate::call::lane::Live;
-use crate::instance::{Change, Direction, Instance, InstanceError, Template};
+use crate::instance::{Change, Instance, InstanceError, Template};
 use crate::keeper::{Keeper, Kept, Written};
 use crate::store::{Catalog, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
 use crate::versions::Versions;
@@ -13,13 +13,16 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmhot_appup::{Limits, ModuleName, ModuleVersion};
+use wasmhot_appup::{Known, Limits, ModuleName, ModuleVersion, Saved, is_between};
 
 /// A state on its way from an old instance to a new one.
 pub(crate) struct Moved {
     pub(crate) state: SavedState,
     pub(crate) took: Duration,
 }
+
+/// Versions between two others, each with the `extra` of the change to it.
+pub(crate) type Chain = Vec<(ModuleVersion, serde_json::Value)>;
 
 /// What a rehearsal came to.
 pub(crate) struct Rehearsed {
@@ -94,11 +97,22 @@ impl States {
         self.blocking(move || catalog.state(&module, key.as_deref())).await
     }
 
-    /// The versions that wrote the saved states of a module.
-    pub(crate) async fn writers(&self, module: &ModuleName) -> Result<BTreeSet<ModuleVersion>, StoreError> {
-        let (catalog, module) = (Arc::clone(&self.catalog), module.clone());
-        let writers = move || Ok(catalog.states_of(&module)?.into_iter().map(|tag| tag.version).collect());
-        self.blocking(writers).await
+    /// The saved states of these modules, by the version in whose format they are. What is still to be written is among them.
+    pub(crate) async fn saved_of(&self, modules: &BTreeSet<ModuleName>) -> Result<Vec<Saved>, StoreError> {
+        if modules.is_empty() {
+            return Ok(Vec::new());
+        }
+        // What cannot be written is told where it was given.
+        let _ = self.settled().await;
+        let (catalog, modules) = (Arc::clone(&self.catalog), modules.clone());
+        let read = move || {
+            let mut found = Vec::new();
+            for module in &modules {
+                found.extend(catalog.saved_of(module)?);
+            }
+            Ok(found)
+        };
+        self.blocking(read).await
     }
 
     /// How many keys of a module have a saved state.
@@ -155,40 +169,80 @@ impl States {
     ) -> Result<Box<Instance>, InstanceError> {
         let to = &live.template.version.id;
         let from = &saved.tag.version;
-        let change = Change::of_versions(from, to, &live.extra);
-        if let Some(written_for) = &saved.tag.written_for {
+        let is_older = |one: &ModuleVersion| one.name == from.name && one.version < from.version;
+        let (change, chain) = match &saved.tag.written_for {
             // Bytes that were handed over, to the version that asks for them now.
-            if written_for.to.digest == to.digest {
-                return self
-                    .read(
-                        live,
-                        &Change::of_versions(from, to, &written_for.extra),
-                        &saved.bytes,
-                        limits,
-                    )
-                    .await;
+            Some(written) if written.to.digest == to.digest => {
+                (Change::of_versions(from, to, &written.extra), Vec::new())
             }
             // Bytes that a newer version wrote in the format of an older one: that one has to read them first.
-            if written_for.to.name == from.name && written_for.to.version < from.version {
-                let bytes = self.rewrite_as(&written_for.to, live, saved, limits).await?;
-                let change = Change::between(&written_for.to.version, &to.version, &live.extra);
-                return self.read(live, &change, &bytes, limits).await;
+            Some(written) if is_older(&written.to) => {
+                let change = Change::between(&from.version, &written.to.version, &written.extra);
+                (change, self.way_behind(&written.to, live).await)
+            }
+            _ if from.digest == to.digest => (Change::restore(&to.version), Vec::new()),
+            // R2: the newer code knows both formats, so it is the newer code that writes the older one.
+            _ if is_older(to) => (Change::restore(&from.version), self.way_behind(from, live).await),
+            _ => {
+                let way = self.way(from, live).await;
+                let read = self.read_by(live, first_change(from, &way, live), &saved.bytes, &way, limits);
+                return match read.await {
+                    Err(error @ InstanceError::Said { .. }) if way.is_empty() => {
+                        self.try_all_between(live, saved, error, limits).await
+                    }
+                    read => read,
+                };
+            }
+        };
+        self.read_by(live, change, &saved.bytes, &chain, limits).await
+    }
+
+    /// The versions through which a state of this version goes to the live one (R28), each with its `extra`: those that the upgrade has
+    /// named, else those that the descriptions lead through. None in it: the live version reads it itself, or tries to.
+    pub(crate) async fn way(&self, from: &ModuleVersion, live: &Live) -> Chain {
+        let to = &live.template.version.id;
+        if from.digest == to.digest {
+            return Vec::new();
+        }
+        if let Some((first, _)) = live.via.first().filter(|(first, _)| is_between(first, from, to)) {
+            let known = Known {
+                states: self.versions.described(vec![first.clone(), from.clone()]).await,
+                ..Known::default()
+            };
+            if known.reads(first, from) {
+                return live.via.clone();
             }
         }
-        if from.digest == to.digest {
-            return self
-                .read(live, &Change::restore(&to.version), &saved.bytes, limits)
-                .await;
+        let way = self.versions.way(from, to).await.unwrap_or_default();
+        let extra_of = |id: &ModuleVersion| {
+            let named = live.via.iter().find(|(named, _)| named == id);
+            named.map_or(&live.extra, |(_, extra)| extra).clone()
+        };
+        way.into_iter().map(|id| (id.clone(), extra_of(&id))).collect()
+    }
+
+    /// The same, where that version has to read the bytes itself first.
+    async fn way_behind(&self, holder: &ModuleVersion, live: &Live) -> Chain {
+        let mut chain = vec![(holder.clone(), serde_json::Value::Null)];
+        chain.extend(self.way(holder, live).await);
+        chain
+    }
+
+    /// Bytes that were saved with this change, through these versions, to the live one.
+    async fn read_by(
+        &self,
+        live: &Live,
+        change: Change,
+        bytes: &[u8],
+        chain: &[(ModuleVersion, serde_json::Value)],
+        limits: &Limits,
+    ) -> Result<Box<Instance>, InstanceError> {
+        if chain.is_empty() {
+            return self.read(live, &change, bytes, limits).await;
         }
-        if change.direction == Direction::Downgrade {
-            // R2: the newer code knows both formats, so it is the newer code that writes the older one.
-            let bytes = self.rewrite(live, saved, &change, limits).await?;
-            return self.read(live, &change, &bytes, limits).await;
-        }
-        match self.read(live, &change, &saved.bytes, limits).await {
-            Err(error @ InstanceError::Said { .. }) => self.read_by_chain(live, saved, error, limits).await,
-            other => other,
-        }
+        let (last, bytes) = self.through(live, change, bytes.to_vec(), chain, limits).await?;
+        let change = Change::between(&last.version, &live.template.version.id.version, &live.extra);
+        self.read(live, &change, &bytes, limits).await
     }
 
     async fn read(
@@ -204,88 +258,25 @@ impl States {
         Ok(instance)
     }
 
-    /// The version that wrote a state reads it back in a throw-away instance and saves it for another.
-    async fn rewrite(
-        &self,
-        live: &Live,
-        saved: &SavedState,
-        change: &Change,
-        limits: &Limits,
-    ) -> Result<Vec<u8>, InstanceError> {
-        let mut writer = self
-            .throw_away(&saved.tag.version, &live.template)
-            .await?
-            .start_within(live.revision, limits.start_timeout)
-            .await?;
-        writer
-            .migrate(
-                &Change::restore(&saved.tag.version.version),
-                &saved.bytes,
-                limits.migrate_timeout,
-            )
-            .await?;
-        Ok(writer.save(change, limits.save_timeout).await?.bytes)
-    }
-
-    /// The version for which a state was written reads it in a throw-away instance and saves it for the live one.
-    async fn rewrite_as(
-        &self,
-        holder: &ModuleVersion,
-        live: &Live,
-        saved: &SavedState,
-        limits: &Limits,
-    ) -> Result<Vec<u8>, InstanceError> {
-        let extra = saved
-            .tag
-            .written_for
-            .as_ref()
-            .map_or(&serde_json::Value::Null, |written| &written.extra);
-        let mut instance = self
-            .throw_away(holder, &live.template)
-            .await?
-            .start_within(live.revision, limits.start_timeout)
-            .await?;
-        let change = Change::between(&saved.tag.version.version, &holder.version, extra);
-        instance.migrate(&change, &saved.bytes, limits.migrate_timeout).await?;
-        let change = if holder.digest == live.template.version.id.digest {
-            Change::restore(&holder.version)
-        } else {
-            Change::between(&holder.version, &live.template.version.id.version, &live.extra)
-        };
-        Ok(instance.save(&change, limits.save_timeout).await?.bytes)
-    }
-
-    /// R28: 1.0 → 1.1 → 1.2 where 1.2 cannot read 1.0, by every known version in between, in their order.
-    async fn read_by_chain(
+    /// Nobody describes his state, and the live version has refused it: by every known version in between, in their order.
+    async fn try_all_between(
         &self,
         live: &Live,
         saved: &SavedState,
         refusal: InstanceError,
         limits: &Limits,
     ) -> Result<Box<Instance>, InstanceError> {
-        let to = &live.template.version.id;
-        let between = self.versions.between(&saved.tag.version, to);
+        let from = &saved.tag.version;
+        let between = self.versions.between(from, &live.template.version.id);
         if between.is_empty() {
             return Err(refusal);
         }
-        let (mut from, mut bytes) = (saved.tag.version.clone(), saved.bytes.to_vec());
-        for step in between {
-            let read = Change::between(&from.version, &step.version, &live.extra);
-            let next = Change::between(&step.version, &to.version, &live.extra);
-            let through = async {
-                let template = self.throw_away(&step, &live.template).await?;
-                let mut instance = template.start_within(live.revision, limits.start_timeout).await?;
-                instance.migrate(&read, &bytes, limits.migrate_timeout).await?;
-                Ok(instance.save(&next, limits.save_timeout).await?.bytes)
-            };
-            // What the version that is to read it has said itself stays what went wrong.
-            bytes = through
-                .await
-                .map_err(|error: InstanceError| refusal.and_also(&format!("by way of {step}: {error}")))?;
-            from = step;
-        }
-        let change = Change::between(&from.version, &to.version, &live.extra);
-        self.read(live, &change, &bytes, limits).await
+        let names: Vec<_> = between.iter().map(|id| id.version.to_string()).collect();
+        let chain: Chain = between.into_iter().map(|id| (id, live.extra.clone())).collect();
+        let read = self.read_by(live, first_change(from, &chain, live), &saved.bytes, &chain, limits);
+        // What the version that is to read it has said itself stays what went wrong.
+        let failed = |error: InstanceError| refusal.and_also(&format!("by way of {}: {error}", names.join(", ")));
+        read.await.map_err(failed)
     }
 
     /// Passes a state through throw-away instances of these versions; `change` is the one that the bytes were saved with. Gives the
@@ -317,7 +308,9 @@ impl States {
     /// A template of another version of the module, with no directories and no network: what it runs must have no effect (R3).
     async fn throw_away(&self, id: &ModuleVersion, like: &Template) -> Result<Arc<Template>, InstanceError> {
         let version = self.versions.get(id).await.map_err(|error| {
-            InstanceError::Unreadable(format!("{id}, which wrote the state, is not to be had: {error}"))
+            InstanceError::Unreadable(format!(
+                "{id}, which has to read the state first, is not to be had: {error}"
+            ))
         })?;
         let mut config = like.config.clone();
         config.spec.grants = config.spec.grants.without_effects();
@@ -368,6 +361,7 @@ impl States {
             template: Arc::new(template.map_err(InstanceError::Contract)?),
             revision: live.revision,
             extra: live.extra.clone(),
+            via: live.via.clone(),
             limits: live.limits.clone(),
         })
     }
@@ -392,23 +386,34 @@ impl States {
         &self,
         old: &mut Instance,
         live: &Live,
-        change: &Change,
         key: Option<&str>,
     ) -> Result<(Box<Instance>, Moved), InstanceError> {
         let limits = &live.limits;
+        let from = old.template.version.id.clone();
+        let way = self.way(&from, live).await;
+        let change = first_change(&from, &way, live);
         // R26: a `save` that takes long is not interrupted before `stuck_timeout`: that would cost the state.
-        let saved = old.save(change, limits.stuck_timeout).await?;
-        let mut new = live.template.start_within(live.revision, limits.start_timeout).await?;
-        new.migrate(change, &saved.bytes, limits.migrate_timeout).await?;
-        new.health(limits.health_timeout).await?;
-        // R28 asks for the true writer: these bytes were written by the old version, for this change.
-        Ok((
-            new,
-            Moved {
-                state: handed_over(old, live, key, saved.bytes),
-                took: saved.took,
-            },
-        ))
+        let saved = old.save(&change, limits.stuck_timeout).await?;
+        let mut new = self.read_by(live, change, &saved.bytes, &way, limits).await?;
+        // R28 asks for the true writer: these bytes were written by the old version, for this change; or, what has gone through others
+        // is saved by the new one at once.
+        let state = if way.is_empty() {
+            handed_over(old, live, key, saved.bytes)
+        } else {
+            let own = Change::restore(&live.template.version.id.version);
+            let again = new.save(&own, limits.save_timeout).await?;
+            tagged(&new, key, SaveReason::HandedOver, again.bytes)
+        };
+        let took = saved.took;
+        Ok((new, Moved { state, took }))
+    }
+}
+
+/// What the version that reads first is told.
+fn first_change(from: &ModuleVersion, chain: &[(ModuleVersion, serde_json::Value)], live: &Live) -> Change {
+    match chain.first() {
+        Some((first, extra)) => Change::of_versions(from, first, extra),
+        None => Change::of_versions(from, &live.template.version.id, &live.extra),
     }
 }
 

@@ -7,9 +7,9 @@ use crate::instance::outside::Outside;
 use crate::instance::{ModuleConfig, Template};
 use crate::store::Objects;
 use crate::version::{self, EngineKind, Engines, Version};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use wasmhot_appup::{Digest, ModuleVersion};
+use wasmhot_appup::{Digest, Known, ModuleName, ModuleVersion, StateDescription, is_between};
 use wasmtime::component::{InstancePre, Linker};
 
 /// Compiled versions kept at hand although nothing runs them: the next undo or apply of one compiles nothing.
@@ -28,6 +28,8 @@ pub(crate) struct Versions {
     outside: Arc<Outside>,
     kept: Mutex<VecDeque<Kept>>,
     known: Mutex<Vec<ModuleVersion>>,
+    /// How versions describe their states, as far as that was asked for.
+    described: Mutex<HashMap<Digest, Option<StateDescription>>>,
 }
 
 /// A compiled version at hand, and what linked it to the host, once that was asked for.
@@ -50,6 +52,7 @@ impl Versions {
             outside,
             kept: Mutex::default(),
             known: Mutex::default(),
+            described: Mutex::default(),
         })
     }
 
@@ -83,6 +86,7 @@ impl Versions {
         self.known.lock().expect("no panic under this lock").retain(&stays);
         let mut kept = self.kept.lock().expect("no panic under this lock");
         kept.retain(|kept| stays(&kept.version.id));
+        self.described.lock().expect("no panic under this lock").clear();
     }
 
     /// Versions known of all modules.
@@ -131,24 +135,68 @@ impl Versions {
         Ok(version)
     }
 
-    /// Known versions of the module strictly between two others, in the direction from the one to the other.
+    /// Known versions of the module between two others, in the direction from the one to the other.
     pub(crate) fn between(&self, from: &ModuleVersion, to: &ModuleVersion) -> Vec<ModuleVersion> {
-        let (low, high) = if from.version <= to.version {
-            (from, to)
-        } else {
-            (to, from)
-        };
-        let mut between: Vec<_> = self
-            .known()
-            .into_iter()
-            .filter(|id| id.name == to.name && id.version > low.version && id.version < high.version)
-            .collect();
+        let known = self.known().into_iter();
+        let mut between: Vec<_> = known.filter(|id| is_between(id, from, to)).collect();
         between.sort_by(|one, other| one.version.cmp(&other.version));
         between.dedup_by(|one, other| one.version == other.version);
         if from.version > to.version {
             between.reverse();
         }
         between
+    }
+
+    /// The versions of a module whose bytes are here.
+    pub(crate) fn had(&self, module: &ModuleName) -> BTreeSet<ModuleVersion> {
+        let known = self.known().into_iter().filter(|id| id.name == *module);
+        known.filter(|id| self.objects.path(&id.digest).is_file()).collect()
+    }
+
+    /// How these versions describe their states (R4), those that do and whose bytes are here.
+    pub(crate) async fn described(&self, ids: Vec<ModuleVersion>) -> BTreeMap<Digest, StateDescription> {
+        let mut found = BTreeMap::new();
+        for id in ids {
+            found.extend(self.describe(&id).await.map(|state| (id.digest, state)));
+        }
+        found
+    }
+
+    async fn describe(&self, id: &ModuleVersion) -> Option<StateDescription> {
+        let known = |described: &HashMap<_, Option<_>>| described.get(&id.digest).cloned();
+        if let Some(known) = known(&self.described.lock().expect("no panic under this lock")) {
+            return known;
+        }
+        let state = match self.compiled(&id.digest) {
+            Some(version) => version.state.clone(),
+            None => {
+                let (objects, digest) = (Arc::clone(&self.objects), id.digest);
+                let stem = format!("{}@{}", id.name, id.version);
+                let read = move || version::facts(&stem, &objects.get(&digest).ok()??).ok();
+                // What cannot be read is not remembered: the disk may do better the next time.
+                tokio::task::spawn_blocking(read).await.ok()??.state
+            }
+        };
+        let mut described = self.described.lock().expect("no panic under this lock");
+        described.insert(id.digest, state.clone());
+        state
+    }
+
+    /// The versions through which what one version wrote gets to another, as they describe their states: none where that reads it
+    /// itself, or may for all that is known. `None` if no way is open.
+    pub(crate) async fn way(&self, from: &ModuleVersion, to: &ModuleVersion) -> Option<Vec<ModuleVersion>> {
+        let mut known = Known {
+            states: self.described(vec![from.clone(), to.clone()]).await,
+            ..Known::default()
+        };
+        if known.reads(to, from) {
+            return Some(Vec::new());
+        }
+        known.had = self.had(&to.name);
+        let between = known.had.iter().filter(|id| is_between(id, from, to));
+        let described = self.described(between.cloned().collect()).await;
+        known.states.extend(described);
+        known.way(to, from)
     }
 
     /// Links a version: everything but the making of instances.

@@ -181,3 +181,23 @@ pub(crate) fn renamed(file: &str, old: &str, new: &str) -> Vec<u8> {
     }
     bytes
 }
+
+/// A module that keeps a number, and adds to it with each `migrate` that is no `restore`. 1.`minor`.0 reads and writes the format of
+/// the minor version before it, and no other; name and version are those of its file.
+pub(crate) fn stepping(minor: u8, step: i64) -> Vec<u8> {
+    let (begin, end) = ("(if (result i32) (i64.lt_s", "(func (export \"set\")");
+    let (before, rest) = GRUMPY.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let migrate = format!(
+        "(i64.store (i32.const 16) (i64.add (i64.load align=1 (local.get $state))
+           (select (i64.const 0) (i64.const {step}) (i32.eq (local.get 4) (i32.const 2)))))
+         (call $result (i32.const 0) (i32.const 0) (i32.const 0)))"
+    );
+    let older = minor.checked_sub(1).map(|older| format!("~1.{older}"));
+    let reads: Vec<_> = std::iter::once(format!("~1.{minor}")).chain(older.clone()).collect();
+    let writes: Vec<_> = older.into_iter().collect();
+    let described = serde_json::json!({ "media-type": "text/plain", "reads": reads, "writes": writes });
+    let described = described.to_string().replace('"', "\\\"");
+    let section = format!("(@custom \"wasmhot:state\" \"{described}\")");
+    wasm(&format!("{before}{migrate}{end}{after}").replace(";; more", &section))
+}

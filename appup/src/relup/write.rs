@@ -19,9 +19,9 @@ const MODULE_KEYS: [&str; 12] = [
     "grants",
     "links",
     "config",
-    "every",
     "routes",
     "http_calls",
+    "every",
 ];
 /// Those of which an empty list says something else than none.
 const EMPTY_TELLS: [&str; 2] = ["routes", "http_calls"];

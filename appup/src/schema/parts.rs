@@ -159,7 +159,7 @@ pub(super) fn module() -> Json {
                 array(&text("An argument."), "Arguments, after the module's name."),
             ),
             ("sockets", array(&socket(), "Where sockets may lead.")),
-            ("http", array(&http(), "Where HTTP requests may go.")),
+            ("http", array(&http_grant(), "Where HTTP requests may go.")),
             ("keyvalue", array(&text("A bucket."), "Buckets of the key-value store.")),
             (
                 "denied",
@@ -220,7 +220,7 @@ fn socket() -> Json {
     })
 }
 
-fn http() -> Json {
+fn http_grant() -> Json {
     json!({
         "type": "string",
         "description": "Scheme and host; a port and a path narrow it down.",

@@ -1,7 +1,7 @@
 //! Whether an upgrade may run: without effects, before anything is prepared.
 
 use super::moves::{bad, missing};
-use super::{Action, CheckOptions, Checked, Move, Transition, default_moves, gate, outside, readable, state};
+use super::{Action, CheckOptions, Checked, Move, Saved, Transition, default_moves, gate, outside, readable, state};
 use crate::graph::Wiring;
 use crate::name::ModuleName;
 use crate::refusal::{Refusal, Warning};
@@ -13,6 +13,7 @@ pub(super) struct Findings {
     pub(super) refusals: Vec<Refusal>,
     pub(super) warnings: Vec<Warning>,
     pub(super) lossy: Vec<String>,
+    pub(super) given_up: Vec<Saved>,
 }
 
 /// Checks an upgrade: the new graph resolves (R7), every change has its move, no state is lost unasked (R30), and what waits
@@ -33,7 +34,7 @@ pub fn check(transition: &Transition, previous: &Wiring, options: &CheckOptions)
     let mut findings = Findings {
         refusals,
         warnings,
-        lossy: Vec::new(),
+        ..Findings::default()
     };
     let mut seen: BTreeSet<&ModuleName> = BTreeSet::new();
     for one in &transition.moves {
@@ -58,6 +59,7 @@ pub fn check(transition: &Transition, previous: &Wiring, options: &CheckOptions)
         refusals,
         mut warnings,
         lossy,
+        given_up,
     } = findings;
     if !refusals.is_empty() {
         return Err(refusals);
@@ -70,6 +72,7 @@ pub fn check(transition: &Transition, previous: &Wiring, options: &CheckOptions)
         gated,
         warnings,
         lossy,
+        given_up,
     })
 }
 

@@ -8,7 +8,7 @@ use crate::graph::{Graph, Node};
 use crate::name::ModuleName;
 use crate::refusal::{Refusal, RefusalCode, WarningCode};
 use crate::settings::Grants;
-use crate::upgrade::{CheckOptions, Checked, Known, Open, Transition, check};
+use crate::upgrade::{CheckOptions, Checked, Known, Open, Saved, Transition, check};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -70,23 +70,110 @@ fn r04_the_running_state_has_to_be_readable() {
     assert!(checked(&writes, false).is_ok());
 }
 
+/// So many states of `a` that this version has written.
+fn saved(text: &str, states: u64) -> Saved {
+    let version = node(text).version;
+    let module = version.name.clone();
+    Saved {
+        module,
+        version,
+        states,
+    }
+}
+
+/// Keyed, from 1.1.0 to 1.2.0, which reads ~1.1 and of which all is described.
+fn keyed(up: &str) -> Transition {
+    let mut transition = by("a keyed 1.1.0", "a keyed 1.2.0", up).expect("fits");
+    let of = |node: &Node| node.version.digest;
+    let (old, new) = (of(&transition.old.nodes["a"]), of(&transition.new.nodes["a"]));
+    let states = &mut transition.known.states;
+    states.insert(old, described(&["~1.1", "~1.0"], &["~1.0"], &[]));
+    states.insert(new, described(&["~1.2", "~1.1"], &["~1.1"], &[]));
+    transition
+}
+
 #[test]
-fn r04_every_saved_state_has_to_be_readable() {
-    let mut transition = described_update(UPDATE, described(&[], &[], &[]), described(&["~1.2", "~1.0"], &[], &[]));
-    let saved = |text: &str| node(text).version;
-    transition.known.saved = BTreeSet::from([saved("a single 1.0.3"), saved("b single 0.1.0")]);
+fn r04_every_saved_state_of_a_key_has_to_be_readable() {
+    let mut transition = keyed(UPDATE);
+    transition.known.saved = vec![
+        saved("a keyed 1.1.0", 9),
+        saved("a keyed 1.1.7", 1),
+        saved("b keyed 0.1.0", 1),
+    ];
     assert!(checked(&transition, false).is_ok());
-    transition.known.saved.insert(saved("a single 0.9.0"));
-    let refusals = checked(&transition, false).expect_err("is refused");
-    assert_eq!(refusals[0].code, RefusalCode::StateUnreadable);
-    assert!(
-        refusals[0].message.contains("a@0.9.0 (a saved state)"),
-        "{}",
-        refusals[0]
-    );
+    transition.known.saved.push(saved("a keyed 1.0.0", 2));
+    insta::assert_snapshot!(lines(&checked(&transition, false).expect_err("is refused")), @r#"
+    `a` 1.2.0 cannot read the saved states of 2 keys, which a@1.0.0 has written: it reads "~1.2", "~1.1", and no version that is to be had leads there.
+      help: let `a` read 1.0.0, name a version between them with its file (`[[middle]]`), or allow with `--allow-lossy` that these keys answer `key-not-migrated`
+    "#);
+    let allowed = checked(&transition, true).expect("is allowed");
+    assert_eq!((allowed.lossy.len(), allowed.given_up.len()), (1, 1));
+    assert_eq!(allowed.given_up[0].states, 2);
+    // They may begin again, or go through a version that is to be had.
+    let mut empty = keyed("[[up]]\nupdate = \"a\"\nstate = \"empty\"");
+    empty.known.saved.clone_from(&transition.known.saved);
+    assert!(checked(&empty, false).is_ok());
+    let running = transition.old.nodes["a"].version.clone();
+    transition.known.had.insert(running.clone());
+    assert!(checked(&transition, false).is_ok());
     // A version of which nothing is known is found out by trying.
-    transition.known.states.clear();
+    transition.known.had.clear();
+    transition.known.states.retain(|digest, _| *digest == running.digest);
     assert!(checked(&transition, false).is_ok());
+}
+
+#[test]
+fn r04_of_a_single_module_the_live_state_counts_and_not_what_was_saved() {
+    let old = || described(&["~1.0"], &[], &[]);
+    let up = |up: &str| {
+        let mut transition = described_update(up, old(), described(&["~1.2", "~1.0"], &[], &[]));
+        transition.known.saved = vec![saved("a single 0.9.0", 1)];
+        checked(&transition, true).map_err(|refusals| refusals[0].message.clone())
+    };
+    assert!(up(UPDATE).is_ok());
+    let refused = up("[[up]]\nupdate = \"a\"\nstate = \"last-saved\"").expect_err("is taken");
+    assert!(refused.contains("a saved state, that of a@0.9.0"), "{refused}");
+}
+
+#[test]
+fn r28_the_shortest_way_leads_through_versions_that_read_each_other() {
+    let of = |minor: u64| node(&format!("a keyed 1.{minor}.0")).version;
+    let mut known = Known::default();
+    // Each reads the one before; 1.4 also reads 1.1.
+    for minor in 0..=5_u64 {
+        let before = format!("~1.{}", minor.saturating_sub(1));
+        let own = format!("~1.{minor}");
+        let mut reads = vec![own.as_str(), before.as_str()];
+        reads.extend((minor == 4).then_some("~1.1"));
+        known.states.insert(of(minor).digest, described(&reads, &[], &[]));
+        known.had.insert(of(minor));
+    }
+    let way = |known: &Known, from: u64, to: u64| {
+        let way = known.way(&of(to), &of(from));
+        way.map(|way| way.iter().map(|id| id.version.minor).collect::<Vec<_>>())
+    };
+    assert_eq!(way(&known, 4, 5), Some(vec![]));
+    assert_eq!(way(&known, 0, 5), Some(vec![1, 4]));
+    // Nobody says that he writes for an older one, and nobody reads a newer one.
+    assert_eq!(way(&known, 5, 0), None);
+    known.had.remove(&of(1));
+    assert_eq!(way(&known, 0, 5), None);
+    // Of 1.3 nothing is known: it may read anything.
+    known.states.remove(&of(3).digest);
+    assert_eq!(way(&known, 0, 5), Some(vec![3, 4]));
+    // Another module's version is no way, and neither is one that is newer than both.
+    known.had = BTreeSet::from([node("b keyed 1.3.0").version, node("a keyed 1.9.0").version]);
+    assert_eq!(way(&known, 0, 5), None);
+    // Down, by what the newer ones write.
+    known.had = (0..=5).map(of).collect();
+    for minor in 1..=5_u64 {
+        let writes = format!("~1.{}", minor - 1);
+        let own = format!("~1.{minor}");
+        known
+            .states
+            .insert(of(minor).digest, described(&[&own], &[&writes], &[]));
+    }
+    assert_eq!(way(&known, 3, 0), Some(vec![2, 1]));
 }
 
 #[test]
@@ -108,7 +195,7 @@ fn r04_a_module_that_is_added_takes_up_what_was_kept_under_its_name() {
     let mut known = Known::default();
     let after = transition.new.nodes["a"].version.digest;
     known.states.insert(after, described(&["~2.0"], &[], &[]));
-    known.saved.insert(node("a single 1.0.0").version);
+    known.saved.push(saved("a single 1.0.0", 1));
     let refusals = checked(&transition.knowing(known), false).expect_err("is refused");
     assert_eq!(refusals[0].code, RefusalCode::StateUnreadable);
 }
@@ -250,7 +337,7 @@ fn r07_a_call_that_started_on_a_key_goes_on_in_old_code() {
 #[test]
 fn what_is_known_survives_json() {
     let mut transition = described_update(UPDATE, described(&["~1.0"], &["1.2"], &["n"]), described(&[], &[], &[]));
-    transition.known.saved.insert(node("a single 1.0.3").version);
+    transition.known.saved.push(saved("a single 1.0.3", 1));
     transition.known.middle.insert(node("a single 1.1.0").version);
     transition
         .known

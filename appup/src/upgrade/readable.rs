@@ -3,15 +3,16 @@
 //! With `reads(x, y)` true if `x` describes no state, reads what `y` wrote, or `y` can write for `x` (R2):
 //! - a version that takes a state must read it, or the last of its middle versions (`via`) must be able to read it, itself or
 //!   through those before it, and each after it must read the one before;
-//! - of whom: of the version that runs, and of every version whose saved state is still kept.
+//! - of whom: of the version that runs; and of every version that has written saved states, where those are what is taken: of keys
+//!   that sleep, of a module that comes back, or because the move says so. These may also go through any version that is to be had.
 
 use super::check::Findings;
-use super::{Action, CheckOptions, Move, Transition};
+use super::{Action, CheckOptions, Move, Saved, Transition};
 use crate::description::StateDescription;
 use crate::name::{Digest, ModuleName, ModuleVersion, Version};
 use crate::refusal::{Refusal, RefusalCode};
 use crate::relup::StatePolicy;
-use std::collections::BTreeSet;
+use crate::settings::Kind;
 
 /// Checks one move, whose module runs where the action says.
 pub(super) fn check(transition: &Transition, one: &Move, options: CheckOptions, findings: &mut Findings) {
@@ -28,20 +29,23 @@ pub(super) fn check(transition: &Transition, one: &Move, options: CheckOptions, 
         one,
         version: &after.version,
         state,
+        keeps_keys: after.kind == Kind::Keyed,
     };
     for source in sources(one) {
         let runs = transition.old.nodes.get(source).filter(|node| node.keeps_state());
-        let running: BTreeSet<&ModuleVersion> = runs.map(|node| &node.version).into_iter().collect();
-        let saved = transition.known.saved_of(source);
-        for writer in running
-            .iter()
-            .copied()
-            .chain(saved.filter(|saved| !running.contains(saved)))
-        {
-            if !reader.reads(writer) {
-                findings.refusals.push(reader.refuse(writer));
-            } else if running.contains(writer) {
-                reader.check_fields(writer, options, findings);
+        if let Some(running) = runs {
+            if reader.reads(&running.version) {
+                reader.check_fields(&running.version, options, findings);
+            } else {
+                findings.refusals.push(reader.refuse(&running.version));
+            }
+        }
+        let takes_saved =
+            runs.is_none_or(|running| running.kind == Kind::Keyed) || one.state == Some(StatePolicy::LastSaved);
+        let saved = transition.known.saved_of(source).filter(|_| takes_saved);
+        for saved in saved.filter(|saved| runs.is_none_or(|running| running.version != saved.version)) {
+            if !reader.reads_saved(&saved.version) {
+                reader.check_saved(saved, options, findings);
             }
         }
     }
@@ -62,6 +66,7 @@ struct Reader<'t> {
     one: &'t Move,
     version: &'t ModuleVersion,
     state: &'t StateDescription,
+    keeps_keys: bool,
 }
 
 impl Reader<'_> {
@@ -83,6 +88,44 @@ impl Reader<'_> {
         begins && connected && ends
     }
 
+    fn reads_saved(&self, writer: &ModuleVersion) -> bool {
+        // What others have left is read directly, or not at all.
+        let is_own = self.one.state_from.is_empty();
+        self.reads(writer) || is_own && self.transition.known.way(self.version, writer).is_some()
+    }
+
+    /// Saved states that nobody can read: of keys, these may be given up one by one (R33); the one state of a module may not.
+    fn check_saved(&self, saved: &Saved, options: CheckOptions, findings: &mut Findings) {
+        let (module, writer) = (&self.version.name, &saved.version);
+        let is_keyed = self.keeps_keys;
+        let what = match (is_keyed, saved.states) {
+            (false, _) => format!("a saved state, that of {writer}"),
+            (true, 1) => format!("the saved state of 1 key, which {writer} has written"),
+            (true, keys) => format!("the saved states of {keys} keys, which {writer} has written"),
+        };
+        let reads = self.state.shown_reads();
+        let cannot = format!(
+            "`{module}` {} cannot read {what}: it reads {reads}, and no version that is to be had leads there",
+            self.version.version
+        );
+        if is_keyed && options.allow_lossy {
+            findings.lossy.push(cannot);
+            findings.given_up.push(saved.clone());
+            return;
+        }
+        let or = if is_keyed {
+            "allow with `--allow-lossy` that these keys answer `key-not-migrated`"
+        } else {
+            "begin without the state: `state = \"empty\"`"
+        };
+        let remedy = format!(
+            "let `{module}` read {}, name a version between them with its file (`[[middle]]`), or {or}",
+            writer.version
+        );
+        let refusal = Refusal::new(RefusalCode::StateUnreadable, &[module], cannot + ".", remedy);
+        findings.refusals.push(refusal);
+    }
+
     fn middle(&self, version: &Version) -> ModuleVersion {
         let name = &self.version.name;
         let mut known = self.transition.known.middle.iter();
@@ -96,12 +139,8 @@ impl Reader<'_> {
 
     fn refuse(&self, writer: &ModuleVersion) -> Refusal {
         let module = &self.version.name;
-        let whose = match self.transition.old.nodes.get(&writer.name) {
-            Some(node) if node.version == *writer => "the running version",
-            _ => "a saved state",
-        };
         let message = format!(
-            "`{module}` {} cannot read the state of {writer} ({whose}): it reads {}.",
+            "`{module}` {} cannot read the state of {writer} (the running version): it reads {}.",
             self.version.version,
             self.state.shown_reads()
         );

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
-use wasmhot_appup::{Limits, ModuleName, Tasks};
+use wasmhot_appup::{Limits, ModuleName, ModuleVersion, Tasks};
 
 /// What a call gives.
 pub(crate) type CallResult = Result<Option<Value>, CallError>;
@@ -39,6 +39,8 @@ pub(crate) struct Live {
     pub(crate) revision: u64,
     /// Given to `save` and `migrate` of the keys that are still to be handed over.
     pub(crate) extra: serde_json::Value,
+    /// The versions that the upgrade names for states to go through, each with its `extra` (R28).
+    pub(crate) via: Vec<(ModuleVersion, serde_json::Value)>,
     /// For bringing states to it: the module's own, as the upgrade that brought it has changed them.
     pub(crate) limits: Limits,
 }

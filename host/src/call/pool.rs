@@ -12,7 +12,7 @@ use super::services::Services;
 use super::ticket::{AbandonOnDrop, Ticket};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
-use crate::instance::{Instance, Template};
+use crate::instance::{Instance, Template, is_main};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -291,7 +291,10 @@ impl PoolCall {
             origin,
         } = self;
         let id = pool.id().clone();
-        let mut instance = match pool.take_idle() {
+        // A program runs once: libc and language runtimes do not start twice in one memory.
+        let once = matches!(&invocation, Invocation::Function { name, .. } if is_main(name));
+        let idle = if once { None } else { pool.take_idle() };
+        let mut instance = match idle {
             Some(instance) => instance,
             None => pool.template.start(pool.revision).await.map_err(|error| {
                 CallError::not_executed(CallErrorCode::NoCapacity, format!("no instance could be made: {error}"))
@@ -341,11 +344,15 @@ impl PoolCall {
             let stuck = pool.template.config.limits.stuck_timeout;
             pool.services.guests.clone().spawn(async move {
                 instance.settle(stuck).await;
-                pool.give_back(instance);
+                if !once {
+                    pool.give_back(instance);
+                }
                 drop(place);
             });
         } else {
-            pool.give_back(instance);
+            if !once {
+                pool.give_back(instance);
+            }
             drop(place);
         }
         answer

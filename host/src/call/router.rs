@@ -135,12 +135,12 @@ impl Router {
             },
             Target::Single(_) | Target::Keyed(_) => dispatch(route, invocation, origin).await,
         };
-        let failed = match &answer {
+        let is_error = match &answer {
             Err(error) => rates::is_error(error.code),
             Ok(Some(Value::U16(status))) => is_exchange && *status >= 500,
             Ok(_) => false,
         };
-        let failed = failed || tree.was_denied();
+        let failed = is_error || tree.was_denied();
         route.rates.count(self.millis_at(began), failed);
         Given::Done(answer)
     }

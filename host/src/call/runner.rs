@@ -7,16 +7,15 @@
 
 use super::crowd::Place;
 use super::frame::{Frame, Origin};
-use super::invocation::Invocation;
+use super::invocation::{Called, Invocation};
 use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
 use super::routes::Routes;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
-use crate::instance::{Change, Instance, InstanceError};
+use crate::instance::{Instance, InstanceError};
 use crate::restore::tagged;
 use crate::store::SaveReason;
 use crate::version::Version;
-use std::fmt::Display;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -118,7 +117,6 @@ impl Runner {
                 .send(Err(CallError::not_executed(CallErrorCode::Internal, "no instance")));
             return None;
         };
-        // A handler of HTTP 0.2 is not async: it has the instance for itself.
         if instance.is_concurrent() && matches!(job.invocation, Invocation::Function { .. }) {
             return self.beside(Some(job)).await;
         }
@@ -225,16 +223,11 @@ impl Runner {
         let Some(mut old) = self.instance.take() else {
             return Ok(());
         };
-        let change = Change::between(
-            &old.template.version.id.version,
-            &live.template.version.id.version,
-            &live.extra,
-        );
         let moved = self
             .lane
             .services
             .states
-            .move_over(&mut old, live, &change, self.lane.key.as_deref())
+            .move_over(&mut old, live, self.lane.key.as_deref())
             .await;
         match moved {
             Ok((mut new, saved)) => {
@@ -438,7 +431,7 @@ pub(super) fn still_fits(version: &Version, job: &Job) -> Result<(), CallError> 
     }
 }
 
-pub(super) fn stuck_error(called: &dyn Display, stuck: Duration) -> CallError {
+pub(super) fn stuck_error(called: &Called, stuck: Duration) -> CallError {
     let message = format!("`{called}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
     CallError::unknown(CallErrorCode::Stuck, message)
 }

@@ -4,11 +4,12 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use wasmhot_appup::{Capability, HostSettings, LimitsSpec, parse_duration};
+use wasmhot_appup::{Capability, HostSettings, LimitsSpec, ModuleName, parse_duration};
 
 const AFTER: &str = "\
 Examples:
   wasmhot demo                           see it work, in ten seconds
+  wasmhot new counter --lang rust        write a module of your own
   wasmhot run app                        run the modules of a directory; drop new versions into it
   wasmhot run app --listen 127.0.0.1:8080  the same, and let them answer HTTP requests
   wasmhot call counter 'increment(5)'    call a function
@@ -113,10 +114,10 @@ pub(super) enum Verb {
     Undo(Undo),
     /// What runs is what the host boots: end a probation.
     Permanent,
-    /// List the revisions that can be gone back to.
+    /// List the revisions that can be gone back to, and the releases that are installed.
     Releases {
-        /// Only those of this status: permanent, current, boots or old.
-        #[arg(long, value_parser = ["permanent", "current", "boots", "old"])]
+        /// Only those of this status: permanent, current, boots, old or unpacked.
+        #[arg(long, value_parser = ["permanent", "current", "boots", "old", "unpacked"])]
         status: Option<String>,
     },
     /// Show what was attempted: who, when, what, and what became of it.
@@ -146,10 +147,11 @@ pub(super) enum Verb {
     },
     /// Let drops and applies go on.
     ReleaseHold,
-    /// Forget a revision: nobody can go back to it.
+    /// Forget a revision: nobody can go back to it. Or that a release is installed: its directory stays.
     Forget {
-        /// Its number.
-        revision: u64,
+        /// Its number, or the name of the release.
+        #[arg(value_name = "REVISION|NAME@VERSION")]
+        what: String,
     },
     /// Forget old revisions, and bytes that nothing needs.
     Gc {
@@ -185,6 +187,8 @@ pub(super) enum Verb {
         #[arg(long, value_name = "NUMBER", default_value_t = 0)]
         since: u64,
     },
+    /// Write a new module into a folder of its own: it builds, runs and upgrades at once. Needs no host.
+    New(New),
     /// Describe a module file; needs no host.
     Inspect {
         /// The file.
@@ -236,6 +240,38 @@ impl Run {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct New {
+    /// The module's name, and the folder's: letters, digits and hyphens.
+    pub(super) name: ModuleName,
+    /// The language.
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    pub(super) lang: Language,
+}
+
+/// The languages of `wasmhot new`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(super) enum Language {
+    /// With the guest SDK.
+    Rust,
+    /// Clang and wasi-libc.
+    C,
+    /// By hand: there is no generator.
+    Zig,
+    /// The standard compiler.
+    Go,
+    /// QuickJS.
+    #[value(alias = "js")]
+    JavaScript,
+    /// CPython.
+    Python,
+    /// A TypeScript for Wasm.
+    AssemblyScript,
+    /// The text format.
+    Wat,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct Call {
     /// The module.
     pub(super) module: String,
@@ -261,8 +297,8 @@ fn json_array(text: &str) -> Result<JsonArray, String> {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Apply {
-    /// The file.
-    #[arg(value_name = "relup.toml|FILE.wasm")]
+    /// The file; or a release, by its directory or its name where it is installed: its relup.toml if that leads there, else a plan.
+    #[arg(value_name = "relup.toml|FILE.wasm|NAME@VERSION")]
     pub(super) path: PathBuf,
     /// Check and rehearse only.
     #[arg(long)]
@@ -294,7 +330,7 @@ pub(super) struct Apply {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Plan {
-    /// From where: a release.toml, a directory with one or with modules, or `current` for what runs.
+    /// From where: a release.toml, a directory with one or with modules, the name of an installed release, or `current` for what runs.
     #[arg(value_name = "OLD")]
     pub(super) old: PathBuf,
     /// To where, likewise.
@@ -316,8 +352,8 @@ pub(super) struct Plan {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
-    /// The relup.
-    #[arg(value_name = "relup.toml")]
+    /// The relup; or a release that would be applied, by its directory or its name where it is installed.
+    #[arg(value_name = "relup.toml|NAME@VERSION")]
     pub(super) path: PathBuf,
     /// What it would be applied to: a release.toml, a directory, or `current` for what runs.
     #[arg(long, value_name = "OLD", default_value = "current")]
@@ -361,7 +397,7 @@ pub(super) struct Install {
     /// What `wasmhot pack` has made.
     #[arg(value_name = "FILE")]
     pub(super) pack: PathBuf,
-    /// The new directory [default: NAME-VERSION, here].
+    /// The new directory [default: NAME-VERSION, here]. A host that runs is told of it: `plan`, `check` and `apply` know it by its name.
     #[arg(long, value_name = "DIR")]
     pub(super) to: Option<PathBuf>,
 }

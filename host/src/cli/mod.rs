@@ -6,6 +6,8 @@ mod call;
 mod demo;
 mod events;
 mod inspect;
+mod named;
+mod new;
 mod output;
 mod pack;
 mod plan;
@@ -84,7 +86,7 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
         Verb::Check(verb) => plan::check(out, &client, verb).await,
         Verb::Test(verb) => test::test(out, verb).await,
         Verb::Pack(verb) => pack::pack(out, verb),
-        Verb::Install(verb) => pack::install(out, verb),
+        Verb::Install(verb) => pack::install(out, &client, verb).await,
         Verb::Undo(verb) => upgrade::undo(out, &client, verb).await,
         Verb::Remove(verb) => upgrade::remove(out, &client, verb).await,
         Verb::Permanent => releases::permanent(out, &client).await,
@@ -94,7 +96,7 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
         Verb::Why { version } => releases::why(out, &client, version).await,
         Verb::Hold { reason } => releases::hold(out, &client, reason).await,
         Verb::ReleaseHold => releases::release_hold(out, &client).await,
-        Verb::Forget { revision } => releases::forget(out, &client, *revision).await,
+        Verb::Forget { what } => releases::forget(out, &client, what).await,
         Verb::Gc {
             keep,
             older_than,
@@ -104,6 +106,7 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
         Verb::Versions { module } => inspect::versions(out, &client, module.as_deref()).await,
         Verb::Events { follow, since } => events::events(out, &client, *since, *follow).await,
         Verb::Inspect { file } => inspect::inspect(out, file),
+        Verb::New(verb) => new::new(out, verb),
         Verb::State { verb } => state::state(out, &client, verb).await,
         Verb::Stop => run::stop(out, &client).await,
         Verb::Demo(verb) => demo::demo(out, verb).await,

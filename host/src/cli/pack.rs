@@ -3,7 +3,8 @@
 use super::args::{Install, Pack};
 use super::output::Output;
 use super::text::{clean, count, size};
-use crate::control::protocol::{Exit, Failure};
+use crate::control::client::Client;
+use crate::control::protocol::{Exit, Failure, InstallRequest, InstalledRelease};
 use crate::offline::{Contents, install as unpack, pack as pack_release, with_appup, write_file};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -90,11 +91,37 @@ struct Unpacked<'a> {
     name: &'a str,
     version: String,
     files: usize,
+    /// Its name in the host, if one runs.
+    known_as: Option<String>,
 }
 
-pub(super) fn install(out: &Output, verb: &Install) -> Result<Exit, Failure> {
+/// A host that runs is told: then the release has a name there.
+async fn tell(out: &Output, client: &Client, folder: &Path) -> Result<Option<InstalledRelease>, Failure> {
+    let failed = |error: std::io::Error| Failure::new("io", Exit::Failed, format!("{}: {error}", folder.display()));
+    let path = folder.canonicalize().map_err(failed)?;
+    match client.install(&InstallRequest { path }).await {
+        Ok(told) => Ok(Some(told)),
+        Err(failure) if failure.exit == Exit::NotRunning => {
+            out.talk("no host is running here, so none knows of it: name its directory");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+pub(super) async fn install(out: &Output, client: &Client, verb: &Install) -> Result<Exit, Failure> {
     let installed = unpack(&verb.pack, verb.to.as_deref())?;
     let contents = &installed.contents;
+    let (known, exit) = match tell(out, client, &installed.folder).await {
+        Ok(known) => (known, Exit::Done),
+        Err(failure) => {
+            out.warn(&format!(
+                "the host was not told of it: {}; install it again",
+                failure.message
+            ));
+            (None, Exit::Degraded)
+        }
+    };
     if out.json {
         let unpacked = Unpacked {
             folder: &installed.folder,
@@ -102,9 +129,10 @@ pub(super) fn install(out: &Output, verb: &Install) -> Result<Exit, Failure> {
             name: &contents.name,
             version: contents.version.to_string(),
             files: contents.files.len(),
+            known_as: known.as_ref().map(InstalledRelease::shown),
         };
-        out.json(&unpacked, Exit::Done);
-        return Ok(Exit::Done);
+        out.json(&unpacked, exit);
+        return Ok(exit);
     }
     let what = match installed.already {
         true => "was there already, with the same files",
@@ -115,5 +143,8 @@ pub(super) fn install(out: &Output, verb: &Install) -> Result<Exit, Failure> {
         "{folder}: release {} {} {what}",
         contents.name, contents.version
     )));
-    Ok(Exit::Done)
+    if let Some(known) = known {
+        out.talk(&format!("the host knows it as {}", clean(&known.shown())));
+    }
+    Ok(exit)
 }

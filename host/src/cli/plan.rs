@@ -1,26 +1,17 @@
 //! `wasmhot plan` and `wasmhot check`: what a relup would be, and whether one may be applied. Neither changes what runs.
 
 use super::args::{Check, Plan as Verb};
+use super::named::{place, release, way_to};
 use super::output::{Output, Style};
 use super::text::clean;
 use crate::control::client::Client;
 use crate::control::protocol::{Exit, Failure};
-use crate::offline::{ReadRelease, check_relup, plan_releases, read_relup, relative_relup, running, write_file};
+use crate::offline::{ReadRelease, check_relup, plan_releases, read_relup, relative_relup, write_file};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use wasmhot_appup::explain::Step;
 use wasmhot_appup::refusal::Warning;
 use wasmhot_appup::{CheckOptions, ModuleName, Plan, explain, joint_sets, split};
-
-/// A release by its file or directory, or `current`: the one that runs.
-pub(super) async fn release(out: &Output, client: &Client, of: &Path) -> Result<ReadRelease, Failure> {
-    if of == Path::new("current") {
-        return running(client.release().await?);
-    }
-    let read = ReadRelease::read(of)?;
-    read.passed_over.iter().for_each(|why| out.talk(why));
-    Ok(read)
-}
 
 /// What a plan came to, for programs.
 #[derive(Serialize)]
@@ -178,11 +169,18 @@ struct Passed {
 
 pub(super) async fn check(out: &Output, client: &Client, verb: &Check) -> Result<Exit, Failure> {
     // As a host is told it, so that faults name the same files.
-    let path = super::upgrade::existing(&verb.path)?;
-    let relup = read_relup(&path)?;
+    let path = super::upgrade::existing(&place(client, &verb.path).await?)?;
     let old = release(out, client, &verb.from).await?;
     let options = CheckOptions {
         allow_lossy: verb.allow_lossy,
+    };
+    let (path, relup) = if path.is_dir() {
+        let way = way_to(out, client, &path, &old, options).await?;
+        way.notes.iter().for_each(|note| out.warn(note));
+        (way.path, way.relup)
+    } else {
+        let relup = read_relup(&path)?;
+        (path, relup)
     };
     let checked = check_relup(&relup, &path, &old, options)?;
     let passed = Passed {

@@ -5,7 +5,8 @@ use super::output::{Output, Style};
 use super::text::{clean, count, millis, moment, size, table, time};
 use crate::control::client::Client;
 use crate::control::protocol::{
-    BackupRequest, Exit, Failure, ForgetRequest, GcReport, GcRequest, HistoryEntry, HistoryMove, HoldRequest,
+    BackupRequest, Exit, Failure, ForgetReleaseRequest, ForgetRequest, GcReport, GcRequest, HistoryEntry, HistoryMove,
+    HoldRequest,
 };
 use serde_json::json;
 use std::path::Path;
@@ -42,17 +43,23 @@ pub(super) async fn releases(out: &Output, client: &Client, status: Option<&str>
     let rows: Vec<_> = releases
         .iter()
         .map(|release| {
+            let runs = ["current", "permanent"].contains(&release.status.as_str());
+            let folder = release.folder.as_ref().map(|folder| folder.display().to_string());
             vec![
-                release.revision.to_string(),
+                if runs { "*" } else { "" }.to_string(),
+                release
+                    .revision
+                    .map_or_else(|| "-".to_string(), |revision| revision.to_string()),
                 release.status.clone(),
                 clean(&format!("{} {}", release.release, release.version)),
                 moment(release.time_ms),
                 release.origin.clone(),
                 release.modules.join(", "),
+                clean(&folder.unwrap_or_default()),
             ]
         })
         .collect();
-    let headings = ["REVISION", "STATUS", "RELEASE", "SINCE", "BY", "MODULES"];
+    let headings = ["", "REVISION", "STATUS", "RELEASE", "SINCE", "BY", "MODULES", "FOLDER"];
     table(&headings, &rows).iter().for_each(|line| out.line(line));
     Ok(Exit::Done)
 }
@@ -205,13 +212,31 @@ pub(super) async fn release_hold(out: &Output, client: &Client) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-pub(super) async fn forget(out: &Output, client: &Client, revision: u64) -> Result<Exit, Failure> {
+pub(super) async fn forget(out: &Output, client: &Client, what: &str) -> Result<Exit, Failure> {
+    let Ok(revision) = what.parse() else {
+        return forget_release(out, client, what).await;
+    };
     confirm(
         out,
         &format!("revision {revision} will be forgotten: nobody can go back to it"),
     )?;
     let report = client.forget(&ForgetRequest { revision }).await?;
     Ok(forgotten(out, &report, false))
+}
+
+async fn forget_release(out: &Output, client: &Client, release: &str) -> Result<Exit, Failure> {
+    let release = release.to_string();
+    let forgotten = client.forget_release(&ForgetReleaseRequest { release }).await?;
+    if out.json {
+        out.json(&forgotten, Exit::Done);
+        return Ok(Exit::Done);
+    }
+    out.line(&clean(&format!(
+        "{} is installed no more; its directory stays: {}",
+        forgotten.shown(),
+        forgotten.folder.display()
+    )));
+    Ok(Exit::Done)
 }
 
 pub(super) async fn gc(
@@ -269,6 +294,12 @@ fn forgotten(out: &Output, report: &GcReport, dry_run: bool) -> Exit {
     match revisions.is_empty() {
         true => out.line(&format!("no revision {would}forgotten")),
         false => out.line(&format!("{would}forgotten: revision {}", revisions.join(", "))),
+    }
+    if !report.releases.is_empty() {
+        let releases = clean(&report.releases.join(", "));
+        out.line(&format!(
+            "{would}forgotten: {releases}, whose directory is gone or another's"
+        ));
     }
     out.line(&format!(
         "{would}deleted: {} of versions that nothing needs ({})",

@@ -2,6 +2,7 @@
 
 use super::args::{Apply, Remove, Undo};
 use super::ask::confirm;
+use super::named::{place, way_to};
 use super::output::{Output, Style};
 use super::progress::with_progress;
 use super::signals::Signals;
@@ -11,11 +12,27 @@ use crate::control::protocol::{
     ApplyRequest, Exit, Failure, ModuleReport, RemoveRequest, StateSource, UndoRequest, UpgradeReport,
 };
 use crate::event::now_ms;
+use crate::offline::running;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use wasmhot_appup::CheckOptions;
 
 pub(super) async fn apply(out: &Output, client: &Client, verb: &Apply) -> Result<Exit, Failure> {
-    let path = existing(&verb.path)?;
+    let mut path = existing(&place(client, &verb.path).await?)?;
+    let mut relup = None;
+    if path.is_dir() {
+        let options = CheckOptions {
+            allow_lossy: verb.allow_lossy,
+        };
+        let old = running(client.release().await?)?;
+        let way = way_to(out, client, &path, &old, options).await?;
+        way.notes.iter().for_each(|note| out.warn(note));
+        if !way.is_file {
+            let text = way.relup.to_toml();
+            relup = Some(text.map_err(|error| Failure::new("no-toml", Exit::Refused, error.to_string()))?);
+        }
+        path = way.path;
+    }
     let state = source(&verb.state)?;
     if verb.allow_lossy && !verb.dry_run {
         confirm(out, "--allow-lossy: state may be lost in this upgrade")?;
@@ -23,6 +40,7 @@ pub(super) async fn apply(out: &Output, client: &Client, verb: &Apply) -> Result
     let id = verb.id.clone().unwrap_or_else(new_id);
     let request = ApplyRequest {
         path,
+        relup,
         dry_run: verb.dry_run,
         state,
         allow_lossy: verb.allow_lossy,

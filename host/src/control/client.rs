@@ -5,9 +5,9 @@
 
 use super::protocol::{
     ApplyRequest, BackupReport, BackupRequest, CallReply, CallRequest, DiffReport, EventLine, Exit, Failure,
-    ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HoldRequest, PROTOCOL, PermanentReport, ReleaseStatus,
-    RemoveRequest, RunningRelease, StateShown, Status, StopReport, UndoRequest, UpgradeReport, VersionStatus,
-    WhyReport,
+    ForgetReleaseRequest, ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HoldRequest, InstallRequest,
+    InstalledRelease, PROTOCOL, PermanentReport, ReleaseStatus, RemoveRequest, RunningRelease, StateShown, Status,
+    StopReport, UndoRequest, UpgradeReport, VersionStatus, WhyReport,
 };
 use super::socket::{check_length, own_uid};
 use super::target::encode;
@@ -180,6 +180,22 @@ impl Client {
     /// What the host says.
     pub async fn forget(&self, request: &ForgetRequest) -> Result<GcReport, Failure> {
         self.post("/forget", request).await
+    }
+
+    /// Tells where a release is installed.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn install(&self, request: &InstallRequest) -> Result<InstalledRelease, Failure> {
+        self.post("/install", request).await
+    }
+
+    /// Forgets that a release is installed.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub async fn forget_release(&self, request: &ForgetReleaseRequest) -> Result<InstalledRelease, Failure> {
+        self.post("/forget-release", request).await
     }
 
     /// Forgets what nobody will go back to.

@@ -2,8 +2,8 @@
 
 use super::answer::Answer;
 use super::protocol::{
-    ApplyRequest, BackupRequest, CallRequest, Exit, Failure, ForgetRequest, GcRequest, HoldRequest, PROTOCOL,
-    RemoveRequest, UndoRequest,
+    ApplyRequest, BackupRequest, CallRequest, Exit, Failure, ForgetReleaseRequest, ForgetRequest, GcRequest,
+    HoldRequest, InstallRequest, PROTOCOL, RemoveRequest, UndoRequest,
 };
 use super::target::Target;
 use crate::event::Events;
@@ -25,7 +25,7 @@ const PATHS: &str = "GET /v1/status, POST /v1/call, POST /v1/apply, POST /v1/und
      GET /v1/events?since=N&follow=true, GET /v1/state/M?key=K, GET /v1/state/M/export?key=K, POST /v1/state/M/import?key=K, \
      POST /v1/state/M/reset?key=K, POST /v1/state/M/restore?key=K, POST /v1/permanent, GET /v1/release, GET /v1/releases?status=S, \
      GET /v1/history?limit=N, GET /v1/diff?from=N&to=N, GET /v1/why?version=V, POST /v1/hold, POST /v1/release-hold, \
-     POST /v1/forget, POST /v1/gc, POST /v1/backup, POST /v1/stop";
+     POST /v1/forget, POST /v1/install, POST /v1/forget-release, POST /v1/gc, POST /v1/backup, POST /v1/stop";
 
 /// Something asked of the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,8 @@ pub(super) enum Operation {
     Hold(HoldRequest),
     ReleaseHold,
     Forget(ForgetRequest),
+    Install(InstallRequest),
+    ForgetRelease(ForgetReleaseRequest),
     Gc(GcRequest),
     Backup(BackupRequest),
     Stop,
@@ -127,6 +129,8 @@ impl Backend for Host {
             Operation::Hold(request) => Answer::json(&self.hold(request).await?),
             Operation::ReleaseHold => Answer::json(&self.release_hold().await?),
             Operation::Forget(request) => Answer::json(&self.forget(request).await?),
+            Operation::Install(request) => Answer::json(&self.install(request).await?),
+            Operation::ForgetRelease(request) => Answer::json(&self.forget_release(request).await?),
             Operation::Gc(request) => Answer::json(&self.gc(request).await?),
             Operation::Backup(request) => Answer::json(&self.backup(request).await?),
             Operation::Stop => Answer::json(&self.stop().await),
@@ -155,7 +159,9 @@ impl Operation {
             | ["state", _]
             | ["state", _, "export"] => Method::GET,
             ["call" | "apply" | "undo" | "remove" | "stop"] => Method::POST,
-            ["permanent" | "hold" | "release-hold" | "forget" | "gc" | "backup"] => Method::POST,
+            ["permanent" | "hold" | "release-hold" | "forget" | "install" | "forget-release" | "gc" | "backup"] => {
+                Method::POST
+            }
             ["state", _, "import" | "reset" | "restore"] => Method::POST,
             _ => return Err(no_such_path()),
         };
@@ -165,7 +171,18 @@ impl Operation {
         }
         let takes_body = matches!(
             *path,
-            ["call" | "apply" | "undo" | "remove" | "hold" | "forget" | "gc" | "backup"] | ["state", _, "import"]
+            [
+                "call"
+                    | "apply"
+                    | "undo"
+                    | "remove"
+                    | "hold"
+                    | "forget"
+                    | "install"
+                    | "forget-release"
+                    | "gc"
+                    | "backup"
+            ] | ["state", _, "import"]
         );
         if !takes_body && !body.is_empty() {
             return Err(bad_request("this request takes no body"));
@@ -198,6 +215,12 @@ impl Operation {
             ["hold"] => Operation::Hold(json(&body)?),
             ["release-hold"] => Operation::ReleaseHold,
             ["forget"] => Operation::Forget(json(&body)?),
+            ["install"] => {
+                let request: InstallRequest = json(&body)?;
+                absolute(&request.path)?;
+                Operation::Install(request)
+            }
+            ["forget-release"] => Operation::ForgetRelease(json(&body)?),
             ["gc"] => Operation::Gc(json(&body)?),
             ["backup"] => {
                 let request: BackupRequest = json(&body)?;

@@ -125,7 +125,9 @@ pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<U
             "`deny` is for a module's file; a relup says it under `[modules.grants]`: `denied = [\"sockets\"]`";
         return Err(Failure::new("bad-request", Exit::Usage, message));
     }
-    let wanted = if is_relup {
+    let wanted = if let Some(text) = &request.relup {
+        Wanted::relup_text(&request.path, text, options)?
+    } else if is_relup {
         Wanted::relup(&request.path, options).await?
     } else {
         Wanted::file(inner, &request.path, options).await?

@@ -60,6 +60,7 @@ async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {
             template: Arc::clone(&template),
             revision,
             extra: serde_json::Value::Null,
+            via: Vec::new(),
             limits: template.config.limits.clone(),
         })
     });

@@ -9,7 +9,7 @@ use crate::event::now_ms;
 use crate::upgrade::plan::RevisionRecord;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use wasmhot_appup::Digest;
+use wasmhot_appup::{Digest, ModuleVersion};
 
 /// Revisions that `gc` keeps if it is not told otherwise.
 const KEEP: u64 = 10;
@@ -62,7 +62,12 @@ impl Host {
         let mut records = self.records().await?;
         let gone = choose(&records, &self.needed(&records))?;
         records.retain(|revision, _| !gone.contains(revision));
-        let kept = self.kept_digests(&records).await?;
+        let middle = self.passed_by(&records).await?;
+        let mut kept = self.kept_digests(&records).await?;
+        kept.extend(middle.iter().map(|id| id.digest));
+        if !dry_run {
+            self.note_middle(middle).await?;
+        }
         let attempts = self.attempts().await?;
         let oldest = records.values().map(|record| record.time_ms).min().unwrap_or(0);
         let ended = attempts
@@ -75,10 +80,15 @@ impl Host {
             ended.map(|attempt| attempt.number).collect()
         };
         let (catalog, objects) = (Arc::clone(&inner.core.catalog), Arc::clone(&inner.core.objects));
+        let (_, lost) = self.installed().await?;
         let report = blocking(move || {
             let mut report = GcReport {
                 revisions: gone,
                 attempts: ended.len() as u64,
+                releases: lost
+                    .iter()
+                    .map(|record| format!("{}@{}", record.name, record.version))
+                    .collect(),
                 ..GcReport::default()
             };
             let failed = |error: crate::store::StoreError| of_store(&error);
@@ -86,6 +96,9 @@ impl Host {
                 // First what names them: bytes without a name are swept the next time.
                 catalog.delete_revisions(&report.revisions).map_err(failed)?;
                 catalog.delete_attempts(&ended).map_err(failed)?;
+            }
+            if !dry_run && !lost.is_empty() {
+                catalog.delete_installed(&lost).map_err(failed)?;
             }
             for digest in objects.list().map_err(failed)? {
                 if kept.contains(&digest) {
@@ -125,6 +138,48 @@ impl Host {
             needed.insert(revision, "it is what runs".to_string());
         }
         needed
+    }
+
+    /// The versions through which saved states have to go to what runs, or boots (R28).
+    async fn passed_by(&self, records: &BTreeMap<u64, RevisionRecord>) -> Result<BTreeSet<ModuleVersion>, Failure> {
+        let core = &self.inner.core;
+        let meta = core.meta();
+        let needed = [meta.current, meta.permanent].into_iter().flatten();
+        let needed: Vec<_> = needed.filter_map(|revision| records.get(&revision)).collect();
+        let keeps_state = needed
+            .iter()
+            .flat_map(|record| &record.modules)
+            .filter(|module| module.kind.keeps_state());
+        let readers: BTreeSet<&ModuleVersion> = keeps_state.map(|module| &module.id).collect();
+        let modules = readers.iter().map(|reader| reader.name.clone()).collect();
+        let saved = core
+            .services
+            .states
+            .saved_of(&modules)
+            .await
+            .map_err(|error| of_store(&error))?;
+        let mut passed = BTreeSet::new();
+        for reader in readers {
+            for saved in saved.iter().filter(|saved| saved.module == reader.name) {
+                let way = core.versions.way(&saved.version, reader).await;
+                passed.extend(way.into_iter().flatten());
+            }
+        }
+        Ok(passed)
+    }
+
+    /// No revision may name them after this: the next start has to know of them all the same.
+    async fn note_middle(&self, middle: BTreeSet<ModuleVersion>) -> Result<(), Failure> {
+        let core = &self.inner.core;
+        let mut meta = core.meta();
+        meta.middle = middle.into_iter().collect();
+        if meta == core.meta() {
+            return Ok(());
+        }
+        let (catalog, written) = (Arc::clone(&core.catalog), meta.clone());
+        blocking(move || catalog.set_meta(&written).map_err(|error| of_store(&error))).await?;
+        *core.meta.lock().expect("no panic under this lock") = meta;
+        Ok(())
     }
 
     /// The bytes that these revisions, saved states, old instances and waiting drops need.

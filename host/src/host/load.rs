@@ -176,7 +176,12 @@ pub(super) async fn load_spec(
 pub(crate) fn read_relup(path: &Path) -> Result<Relup, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())))?;
-    Relup::parse(&path.display().to_string(), &text)
+    parse_relup(path, &text)
+}
+
+/// Reads the text of one that lies, or would lie, there.
+pub(super) fn parse_relup(path: &Path, text: &str) -> Result<Relup, Failure> {
+    Relup::parse(&path.display().to_string(), text)
         .map_err(|faults| Failure::new("bad-relup", Exit::Refused, faults.to_string()).in_phase("check"))
 }
 

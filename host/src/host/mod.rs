@@ -10,6 +10,7 @@ mod boot;
 mod drops;
 mod gc;
 mod http;
+mod installed;
 pub(crate) mod load;
 mod plans;
 mod probation;

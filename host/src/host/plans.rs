@@ -2,7 +2,9 @@
 
 use super::Inner;
 use super::apply::{back_lock, lock};
-use super::load::{CompileLimits, blocking, desired, load_file, load_middle, load_spec, of_store, read_relup};
+use super::load::{
+    CompileLimits, blocking, desired, load_file, load_middle, load_spec, of_store, parse_relup, read_relup,
+};
 use super::releases::no_such_revision;
 use crate::call::routes::Routes;
 use crate::control::protocol::{Exit, Failure};
@@ -55,6 +57,15 @@ impl Wanted {
         let relup = blocking(move || read_relup(&owned)).await?;
         Ok(Wanted::Relup {
             relup: Box::new(relup),
+            path: path.to_path_buf(),
+            options,
+        })
+    }
+
+    /// A relup that lies nowhere: `path` is where it would.
+    pub(super) fn relup_text(path: &Path, text: &str, options: Options) -> Result<Self, Failure> {
+        Ok(Wanted::Relup {
+            relup: Box::new(parse_relup(path, text)?),
             path: path.to_path_buf(),
             options,
         })
@@ -115,6 +126,7 @@ async fn plan_of_file(inner: &Inner, version: &Arc<Version>, options: Options) -
     all.insert(name, desired(&inner.core, Arc::clone(version), spec, &limits));
     let mut plan = plan_from(inner, Asked::Apply, all, limits, options);
     plan.lifted = vec![version.id.digest];
+    inner.core.find_ways(&mut plan).await?;
     Ok(plan)
 }
 
@@ -226,6 +238,7 @@ async fn plan_of_undo(inner: &Inner, asked: Asked, to: Option<u64>, options: Opt
     plan.links = target.wiring;
     plan.undo_to = target.undo_to;
     plan.barred = left;
+    inner.core.find_ways(&mut plan).await?;
     Ok(plan)
 }
 

@@ -11,6 +11,7 @@ use crate::control::protocol::{
 };
 use crate::event::{EventKind, Happening};
 use crate::store::Catalog;
+use crate::upgrade::Core;
 use crate::upgrade::journal::{Attempt, Ending, Step};
 use crate::upgrade::plan::{ModuleRecord, RevisionRecord};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use wasmhot_appup::{Digest, ModuleName, ModuleVersion, Version as Semver};
 
 impl Host {
-    /// The revisions that this host keeps, newest last; of one status, or all.
+    /// The revisions that this host keeps, newest last, and the releases that are installed; of one status, or all.
     ///
     /// # Errors
     /// The catalog cannot be read.
@@ -38,7 +39,7 @@ impl Host {
                 (false, false) => "old",
             };
             ReleaseStatus {
-                revision: record.revision,
+                revision: Some(record.revision),
                 release: record.release,
                 version: record.version.to_string(),
                 status: status.to_string(),
@@ -46,9 +47,11 @@ impl Host {
                 origin: word(&record.asked),
                 modules: record.modules.iter().map(|module| short(&module.id)).collect(),
                 undo_to: record.undo_to,
+                folder: None,
             }
         };
         let mut releases: Vec<_> = records.into_values().map(of).collect();
+        self.with_installed(&mut releases).await?;
         releases.retain(|release| wanted.as_deref().is_none_or(|wanted| release.status == wanted));
         Ok(releases)
     }
@@ -60,6 +63,7 @@ impl Host {
     pub async fn release(&self) -> Result<RunningRelease, Failure> {
         let core = &self.inner.core;
         let limits = current_record(&self.inner).await?.map(|record| record.limits);
+        let kept = core.kept_of(&modules_with_states(core).await?).await?;
         let routes = core.router.routes();
         let module = |route: &Route| {
             let version = &route.template.version;
@@ -80,7 +84,14 @@ impl Host {
             modules: routes.modules.values().map(module).collect(),
             wiring: routes.wiring.clone(),
             open: core.router.open_before(routes.revision),
-            known: core.versions.known(),
+            known: core
+                .versions
+                .known()
+                .into_iter()
+                .filter(|id| core.objects.path(&id.digest).is_file())
+                .collect(),
+            saved: kept.saved,
+            described: kept.states,
         })
     }
 
@@ -258,6 +269,12 @@ impl Host {
     }
 }
 
+/// The modules of which a state is saved.
+async fn modules_with_states(core: &Core) -> Result<BTreeSet<ModuleName>, Failure> {
+    let catalog = Arc::clone(&core.catalog);
+    blocking(move || catalog.modules_with_states().map_err(|error| of_store(&error))).await
+}
+
 pub(super) fn records_of(catalog: &Catalog) -> Result<BTreeMap<u64, RevisionRecord>, Failure> {
     let mut records = BTreeMap::new();
     for revision in catalog.revisions().map_err(|error| of_store(&error))? {
@@ -419,9 +436,9 @@ fn differ(name: &ModuleName, before: Option<&ModuleRecord>, after: Option<&Modul
     note("grants", json(&one.spec.grants), json(&other.spec.grants));
     note("links", json(&one.spec.links), json(&other.spec.links));
     note("config", json(&one.spec.config), json(&other.spec.config));
+    note("every", json(&one.spec.every), json(&other.spec.every));
     note("routes", json(&one.spec.routes), json(&other.spec.routes));
     note("http_calls", json(&one.spec.http_calls), json(&other.spec.http_calls));
-    note("every", json(&one.spec.every), json(&other.spec.every));
     if diff.details.is_empty() && one.id == other.id {
         return None;
     }

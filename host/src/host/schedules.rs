@@ -210,10 +210,7 @@ fn note(inner: &Inner, key: &Key, began: Instant, outcome: Result<String, CallEr
     run.last = Some(Last {
         began,
         took: began.elapsed(),
-        outcome: outcome
-            .as_ref()
-            .map(Clone::clone)
-            .map_err(|error| error.message.clone()),
+        outcome: outcome.clone().map_err(|error| error.message),
     });
     let Err(error) = outcome else {
         run.told = None;
@@ -241,7 +238,8 @@ impl Inner {
     pub(super) fn schedules_of(&self, module: &ModuleName) -> Vec<ScheduleStatus> {
         let now = Instant::now();
         let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-        let runs = self.schedules.runs.lock().expect("no panic under this lock");
+        let mut runs = self.schedules.runs.lock().expect("no panic under this lock");
+        adopt(&mut runs, self, now);
         let own = runs.iter().filter(|((of, _), _)| of == module);
         let shown = own.map(|((_, call), run)| ScheduleStatus {
             call: call.clone(),

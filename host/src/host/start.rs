@@ -184,7 +184,7 @@ struct Store {
     catalog: Arc<Catalog>,
     objects: Arc<Objects>,
     record: Option<RevisionRecord>,
-    /// Every version that any revision names.
+    /// Every version that any revision names, or a saved state has to go through.
     known: Vec<wasmhot_appup::ModuleVersion>,
     meta: Meta,
     /// The record that boots instead of the one that ran: the host ended in probation (R40).
@@ -202,7 +202,7 @@ fn open_store(state: &Path, restore: Option<&Path>) -> Result<Store, Failure> {
     let objects = Objects::open(state).map_err(|error| of_store(&error))?;
     let meta = catalog.meta().map_err(|error| of_store(&error))?;
     let attempts = catalog.attempts().map_err(|error| of_store(&error))?;
-    let mut known = Vec::new();
+    let mut known = meta.middle.clone();
     let mut record = None;
     let records = records_of(&catalog)?;
     let newest = records.keys().last().copied().unwrap_or(0);

@@ -39,7 +39,7 @@ impl<'a> Calls<'a> {
         self.template.config.limits.max_pause
     }
 
-    /// Begins a call.
+    /// Begins a call of a function.
     ///
     /// # Errors
     /// Nothing was executed.

@@ -3,7 +3,7 @@
 
 use super::capability::config::{SharedValues, Values};
 use super::capability::logging::Level;
-use super::capability::network::{self, Directories, Lookup};
+use super::capability::network::{self, Lookup};
 use super::capability::outgoing::Outgoing;
 use super::output::{GuestLog, GuestOutput};
 use super::outside::{Outside, Reach};
@@ -171,16 +171,6 @@ impl Guest {
             names: &mut self.names,
             sockets: wasmtime_wasi::sockets::WasiSocketsCtxView {
                 ctx: self.wasi.sockets(),
-                table: &mut self.table,
-            },
-        }
-    }
-
-    pub(super) fn directories(&mut self) -> Directories<'_> {
-        Directories {
-            reach: &self.reach,
-            filesystem: wasmtime_wasi::filesystem::WasiFilesystemCtxView {
-                ctx: self.wasi.filesystem(),
                 table: &mut self.table,
             },
         }

@@ -8,7 +8,7 @@
 //! - A response that is too large is read to its end and thrown away: the guest is not hurt by it, least of all its state.
 
 use super::guest::Guest;
-use super::{Instance, describe, ends_the_store};
+use super::{Instance, describe, enter};
 use crate::call::frame::Frame;
 use crate::call::invocation::{Body, Broken, Exchange};
 use crate::error::{CallError, CallErrorCode};
@@ -60,8 +60,7 @@ impl Instance {
                 return Err(CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_version(&id));
             }
         };
-        self.store.data_mut().frame = Some(frame);
-        self.usable = false;
+        let tree = enter(&mut self.store, &mut self.usable, frame);
         let ended = {
             let mut taken = pin!(taken);
             let mut handling = pin!(handle.call_async(&mut self.store, params));
@@ -85,12 +84,7 @@ impl Instance {
             };
             ended.map(|()| sent)
         };
-        if self.is_concurrent() {
-            // Its tasks may run on, and call other modules.
-            self.has_tasks = true;
-        } else {
-            self.store.data_mut().frame = None;
-        }
+        self.leave(&tree);
         match ended {
             Ok(sent) => {
                 self.usable = true;
@@ -100,7 +94,7 @@ impl Instance {
                 }
             }
             Err(error) => {
-                self.usable = !self.is_concurrent() && !ends_the_store(&error);
+                self.usable = self.survives(&error);
                 // What a guest makes of a client that leaves in the middle is no error of the release.
                 if left.load(Ordering::Acquire) {
                     return Ok(None);

@@ -165,14 +165,9 @@ impl Instance {
         self.went_live = true;
         let change = self.brought_by.clone();
         let change = change.unwrap_or_else(|| Change::restore(&self.template.version.id.version));
-        let tree = Arc::clone(&frame.tree);
-        self.store.data_mut().frame = Some(frame);
+        let tree = super::enter(&mut self.store, &mut self.usable, frame);
         let answer = self.typed_call("live", index, (change,), limit).await;
-        let guest = self.store.data_mut();
-        guest.frame = None;
-        if guest.reach().take_denied() {
-            tree.note_denied();
-        }
+        self.leave(&tree);
         let (said,): (Result<(), String>,) = answer?;
         said.map_err(|said| InstanceError::Said { phase: "live", said })
     }
@@ -229,7 +224,7 @@ impl Instance {
                 Ok(answer)
             }
             Ok(Err(error)) => {
-                self.usable = !self.is_concurrent() && !super::ends_the_store(&error);
+                self.usable = self.survives(&error);
                 Err(InstanceError::trap(phase, &error))
             }
             Err(_) => Err(InstanceError::Timeout { phase, limit }),

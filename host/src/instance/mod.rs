@@ -15,7 +15,7 @@ pub(crate) mod outside;
 pub(crate) mod template;
 
 use crate::call::crowd::Place;
-use crate::call::frame::Frame;
+use crate::call::frame::{Frame, Tree};
 use crate::call::invocation::Invocation;
 use crate::call::lane::CallResult;
 use crate::error::{CallError, CallErrorCode};
@@ -29,6 +29,7 @@ use std::time::Duration;
 pub(crate) use template::{ModuleConfig, Template};
 use wasmhot_appup::interface::FunctionName;
 use wasmtime::Store;
+use wasmtime_wasi::I32Exit;
 
 /// A running version of a module.
 pub(crate) struct Instance {
@@ -115,12 +116,27 @@ impl Instance {
             self.functions.insert(name.clone(), function);
         }
         let function = self.functions.get(name).expect("it was inserted above");
-        let tree = Arc::clone(&frame.tree);
-        let guest = self.store.data_mut();
-        guest.frame = Some(frame);
-        guest.take_values();
-        self.usable = false;
+        let tree = enter(&mut self.store, &mut self.usable, frame);
         let answer = function.call(&mut self.store, args).await;
+        self.leave(&tree);
+        match answer {
+            Ok(answer) => {
+                self.usable = true;
+                Ok(answer)
+            }
+            Err(error) => {
+                self.usable = self.survives(&error);
+                match exit_status(name, &error) {
+                    // A stateful module that leaves has lost its state, as by a trap.
+                    Some(status) if self.template.version.lifecycle.is_none() => Ok(Some(status)),
+                    _ => Err(self.template.failed(name, &error)),
+                }
+            }
+        }
+    }
+
+    /// A call has ended, however it did.
+    fn leave(&mut self, tree: &Tree) {
         let guest = self.store.data_mut();
         if guest.reach().take_denied() {
             tree.note_denied();
@@ -131,16 +147,11 @@ impl Instance {
         } else {
             self.store.data_mut().frame = None;
         }
-        match answer {
-            Ok(answer) => {
-                self.usable = true;
-                Ok(answer)
-            }
-            Err(error) => {
-                self.usable = !self.is_concurrent() && !ends_the_store(&error);
-                Err(self.template.failed(name, &error))
-            }
-        }
+    }
+
+    /// Whether the instance can be used after this error. Where calls run beside each other none leaves it whole.
+    fn survives(&self, error: &wasmtime::Error) -> bool {
+        !self.is_concurrent() && !ends_the_store(error)
     }
 }
 
@@ -150,14 +161,36 @@ impl Template {
     }
 
     /// What became of a call that trapped.
-    pub(crate) fn failed(&self, name: &FunctionName, error: &wasmtime::Error) -> CallError {
+    pub(crate) fn failed(&self, called: &dyn std::fmt::Display, error: &wasmtime::Error) -> CallError {
         let (message, backtrace) = describe(error);
-        let failed = CallError::unknown(CallErrorCode::Trapped, format!("`{name}` {message}"));
+        let failed = CallError::unknown(CallErrorCode::Trapped, format!("`{called}` {message}"));
         CallError {
             backtrace,
             ..failed.in_version(&self.version.id)
         }
     }
+}
+
+/// A call begins: it sees the values of now, and the instance is not usable until it has ended well.
+fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) -> Arc<Tree> {
+    let tree = Arc::clone(&frame.tree);
+    let guest = store.data_mut();
+    guest.frame = Some(frame);
+    guest.take_values();
+    *usable = false;
+    tree
+}
+
+/// Whether this is the `main` of a program: it runs once in an instance.
+pub(crate) fn is_main(name: &FunctionName) -> bool {
+    let interface = name.interface.as_deref().unwrap_or_default();
+    name.name == "run" && (interface == "wasi:cli/run" || interface.starts_with("wasi:cli/run@"))
+}
+
+/// The `result` that a program's `main` would have returned, where it left by `wasi:cli/exit` instead.
+fn exit_status(name: &FunctionName, error: &wasmtime::Error) -> Option<Value> {
+    let exit = error.downcast_ref::<I32Exit>().filter(|_| is_main(name))?;
+    Some(Value::Result(if exit.0 == 0 { Ok(None) } else { Err(None) }))
 }
 
 /// A trap, or an error of a host function, ends the store. A result that cannot be read does not (on the plain engine).

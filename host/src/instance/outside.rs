@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! - Whatever is not granted is denied, and said: an event names module, capability, target and the lines that would grant it, once.
+//!   Files are the exception: a guest without directories finds none, and the host is not asked.
 //! - While outside effects are refused (R3) nothing reaches outside, granted or not.
 
 use super::capability::KeyValueAccess;
@@ -127,10 +128,7 @@ impl Reach {
             None if is_granted => return Ok(()),
             None => Denied::NotGranted,
         };
-        // Of files it is only known that somebody looked for some: language runtimes do that unasked.
-        if capability != Capability::Filesystem {
-            self.denied.store(true, Ordering::Relaxed);
-        }
+        self.denied.store(true, Ordering::Relaxed);
         self.outside.tell(&self.id, capability, &target(), &why, &grant());
         Err(why)
     }

@@ -70,10 +70,11 @@ pub(crate) fn check_relup(
     let up = Transition::new(before.clone(), after.clone(), up).knowing(known.clone());
     let checked = one_way(&up, &relup.up, &previous, options)?;
 
-    // On the way back other calls are open. What is lost there is for `undo --allow-lossy` to allow.
+    // On the way back other states are saved, and other calls open. What is lost there is for `undo --allow-lossy` to allow.
     let down = undo_moves(&after, &before, &relup.down).map_err(|refusals| on_the_way_back(refused(refusals)))?;
     let down = with_new_settings(down, &modules, &release.modules, &release.limits);
     let down = Transition::new(after, before, down).knowing(Known {
+        saved: Vec::new(),
         open: Vec::new(),
         granted: BTreeMap::new(),
         ..known
@@ -220,13 +221,7 @@ enum Middle {
 
 fn read_middle(folder: &Path, spec: &MiddleSpec, old: &ReadRelease) -> Result<Middle, Failure> {
     if spec.path.is_some() {
-        let spec = ModuleSpec {
-            version: Some(spec.version.clone()),
-            path: spec.path.clone(),
-            sha256: spec.sha256,
-            ..ModuleSpec::new(spec.name.clone())
-        };
-        return read_module(folder, &spec).map(|found| Middle::Found(Box::new(found)));
+        return read_module(folder, &middle_spec(spec)).map(|found| Middle::Found(Box::new(found)));
     }
     let is = |id: &wasmhot_appup::ModuleVersion| {
         let digest = spec.sha256.is_none_or(|digest| digest == id.digest);
@@ -247,6 +242,16 @@ fn read_middle(folder: &Path, spec: &MiddleSpec, old: &ReadRelease) -> Result<Mi
         None => Ok(Middle::Unknown(format!(
             "The host has to have {named}, through which a state shall go; with its `path` in `[[middle]]` it need not."
         ))),
+    }
+}
+
+/// A version through which a state goes, as a module of which no more is said.
+pub(super) fn middle_spec(middle: &MiddleSpec) -> ModuleSpec {
+    ModuleSpec {
+        version: Some(middle.version.clone()),
+        path: middle.path.clone(),
+        sha256: middle.sha256,
+        ..ModuleSpec::new(middle.name.clone())
     }
 }
 

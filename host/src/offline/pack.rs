@@ -3,8 +3,10 @@
 //! It is a tar of plain files, compressed with zstd. The first of them, `wasmhot-pack.json`, names all others in their order, with
 //! size and sha256; so whoever reads it knows before each file what it has to be, and at the end whether all were there.
 
+use super::check::middle_spec;
 use super::paths::{io, settled};
-use super::read::OnDisk;
+use super::read::{OnDisk, read_module};
+use super::read_relup;
 use super::release::ReadRelease;
 use crate::control::protocol::{Exit, Failure};
 use crate::version::digest;
@@ -18,6 +20,8 @@ use wasmhot_appup::{Digest, Release, Version};
 pub(super) const CONTENTS: &str = "wasmhot-pack.json";
 /// The release in it.
 pub(super) const RELEASE: &str = "release.toml";
+/// The way to it.
+const RELUP: &str = "relup.toml";
 /// The format that this wasmhot writes and reads.
 pub(super) const FORMAT: u32 = 1;
 /// Bytes that all files of a pack may have together: 1 GiB.
@@ -72,7 +76,8 @@ pub(super) fn path_trick(path: &str) -> Option<&'static str> {
     }
 }
 
-/// Packs a release.toml with the files of its modules and their appups.
+/// Packs a release.toml with the files of its modules and their appups; and the relup.toml beside it, if that leads to this release,
+/// with the versions that states go through (`[[middle]]`).
 ///
 /// # Errors
 /// What a host would refuse of them; files outside of the release's folder; more than fits.
@@ -106,6 +111,14 @@ pub(crate) fn pack(source: &Path) -> Result<(Contents, Vec<u8>), Failure> {
             files.insert(relative, bytes);
         }
     }
+    for (path, bytes) in way_to(&folder, &release)? {
+        if let Some(why) = path_trick(&path) {
+            let message =
+                format!("{RELUP}: the path {path:?} in it cannot be packed: {why}\n  help: put the file beside it");
+            return refused("bad-path", message);
+        }
+        files.insert(path, bytes);
+    }
     for name in [RELEASE, CONTENTS] {
         if files.contains_key(name) {
             return refused("bad-path", format!("no file of a module can be called {name}"));
@@ -136,6 +149,27 @@ pub(crate) fn pack(source: &Path) -> Result<(Contents, Vec<u8>), Failure> {
     };
     let tar = tar_of(&contents, &all).map_err(|error| Failure::new("io", Exit::Failed, error.to_string()))?;
     Ok((contents, compress_to_vec(&tar[..], CompressionLevel::Fastest)))
+}
+
+/// The relup that leads to a release, with the files that it names. None where it leads elsewhere.
+fn way_to(folder: &Path, release: &Release) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    let file = folder.join(RELUP);
+    if !file.is_file() {
+        return Ok(Vec::new());
+    }
+    let relup = read_relup(&file)?;
+    if (&relup.release.name, &relup.release.to) != (&release.name, &release.version) {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read(&file).map_err(|error| io(&file, &error))?;
+    let mut files = vec![(RELUP.to_string(), text)];
+    let specs = relup.middle.iter().map(middle_spec).chain(relup.modules);
+    for spec in specs.filter(|spec| spec.path.is_some()) {
+        // It is what the relup says of it, or a host would refuse it.
+        let module = read_module(folder, &spec)?;
+        files.push((spec.path.unwrap_or_default(), module.bytes.to_vec()));
+    }
+    Ok(files)
 }
 
 /// The files of a module: itself and its appup.

@@ -211,6 +211,9 @@ pub(crate) fn running(told: RunningRelease) -> Result<ReadRelease, Failure> {
     }
     read.wiring = told.wiring;
     read.known.open = told.open;
+    read.known.saved = told.saved;
+    read.known.states = told.described;
+    read.known.had = told.known.iter().cloned().collect();
     read.at_host = Some(told.known);
     Ok(read)
 }

@@ -256,6 +256,7 @@ impl Trial {
             template: Arc::clone(&tried.template),
             revision: 0,
             extra: Json::Null,
+            via: Vec::new(),
             limits: tried.limits.clone(),
         };
         let mut instance = self.states.revive(&live, saved, &tried.limits).await?;

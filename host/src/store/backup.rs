@@ -8,7 +8,7 @@
 //! - A restored catalog gets its name when it was read and all objects are there.
 
 use super::catalog::{Catalog, builder};
-use super::tables::{BEFORE, BEFORE_BYTES, FILES, HISTORY, META, REVISIONS, STATE_BYTES, STATES};
+use super::tables::{BEFORE, BEFORE_BYTES, FILES, HISTORY, INSTALLED, META, REVISIONS, STATE_BYTES, STATES};
 use super::{Objects, StoreError, private_dir, sync_dir};
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, WriteTransaction};
 use std::path::Path;
@@ -34,7 +34,8 @@ impl Catalog {
             copy_table(&moment, to, FILES)?;
             copy_table(&moment, to, HISTORY)?;
             copy_table(&moment, to, BEFORE)?;
-            copy_table(&moment, to, BEFORE_BYTES)
+            copy_table(&moment, to, BEFORE_BYTES)?;
+            copy_table(&moment, to, INSTALLED)
         })?;
         copy.close();
         Ok(())

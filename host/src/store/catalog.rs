@@ -5,7 +5,9 @@
 //! - A state and its tag are written together and removed together.
 //! - A catalog file is complete or absent: a new one is built beside its place and renamed into it.
 
-use super::tables::{BEFORE, BEFORE_BYTES, FILES, HISTORY, META, REVISIONS, STATE_BYTES, STATES, open, seal};
+use super::tables::{
+    BEFORE, BEFORE_BYTES, FILES, HISTORY, INSTALLED, META, REVISIONS, STATE_BYTES, STATES, open, seal,
+};
 use super::{FileRecord, Meta, SavedState, SavedStateTag, StoreError, private_dir, sync_dir};
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 use serde::Serialize;
@@ -380,6 +382,7 @@ fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(HISTORY)?;
     transaction.open_table(BEFORE)?;
     transaction.open_table(BEFORE_BYTES)?;
+    transaction.open_table(INSTALLED)?;
     Ok(())
 }
 

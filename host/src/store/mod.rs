@@ -14,15 +14,18 @@ mod backup;
 mod catalog;
 mod error;
 mod history;
+mod installed;
 pub(crate) mod keyvalue;
 mod lock;
 mod objects;
+mod saved;
 mod tables;
 
 pub(crate) use backup::CATALOG;
 pub use backup::restore;
 pub use catalog::{Catalog, Commit};
 pub use error::StoreError;
+pub use installed::InstalledRecord;
 pub(crate) use keyvalue::KeyValue;
 pub use lock::StateLock;
 pub use objects::Objects;

@@ -25,6 +25,9 @@ pub(super) const STATE_BYTES: TableDefinition<'_, (&str, Option<&str>), &[u8]> =
 /// sha256 of a file seen in the watched directory → [`FileRecord`].
 pub(super) const FILES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("files");
 
+/// (name, version) of a release that is installed → [`InstalledRecord`](super::InstalledRecord).
+pub(super) const INSTALLED: TableDefinition<'_, (&str, &str), &[u8]> = TableDefinition::new("installed");
+
 /// Number of an attempt at an upgrade → whatever the engine keeps of it: the journal, and the history.
 pub(super) const HISTORY: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("history");
 /// module → [`SavedStateTag`] of its state before an upgrade that is on probation (R40).
@@ -44,6 +47,9 @@ pub struct Meta {
     /// Why drops and applies wait, if somebody holds them.
     #[serde(default)]
     pub held: Option<String>,
+    /// Versions that perhaps no revision names any more, and that saved states still have to go through (R28).
+    #[serde(default)]
+    pub middle: Vec<ModuleVersion>,
 }
 
 /// Why a state was saved.

@@ -45,6 +45,7 @@ fn p04_a_commit_is_there_whole_after_opening_again() {
         permanent: Some(6),
         release_file: Some(crate::version::digest(b"toml")),
         held: None,
+        middle: Vec::new(),
     };
     {
         let catalog = Catalog::open(dir.path()).expect("opens");

@@ -101,7 +101,7 @@ async fn swept(core: &Arc<Core>, keyed: &Keyed, revision: u64) {
             .revision(revision)
             .details(details),
     );
-    if failed > live.template.config.limits.max_failed_keys {
+    if failed > live.limits.max_failed_keys {
         // Nobody listens any more only when the host ends.
         let _ = core.too_many_failed_keys.send(revision);
     }

@@ -7,6 +7,7 @@
 
 mod drain;
 pub(crate) mod journal;
+mod kept;
 mod keys;
 pub(crate) mod plan;
 mod prepare;
@@ -27,9 +28,10 @@ use crate::store::{Catalog, KeyValue, Meta, Objects};
 use crate::version::Version;
 use crate::versions::Versions;
 use journal::{Attempt, Ending, Journal, Phase, Step, may_be_killed_here};
+use kept::Kept;
 use plan::{Plan, RevisionRecord, Trial};
 use prepare::Prepared;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -38,8 +40,7 @@ pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
 use transfer::{Sources, Taken, Transferred};
 use wasmhot_appup::{
-    Action, CheckOptions, Checked, Known, LimitsSpec, ModuleName, ModuleVersion, Move, Refusal, Transition, When,
-    Wiring,
+    CheckOptions, Checked, Known, LimitsSpec, ModuleName, ModuleVersion, Move, Refusal, Transition, When, Wiring,
 };
 
 /// What upgrades work on: the host without its doors.
@@ -201,9 +202,9 @@ impl Core {
         lock: impl Future<Output = Result<UpgradeLock<'a>, Failure>>,
     ) -> Result<Outcome, Failure> {
         let revision = attempt.revision;
-        let checked = self.check(plan, old, self.kept_by(plan).await)?;
+        let checked = self.check(plan, old, self.kept_by(plan, old).await?)?;
         let values = prepare::values_of_staying(plan, old)?;
-        let mut prepared = prepare::prepare(self, plan, old, revision).await?;
+        let mut prepared = prepare::prepare(self, plan, old, &checked, revision).await?;
         let mut report = UpgradeReport {
             release: format!("{} {}", plan.release, plan.release_version),
             origin: word(&plan.asked),
@@ -324,7 +325,7 @@ impl Core {
     }
 
     /// What the check goes by beside the two graphs: descriptions of states, and releases in which calls are still open.
-    fn known(&self, plan: &Plan, old: &Routes, saved: BTreeSet<ModuleVersion>) -> Known {
+    fn known(&self, plan: &Plan, old: &Routes, kept: Kept) -> Known {
         let described = |version: &Version| Some((version.id.digest, version.state.clone()?));
         let before = old.modules.values().map(|route| &route.template.version);
         let after = plan.desired.values().map(|desired| &desired.version);
@@ -336,38 +337,19 @@ impl Core {
         Known {
             // Whoever asks for another state than the live one does not ask who can read that (R27).
             states: match plan.options.state {
-                StateSource::Live => described.collect(),
+                StateSource::Live => kept.states.into_iter().chain(described).collect(),
                 StateSource::LastSaved | StateSource::Empty | StateSource::File(_) => BTreeMap::new(),
             },
             middle: plan.middle.iter().map(|version| version.id.clone()).collect(),
             open: self.router.open_before(old.revision),
-            saved,
+            saved: kept.saved,
+            had: kept.had,
             ..Known::default()
         }
     }
 
-    /// Who wrote the states that are kept of modules that come back (R28). A state that could go through versions in between is found
-    /// out by trying; of a module that runs the live state goes on.
-    async fn kept_by(&self, plan: &Plan) -> BTreeSet<ModuleVersion> {
-        let coming = plan
-            .moves
-            .iter()
-            .filter(|step| step.action == Action::Add && step.state_from.is_empty());
-        let coming: Vec<_> = coming.filter_map(|step| plan.desired.get(&step.module)).collect();
-        let mut writers = BTreeSet::new();
-        for desired in coming {
-            let id = &desired.version.id;
-            let kept = self.services.states.writers(&id.name).await.unwrap_or_default();
-            let directly = kept
-                .into_iter()
-                .filter(|writer| self.versions.between(writer, id).is_empty());
-            writers.extend(directly);
-        }
-        writers
-    }
-
-    fn check(&self, plan: &Plan, old: &Routes, saved: BTreeSet<ModuleVersion>) -> Result<Checked, Failure> {
-        let mut known = self.known(plan, old, saved);
+    fn check(&self, plan: &Plan, old: &Routes, kept: Kept) -> Result<Checked, Failure> {
+        let mut known = self.known(plan, old, kept);
         // Nobody is kept from going back.
         if !plan.asked.goes_back() {
             for (name, desired) in &plan.desired {
@@ -427,7 +409,7 @@ impl Core {
             .await;
         let outcome = outcome.map(|mut transferred| {
             let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared, values);
-            report.on_old += switch::switch(self, old, next, prepared, &mut transferred.old);
+            report.on_old += switch::switch(self, old, &next, prepared, &mut transferred.old);
             transferred
         });
         let is_gated = !closed.members.is_empty();

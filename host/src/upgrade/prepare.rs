@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use wasmhot_appup::{Action, Kind, Limits, ModuleName, ModuleVersion, Move};
+use wasmhot_appup::{Action, Checked, Kind, Limits, ModuleName, ModuleVersion, Move};
 
 /// A saved state is good for a rehearsal if it is younger than this.
 const REHEARSAL_AGE_MAX: Duration = Duration::from_secs(60);
@@ -52,15 +52,30 @@ impl Prepared {
 }
 
 /// Compiles nothing (that is done), but links, instantiates, starts and asks `health`.
-pub(super) async fn prepare(core: &Core, plan: &Plan, old: &Routes, revision: u64) -> Result<Vec<Prepared>, Failure> {
+pub(super) async fn prepare(
+    core: &Core,
+    plan: &Plan,
+    old: &Routes,
+    checked: &Checked,
+    revision: u64,
+) -> Result<Vec<Prepared>, Failure> {
     let mut prepared = Vec::new();
     for step in &plan.moves {
-        prepared.push(prepare_one(core, plan, old, revision, step).await?);
+        let given_up = checked.given_up.iter().filter(|saved| saved.module == step.module);
+        let given_up = given_up.map(|saved| saved.states).sum();
+        prepared.push(prepare_one(core, plan, old, revision, step, given_up).await?);
     }
     Ok(prepared)
 }
 
-async fn prepare_one(core: &Core, plan: &Plan, old: &Routes, revision: u64, step: &Move) -> Result<Prepared, Failure> {
+async fn prepare_one(
+    core: &Core,
+    plan: &Plan,
+    old: &Routes,
+    revision: u64,
+    step: &Move,
+    given_up: u64,
+) -> Result<Prepared, Failure> {
     let before = old.modules.get(&step.module);
     let mut report = ModuleReport {
         module: step.module.to_string(),
@@ -83,7 +98,10 @@ async fn prepare_one(core: &Core, plan: &Plan, old: &Routes, revision: u64, step
         });
     };
     report.to = Some(desired.version.id.version.to_string());
-    let limits = plan.limits(&desired.config.limits);
+    let mut limits = plan.limits(&desired.config.limits);
+    // Keys that are given up knowingly are no reason to go back (R33).
+    limits.max_failed_keys = limits.max_failed_keys.saturating_add(given_up);
+    let via = core.via(plan, step)?;
     let template = core
         .versions
         .template(Arc::clone(&desired.version), desired.config.clone())
@@ -98,6 +116,7 @@ async fn prepare_one(core: &Core, plan: &Plan, old: &Routes, revision: u64, step
             template: Arc::clone(&template),
             revision,
             extra: step.extra.clone(),
+            via,
             limits: limits.clone(),
         })
     });

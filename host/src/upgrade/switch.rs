@@ -57,6 +57,7 @@ pub(super) async fn commit(
         permanent: if on_probation { old.permanent } else { Some(revision) },
         release_file: plan.release_file.or(old.release_file),
         held: old.held,
+        middle: old.middle,
     };
     let catalog = Arc::clone(&core.catalog);
     let (written_meta, written_attempt) = (meta.clone(), attempt.clone());
@@ -176,7 +177,7 @@ pub(super) fn next_routes(
 pub(super) fn switch(
     core: &Core,
     old: &Routes,
-    next: Arc<Routes>,
+    next: &Arc<Routes>,
     prepared: &mut [Prepared],
     taken: &mut Taken,
 ) -> u64 {
@@ -190,7 +191,7 @@ pub(super) fn switch(
         }
     }
     let on_old = running_without_gate(old, prepared);
-    core.router.switch(Arc::clone(&next));
+    core.router.switch(Arc::clone(next));
     // Before the calls that wait.
     for item in prepared.iter() {
         let wants = item
@@ -200,7 +201,7 @@ pub(super) fn switch(
         if let Some(Target::Single(lane)) = next.modules.get(&item.step.module).map(|route| &route.target)
             && wants
         {
-            lane.send_first(Errand::GoLive(Arc::clone(&next)));
+            lane.send_first(Errand::GoLive(Arc::clone(next)));
             lane.wake_up();
         }
     }

@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use wasmhot_appup::{Action, Kind, Limits, ModuleName, ModuleVersion, Version as Semver};
+use wasmhot_appup::{Action, Kind, Limits, ModuleName, ModuleVersion};
 
 /// What an upgrade takes out of the modules that give state or go: their old instances. Put back where the upgrade does not happen.
 #[derive(Default)]
@@ -334,7 +334,7 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             };
             let from = instance.template.version.id.clone();
             if !item.step.via.is_empty() {
-                return move_through(core, plan, item, &from, done).await;
+                return move_through(core, item, &from, done).await;
             }
             let change = Change::between(&from.version, &live.template.version.id.version, &item.step.extra);
             let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| {
@@ -363,27 +363,10 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
 }
 
 /// R28: the state goes through middle versions, each in a throw-away instance, before the new version reads it.
-async fn move_through(
-    core: &Core,
-    plan: &Plan,
-    item: &mut Prepared,
-    from: &ModuleVersion,
-    done: &mut Transferred,
-) -> Step<()> {
+async fn move_through(core: &Core, item: &mut Prepared, from: &ModuleVersion, done: &mut Transferred) -> Step<()> {
     let Some(live) = item.live.clone() else { return Ok(()) };
     let name = item.step.module.clone();
-    let mut chain = Vec::new();
-    for via in &item.step.via {
-        let id = middle_version(core, plan, &name, &via.version);
-        let id = id.ok_or_else(|| {
-            let said = format!(
-                "{name}@{}, through which the state shall go, is not known here",
-                via.version
-            );
-            ("migrate", InstanceError::Unreadable(said))
-        })?;
-        chain.push((id, via.extra.clone()));
-    }
+    let chain = &live.via;
     let first = &chain[0];
     let change = Change::between(&from.version, &first.0.version, &first.1);
     let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| {
@@ -394,7 +377,7 @@ async fn move_through(
     done.keep_own(&name, &change, &state);
     let states = &core.services.states;
     let bytes = states
-        .through(&live, change, state.bytes.to_vec(), &chain, &item.limits)
+        .through(&live, change, state.bytes.to_vec(), chain, &item.limits)
         .await;
     let (last, bytes) = bytes.map_err(|error| ("migrate", error))?;
     let passed = SavedState {
@@ -407,13 +390,6 @@ async fn move_through(
     let change = Change::between(&last.version, &live.template.version.id.version, &item.step.extra);
     receive(core, item, &change, &passed).await?;
     keep_new(item, done).await
-}
-
-/// A middle version of the relup, or one that the host knows.
-fn middle_version(core: &Core, plan: &Plan, name: &ModuleName, version: &Semver) -> Option<ModuleVersion> {
-    let is = |id: &ModuleVersion| id.name == *name && id.version == *version;
-    let named = plan.middle.iter().map(|version| version.id.clone()).find(is);
-    named.or_else(|| core.versions.known().into_iter().find(is))
 }
 
 /// R31: `migrate` runs once per predecessor, with `from = "shop@1.4.0"`; for a keyed one once per key, with `extra.key`.

@@ -12,7 +12,7 @@ async fn r08_a_socket_leads_only_where_that_is_granted() {
         call(&world, &format!("connect(\"127.0.0.1\", {granted})")).await,
         "ok(\"hello\")"
     );
-    assert!(super::denials(&world).is_empty());
+    assert_eq!(denials(&world), []);
     let refused = call(&world, &format!("connect(\"127.0.0.1\", {other})")).await;
     assert!(
         refused.starts_with("err(") && refused.contains("PermissionDenied"),
@@ -76,7 +76,7 @@ async fn r08_a_name_is_looked_up_only_if_it_is_granted_and_leads_to_its_addresse
         call(&world, &format!("connect(\"127.0.0.1\", {port})")).await,
         "ok(\"hello\")"
     );
-    assert!(denials(&world).is_empty());
+    assert_eq!(denials(&world), []);
     let refused = call(&world, "resolve(\"example.invalid\")").await;
     assert!(refused.starts_with("err("), "{refused}");
     let (message, _) = denial(&world);

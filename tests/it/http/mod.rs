@@ -27,9 +27,9 @@ use wasmhot_appup::{HostSettings, HttpSettings};
 type Body = BoxBody<Bytes, Infallible>;
 
 /// A host that serves HTTP.
-struct Site {
-    world: World,
-    address: SocketAddr,
+pub(crate) struct Site {
+    pub(crate) world: World,
+    pub(crate) address: SocketAddr,
     served: JoinHandle<()>,
 }
 
@@ -51,7 +51,7 @@ impl Site {
         Self::with(guests, |builder| builder.settings(settings)).await
     }
 
-    fn serving(world: World) -> Self {
+    pub(crate) fn serving(world: World) -> Self {
         let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.address();
         let served = tokio::spawn(serve(listener, world.host.clone()));
@@ -68,8 +68,14 @@ impl Site {
 
     /// One request on a connection of its own.
     async fn get(&self, path: &str) -> Answer {
-        self.client().await.get(path).await
+        get_from(self.address, path).await
     }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn get_from(address: SocketAddr, path: &str) -> Answer {
+    let stream = TcpStream::connect(address).await.unwrap();
+    Client::new(stream).await.get(path).await
 }
 
 impl Drop for Site {
@@ -80,9 +86,9 @@ impl Drop for Site {
 
 /// What came back.
 #[derive(Debug, PartialEq)]
-struct Answer {
-    status: u16,
-    body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
     retry_after: bool,
 }
 

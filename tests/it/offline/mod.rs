@@ -3,6 +3,7 @@
 
 mod backup;
 mod check;
+mod installed;
 mod pack;
 mod plan;
 mod trial;

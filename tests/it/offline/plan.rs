@@ -9,7 +9,7 @@ fn release(version: &str) -> String {
 }
 
 /// A host that runs a release of donations.
-fn running(version: &str) -> Binary {
+pub(super) fn running(version: &str) -> Binary {
     let file = format!("release-{version}.toml");
     let prepare = |app: &Path| {
         put_donations(app);

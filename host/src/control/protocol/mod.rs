@@ -3,9 +3,9 @@
 mod releases;
 
 pub use releases::{
-    BackupReport, BackupRequest, DiffReport, ForgetRequest, GcReport, GcRequest, Held, HistoryEntry, HistoryMove,
-    HistoryStep, HoldRequest, ModuleDiff, PermanentReport, ReleaseStatus, RunningCall, RunningModule, RunningRelease,
-    WhyReport,
+    BackupReport, BackupRequest, DiffReport, ForgetReleaseRequest, ForgetRequest, GcReport, GcRequest, Held,
+    HistoryEntry, HistoryMove, HistoryStep, HoldRequest, InstallRequest, InstalledRelease, ModuleDiff, PermanentReport,
+    ReleaseStatus, RunningCall, RunningModule, RunningRelease, WhyReport,
 };
 
 use crate::error::{CallError, CallErrorCode, Executed};
@@ -70,6 +70,9 @@ pub enum StateSource {
 pub struct ApplyRequest {
     /// Absolute path of a `relup.toml` or a `.wasm`, read by the host.
     pub path: PathBuf,
+    /// The text of a relup: it is not read, and `path` only says where it would lie.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relup: Option<String>,
     /// Check and rehearse only.
     #[serde(default)]
     pub dry_run: bool,

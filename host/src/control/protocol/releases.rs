@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use wasmhot_appup::interface::ModuleInterface;
-use wasmhot_appup::{Kind, LimitsSpec, ModuleSpec, ModuleVersion, Open, StateDescription, Version, Wiring};
+use wasmhot_appup::{
+    Digest, Kind, LimitsSpec, ModuleSpec, ModuleVersion, Open, Saved, StateDescription, Version, Wiring,
+};
 
 /// What runs is permanent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +39,12 @@ pub struct RunningRelease {
     pub open: Vec<Open>,
     /// Every version that the host has, of these modules and others.
     pub known: Vec<ModuleVersion>,
+    /// The saved states of all modules, of those that are gone too.
+    #[serde(default)]
+    pub saved: Vec<Saved>,
+    /// How those versions describe their states that could read, or pass on, what is saved.
+    #[serde(default)]
+    pub described: BTreeMap<Digest, StateDescription>,
 }
 
 /// A module of a [`RunningRelease`].
@@ -56,19 +64,19 @@ pub struct RunningModule {
     pub appup: Option<String>,
 }
 
-/// A revision: a release as it was switched to.
+/// A revision: a release as it was switched to. Or one that is installed only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseStatus {
-    /// Its number.
-    pub revision: u64,
+    /// Its number; a release that is only unpacked has none.
+    pub revision: Option<u64>,
     /// Name of the release.
     pub release: String,
     /// Version of the release.
     pub version: String,
     /// `permanent`: what runs and what the host boots. `current`: what runs, on probation. `boots`: what the host boots while another
-    /// is on probation. `old`: was there.
+    /// is on probation. `old`: was there. `unpacked`: is installed in `folder`, and no revision that is kept is of it.
     pub status: String,
-    /// When it was switched to, in milliseconds since 1970.
+    /// When it was switched to, or installed, in milliseconds since 1970.
     pub time_ms: u64,
     /// What asked for it.
     pub origin: String,
@@ -76,6 +84,51 @@ pub struct ReleaseStatus {
     pub modules: Vec<String>,
     /// Where `undo` goes from it.
     pub undo_to: Option<u64>,
+    /// Where it is installed, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+}
+
+/// A release is installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InstallRequest {
+    /// Absolute path of the folder with its release.toml, on the host's machine.
+    pub path: PathBuf,
+}
+
+/// Forget that a release is installed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgetReleaseRequest {
+    /// `name@version`, or `name-version`.
+    pub release: String,
+}
+
+/// A release that is installed, or was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstalledRelease {
+    /// Its name.
+    pub release: String,
+    /// Its version.
+    pub version: String,
+    /// Where it lies. Forgetting it leaves the folder as it is.
+    pub folder: PathBuf,
+}
+
+impl InstalledRelease {
+    /// As it is named: `shop@1.2.0`.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        format!("{}@{}", self.release, self.version)
+    }
+
+    /// True for its name, also where that is written as a folder's: `shop-1.2.0`.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let version = name.strip_prefix(self.release.as_str());
+        version.and_then(|rest| rest.strip_prefix(['@', '-'])) == Some(self.version.as_str())
+    }
 }
 
 /// One attempt at an upgrade.
@@ -267,6 +320,9 @@ pub struct GcReport {
     pub revisions: Vec<u64>,
     /// Attempts of the history.
     pub attempts: u64,
+    /// Installed releases whose folders are gone, or hold something else, as `name@version`.
+    #[serde(default)]
+    pub releases: Vec<String>,
     /// Versions whose bytes were deleted, as sha256.
     pub objects: Vec<String>,
     /// Bytes freed.

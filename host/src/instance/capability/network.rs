@@ -1,4 +1,4 @@
-//! `wasi:sockets` and the directories of `wasi:filesystem`: what WASI does, once this has looked whether it may.
+//! `wasi:sockets`: what WASI does, once this has looked whether it may.
 //!
 //! A name is looked up only if it is granted, and a socket leads to an address of it only if a lookup, of the guest or of the host, has
 //! found that address.
@@ -11,8 +11,6 @@ use std::sync::Arc;
 use wasmhot_appup::{Capability, SocketGrant, SocketUse};
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
-use wasmtime_wasi::p2::bindings::filesystem::preopens;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, ResolveAddressStream};
 use wasmtime_wasi::p2::bindings::sockets::network::{self as network_interface, IpAddress, Network};
 use wasmtime_wasi::p2::{DynPollable, SocketError};
@@ -20,10 +18,9 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView};
 
 /// Lets the sockets of a guest lead where its grants say.
 pub(crate) fn configure(wasi: &mut WasiCtxBuilder, reach: &Arc<Reach>) {
-    let sockets = &reach.grants.sockets;
-    let is_for = |uses: [SocketUse; 2]| sockets.iter().any(|grant| uses.contains(&grant.used));
-    wasi.allow_tcp(is_for([SocketUse::Tcp, SocketUse::TcpListen]));
-    wasi.allow_udp(is_for([SocketUse::Udp, SocketUse::UdpListen]));
+    // Decided below, where it is known what for: so a denial can say that.
+    wasi.allow_tcp(true);
+    wasi.allow_udp(true);
     wasi.allow_ip_name_lookup(true);
     let reach = Arc::clone(reach);
     wasi.socket_addr_check(
@@ -210,36 +207,6 @@ fn address_of(found: &IpAddress) -> IpAddr {
     }
 }
 
-/// `wasi:filesystem/preopens` of one instance.
-pub(crate) struct Directories<'a> {
-    pub(crate) reach: &'a Reach,
-    pub(crate) filesystem: WasiFilesystemCtxView<'a>,
-}
-
-struct HasDirectories;
-
-impl HasData for HasDirectories {
-    type Data<'a> = Directories<'a>;
-}
-
-impl preopens::Host for Directories<'_> {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        let found = self.filesystem.get_directories()?;
-        if found.is_empty() && self.reach.effects_refused().is_none() {
-            let grant = || "dirs = [{ host = \"data\", guest = \"/data\", write = true }]".to_owned();
-            // Not an error: there simply is no directory. Whoever wonders why finds it in the events.
-            let _ = self.reach.may(
-                Capability::Filesystem,
-                false,
-                || "the directories that it may use".to_owned(),
-                grant,
-            );
-        }
-        Ok(found)
-    }
-}
-
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    ip_name_lookup::add_to_linker::<Guest, HasLookup>(linker, Guest::lookup)?;
-    preopens::add_to_linker::<Guest, HasDirectories>(linker, Guest::directories)
+    ip_name_lookup::add_to_linker::<Guest, HasLookup>(linker, Guest::lookup)
 }
