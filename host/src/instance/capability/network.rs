@@ -8,6 +8,7 @@ use super::super::outside::Reach;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use wasmhot_appup::settings::Hosts;
 use wasmhot_appup::{Capability, SocketGrant, SocketUse};
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -21,7 +22,9 @@ pub(crate) fn configure(wasi: &mut WasiCtxBuilder, reach: &Arc<Reach>) {
     // Decided below, where it is known what for: so a denial can say that.
     wasi.allow_tcp(true);
     wasi.allow_udp(true);
-    wasi.allow_ip_name_lookup(true);
+    // Each name is looked at by `Lookup`. WASI 0.3 is not led through that: without a name that is granted it looks up none.
+    let by_name = |grant: &SocketGrant| !matches!(grant.hosts, Hosts::Net(..));
+    wasi.allow_ip_name_lookup(reach.grants.sockets.iter().any(by_name));
     let reach = Arc::clone(reach);
     wasi.socket_addr_check(
         move |address, used| -> Pin<Box<dyn Future<Output = bool> + Send + Sync>> {
@@ -76,7 +79,7 @@ fn decide_at_once(reach: &Reach, address: SocketAddr, used: SocketAddrUse) -> Op
 async fn leads_to_name(reach: &Reach, address: SocketAddr, used: SocketAddrUse) -> bool {
     let by_name = |grant: &&SocketGrant| grant.is_by_name(wanted(used), address.port());
     for grant in reach.grants.sockets.iter().filter(by_name) {
-        let wasmhot_appup::settings::Hosts::Name(name) = &grant.hosts else {
+        let Hosts::Name(name) = &grant.hosts else {
             continue;
         };
         let Ok(found) = tokio::net::lookup_host((name.as_str(), address.port())).await else {
