@@ -90,7 +90,11 @@ impl Instance {
                 self.usable = true;
                 match sent {
                     Sent::With(status) => Ok(Some(Value::U16(status.as_u16()))),
-                    Sent::Not(why) => Err(bad(why)),
+                    Sent::Not(why) => {
+                        // There are runtimes that answer one request and are silent from then on; without state another one is made.
+                        self.usable = self.template.version.lifecycle.is_some();
+                        Err(bad(why))
+                    }
                 }
             }
             Err(error) => {
