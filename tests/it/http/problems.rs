@@ -69,6 +69,23 @@ async fn a_handler_without_a_whole_response_is_502_and_never_looks_whole() {
     assert_eq!(site.get("/echo/pass-on?by=1").await.ok(), "1");
 }
 
+/// As JavaScript that componentize-js made showed: its handlers answer once, and are silent from then on.
+#[tokio::test]
+async fn an_instance_without_state_that_gave_no_response_is_not_asked_again() {
+    let site = Site::of(&["echo-1.0.0", "counter-1.0.0"]).await;
+    let instances = || {
+        let status = site.world.host.status();
+        let echo = status.modules.into_iter().find(|module| module.module == "echo");
+        echo.unwrap().instances
+    };
+    assert_eq!(site.get("/echo/pass-on?by=1").await.ok(), "1");
+    assert_eq!(instances(), 1);
+    assert_eq!(site.get("/echo/nothing").await.problem(502), "bad-response");
+    until("the instance is given up", || instances() == 0).await;
+    assert_eq!(site.get("/echo/pass-on?by=1").await.ok(), "2");
+    assert_eq!(instances(), 1);
+}
+
 #[tokio::test]
 async fn r11_a_call_that_takes_too_long_is_504_and_runs_to_its_end() {
     let limits = LimitsSpec {
