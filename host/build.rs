@@ -1,10 +1,13 @@
-//! Builds the modules of `modules/` for Wasm, for `wasmhot demo` and for the tests, and tells the crate where they are.
+//! Makes the lists of files that `wasmhot new` writes, and builds the modules of `modules/` for Wasm, for `wasmhot demo` and for the tests, and tells the crate where they are.
 //!
 //! Each is put at `<target>/guests/wasm/<module>-<version>.wasm`, and the folder into `WASMHOT_GUESTS`. The nested build has a
 //! target directory of its own, shared by all profiles, so it runs once; and an environment of its own, so that it is the same under
 //! `cargo build`, `clippy` and `doc`.
 //!
 //! Modules with C in them need a clang for Wasm. Where there is none they are skipped with a warning; where `CI` is set that is an error.
+
+#[path = "build/templates.rs"]
+mod templates;
 
 use std::env;
 use std::error::Error;
@@ -24,6 +27,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     // Only the command line carries modules.
     if env::var_os("CARGO_FEATURE_CLI").is_none() {
         return;
@@ -45,6 +49,7 @@ fn build() -> Result<()> {
     let guests = target_dir()?.join("guests");
     let out = guests.join("wasm");
     println!("cargo::rustc-env=WASMHOT_GUESTS={}", out.display());
+    templates::write(&root, &PathBuf::from(variable("OUT_DIR")?))?;
     watch(&root)?;
     has_target()?;
     let c_compiler = c_compiler();
@@ -78,6 +83,7 @@ fn watch(root: &Path) -> Result<()> {
     for name in ["Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join("modules").join(name).display());
     }
+    println!("cargo::rerun-if-changed={}", root.join("modules/shared").display());
     for folder in folders(&root.join("modules"))? {
         for name in ["Cargo.toml", "src", "wit"] {
             println!("cargo::rerun-if-changed={}", folder.join(name).display());

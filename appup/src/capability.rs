@@ -72,6 +72,20 @@ impl Capability {
         }
     }
 
+    /// Its name without `wasi:`, as `denied` takes it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        let package = self.package();
+        package.strip_prefix("wasi:").unwrap_or(package)
+    }
+
+    /// True if a version that newly imports it was changed to use it. Not so of files: nearly every runtime of a language imports them
+    /// unasked, and the adapter for core modules does.
+    #[must_use]
+    pub fn is_never_unasked(self) -> bool {
+        self.reaches_outside() && self != Capability::Filesystem
+    }
+
     /// True if what is done with it stays when the module's state is taken back: so it is denied unless granted (R8), and what is
     /// written through it is the module's own affair in an upgrade (R32).
     #[must_use]
@@ -89,22 +103,14 @@ impl Capability {
 }
 
 impl ModuleInterface {
-    /// The families of interfaces that it wants of the host.
+    /// The families of interfaces that it wants of the host. With the types of HTTP alone requests are answered, and none is sent.
     #[must_use]
     pub fn wanted_capabilities(&self) -> BTreeSet<Capability> {
         self.capabilities
             .iter()
+            .filter(|interface| interface.split('@').next() != Some("wasi:http/types"))
             .filter_map(|interface| Capability::of(interface))
             .collect()
-    }
-}
-
-impl Grants {
-    /// The families that these grants open.
-    #[must_use]
-    pub fn capabilities(&self) -> BTreeSet<Capability> {
-        let granted = (!self.dirs.is_empty()).then_some(Capability::Filesystem);
-        granted.into_iter().collect()
     }
 }
 
@@ -114,8 +120,23 @@ impl fmt::Display for Capability {
     }
 }
 
-/// What a version newly imports that reaches outside, and is not granted: a sentence for each. It is denied when it is used, and not
-/// refused before: runtimes of languages import much that they do not use.
+/// What a grant of this family looks like.
+#[must_use]
+pub fn example(family: Capability) -> &'static str {
+    match family {
+        Capability::Filesystem => "`dirs = [{ host = \"data\", guest = \"/data\" }]`",
+        Capability::Sockets => "`sockets = [\"tcp://db.internal:5432\"]`",
+        Capability::Http => "`http = [\"https://api.example.com\"]`",
+        Capability::Keyvalue => "`keyvalue = [\"carts\"]`",
+        Capability::Config => "`[modules.config]`",
+        Capability::Cli | Capability::Clocks | Capability::Random | Capability::Io | Capability::Logging => {
+            "nothing: it is granted"
+        }
+    }
+}
+
+/// What a version newly imports that reaches outside, and is neither granted nor knowingly denied: a sentence for each. It is denied
+/// when it is used: runtimes of languages import much that they do not use.
 #[must_use]
 pub fn not_granted(
     id: &ModuleVersion,
@@ -128,11 +149,10 @@ pub fn not_granted(
         wanted.filter(|one| one.reaches_outside()).collect()
     };
     let granted = grants.capabilities();
+    let settled = |one: &Capability| granted.contains(one) || grants.denied.contains(one);
     let before = before.map(outside).unwrap_or_default();
     let missing = outside(interface);
-    let missing = missing
-        .iter()
-        .filter(|one| !granted.contains(one) && !before.contains(one));
+    let missing = missing.iter().filter(|one| !settled(one) && !before.contains(one));
     let told = missing.map(|wanted| {
         format!(
             "`{}` {} imports `{wanted}`, which the release does not grant it: what it does there will fail.",
@@ -145,7 +165,6 @@ pub fn not_granted(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::DirGrant;
 
     #[test]
     fn r08_an_interface_belongs_to_a_family() {
@@ -159,17 +178,5 @@ mod tests {
         ] {
             assert_eq!(Capability::of(interface), family, "{interface}");
         }
-    }
-
-    #[test]
-    fn r08_a_directory_is_what_grants_files() {
-        let mut grants = Grants::default();
-        assert!(grants.capabilities().is_empty());
-        grants.dirs.push(DirGrant {
-            host: "data".into(),
-            guest: "/data".into(),
-            write: false,
-        });
-        assert_eq!(grants.capabilities(), BTreeSet::from([Capability::Filesystem]));
     }
 }

@@ -95,6 +95,7 @@ pub(crate) fn node(text: &str) -> Node {
         kind,
         interface: Arc::new(interface),
         links: BTreeMap::new(),
+        routes: None,
     }
 }
 

@@ -11,7 +11,9 @@ mod kinds;
 mod names;
 mod provider;
 mod resolve;
+mod routes;
 
+use crate::http::RouteSpec;
 use crate::interface::{FunctionName, FunctionType, ModuleInterface};
 use crate::name::{ModuleName, ModuleVersion};
 use crate::refusal::{Refusal, Warning};
@@ -33,6 +35,9 @@ pub struct Node {
     /// Imported interface (with or without version) or bare function → module that serves it.
     #[serde(default)]
     pub links: BTreeMap<String, ModuleName>,
+    /// The HTTP requests that it answers; absent: those under its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<RouteSpec>>,
 }
 
 /// The modules of a release.
@@ -90,7 +95,7 @@ impl Graph {
         Self { nodes }
     }
 
-    /// Links every import (R7), and checks kinds (R9), circles (R15) and failures that cannot be reported (R13).
+    /// Links every import (R7), and checks kinds (R9), HTTP routes, circles (R15) and failures that cannot be reported (R13).
     #[must_use]
     pub fn resolve(&self) -> (Wiring, Vec<Refusal>, Vec<Warning>) {
         self.resolve_from(&Wiring::default())

@@ -58,6 +58,7 @@ pub mod diagnostic;
 pub mod drops;
 pub mod explain;
 pub mod graph;
+pub mod http;
 pub mod interface;
 pub mod name;
 pub mod plan;
@@ -77,6 +78,7 @@ pub use diagnostic::{Diagnostic, Diagnostics};
 pub use drops::{DropOutcome, candidate, settle_drops};
 pub use explain::{Direction, Step, explain};
 pub use graph::{Graph, Link, Node, Wiring};
+pub use http::{RouteHost, RoutePath, RouteSpec, RouteTable};
 pub use interface::{FunctionName, FunctionType, ModuleInterface, Type};
 pub use name::{Digest, ModuleName, ModuleVersion, NameError, Version, from_file_stem};
 pub use plan::{Inputs, Plan, PlanModule, PlanRelease, Way, joint_sets, plan, split};
@@ -85,8 +87,8 @@ pub use refusal::{Refusal, RefusalCode, Warning, WarningCode};
 pub use release::Release;
 pub use relup::{CallSpec, Instruction, MiddleSpec, ReleaseStep, Relup, StatePolicy, Via, When};
 pub use settings::{
-    Create, DirGrant, Grants, HostSettings, Kind, Limits, LimitsSpec, ModuleSpec, OnTrap, Tasks, UnitError,
-    parse_duration, parse_size,
+    ConfigValue, Create, DirGrant, Every, Grants, HostSettings, HttpGrant, HttpSettings, Kind, Limits, LimitsSpec,
+    ModuleSpec, OnTrap, Schedule, SocketGrant, SocketUse, Tasks, UnitError, parse_duration, parse_size,
 };
 pub use upgrade::{
     Action, CheckOptions, Checked, Known, Move, Open, Saved, Transition, check, default_moves, is_between, plan_moves,

@@ -198,8 +198,9 @@ fn changed_specs(inputs: &Inputs, up: &[ModuleStep]) -> Vec<ModuleSpec> {
     let changed = inputs.new.modules.iter().filter(|(name, module)| {
         let before = inputs.old.modules.get(*name);
         moved.contains(name)
-            || before
-                .is_none_or(|before| before.node.links != module.node.links || before.spec.config != module.spec.config)
+            || before.is_none_or(|before| {
+                before.node.links != module.node.links || before.spec.is_configured_otherwise(&module.spec)
+            })
     });
     changed
         .map(|(_, module)| inputs.new.whole_spec(module, &inputs.old))

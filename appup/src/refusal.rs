@@ -22,6 +22,10 @@ pub enum RefusalCode {
     ImportCycle,
     /// A kind that the module cannot have (R9).
     KindMismatch,
+    /// A route that the module cannot have.
+    BadRoute,
+    /// Two modules that are to answer the same HTTP requests.
+    RouteConflict,
     /// State would be lost without having been asked for (R30).
     Lossy,
     /// `state_from` is needed and absent, or names what has no state (R30, R31).
@@ -120,6 +124,8 @@ impl RefusalCode {
             RefusalCode::ResourceCrosses => "resource-crosses",
             RefusalCode::ImportCycle => "import-cycle",
             RefusalCode::KindMismatch => "kind-mismatch",
+            RefusalCode::BadRoute => "bad-route",
+            RefusalCode::RouteConflict => "route-conflict",
             RefusalCode::Lossy => "lossy",
             RefusalCode::StateFrom => "state-from",
             RefusalCode::MissingInstruction => "missing-instruction",
@@ -170,6 +176,8 @@ mod tests {
             RefusalCode::ResourceCrosses,
             RefusalCode::ImportCycle,
             RefusalCode::KindMismatch,
+            RefusalCode::BadRoute,
+            RefusalCode::RouteConflict,
             RefusalCode::Lossy,
             RefusalCode::StateFrom,
             RefusalCode::MissingInstruction,

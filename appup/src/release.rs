@@ -1,5 +1,6 @@
 //! `release.toml`: the modules of a release and how they run. The only configuration file there is.
 
+mod grants;
 mod spec;
 
 pub(crate) use spec::{nearest_module, read_modules, read_name, read_version};

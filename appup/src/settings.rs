@@ -4,12 +4,21 @@
 //! - What is not stated stays `None` here: defaults are applied in one place, when limits are resolved.
 //! - Every duration has a unit, every size is exact.
 
+mod address;
+mod grants;
+mod http;
 mod limits;
+mod schedule;
 mod units;
 
+pub use address::{Hosts, HttpGrant, Ports, SocketGrant, SocketUse};
+pub use grants::{ConfigValue, DirGrant, Grants};
+pub use http::HttpSettings;
 pub use limits::{Limits, LimitsSpec};
+pub use schedule::{EVERY_MIN, Every, Schedule};
 pub use units::{UnitError, parse_duration, parse_size, show_duration, show_size};
 
+use crate::http::RouteSpec;
 use crate::name::{Digest, ModuleName, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -79,29 +88,8 @@ pub struct HostSettings {
     /// Whether the directory is watched for drops.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub watch: Option<bool>,
-}
-
-/// A directory of the host that a module may use.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DirGrant {
-    /// Path on the host.
-    pub host: String,
-    /// Path that the module sees.
-    pub guest: String,
-    /// Whether it may write there.
-    #[serde(default)]
-    pub write: bool,
-}
-
-/// What a module may use of the host (R8). Nothing, unless stated.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Grants {
-    /// Environment variables.
-    pub env: BTreeMap<String, String>,
-    /// Directories.
-    pub dirs: Vec<DirGrant>,
+    /// Limits of what is served with `--listen`.
+    pub http: HttpSettings,
 }
 
 /// What a release says about one module.
@@ -133,7 +121,16 @@ pub struct ModuleSpec {
     pub links: BTreeMap<String, ModuleName>,
     /// Values of `wasi:config`.
     #[serde(default)]
-    pub config: BTreeMap<String, String>,
+    pub config: BTreeMap<String, ConfigValue>,
+    /// Calls that the host makes by the clock (R18).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub every: Vec<Schedule>,
+    /// The HTTP requests that it answers; absent: those under its name, if it has a handler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<RouteSpec>>,
+    /// Its functions that may be called by `POST /call/MODULE/FUNCTION`, `*` for all; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_calls: Option<Vec<String>>,
 }
 
 impl Kind {
@@ -193,7 +190,62 @@ impl ModuleSpec {
             grants: Grants::default(),
             links: BTreeMap::new(),
             config: BTreeMap::new(),
+            every: Vec::new(),
+            routes: None,
+            http_calls: None,
         }
+    }
+
+    /// What a relup says of a module over what the module had: what is not said again is not dropped (section 6).
+    #[must_use]
+    pub fn over(&self, old: &ModuleSpec) -> ModuleSpec {
+        let mut links = old.links.clone();
+        links.extend(self.links.clone());
+        let mut config = old.config.clone();
+        config.extend(self.config.clone());
+        ModuleSpec {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            path: self.path.clone(),
+            sha256: self.sha256,
+            kind: self.kind.or(old.kind),
+            limits: self.limits.clone().or(old.limits.clone()),
+            grants: self.grants.over(&old.grants),
+            links,
+            config,
+            every: Schedule::merge(&self.every, &old.every),
+            routes: self.routes.clone().or_else(|| old.routes.clone()),
+            http_calls: self.http_calls.clone().or_else(|| old.http_calls.clone()),
+        }
+    }
+
+    /// Makes paths absolute that are relative to the file that the module stands in.
+    pub fn resolve_paths(&mut self, resolve: impl Fn(&str) -> String) {
+        for dir in &mut self.grants.dirs {
+            dir.host = resolve(&dir.host);
+        }
+        for value in self.config.values_mut() {
+            if let ConfigValue::File { file } = value {
+                *file = resolve(file);
+            }
+        }
+    }
+
+    /// True if the two differ in what needs no new instance: links, values, schedules, routes (section 6).
+    #[must_use]
+    pub fn is_configured_otherwise(&self, other: &ModuleSpec) -> bool {
+        let of = |spec: &ModuleSpec| {
+            let ModuleSpec {
+                links,
+                config,
+                every,
+                routes,
+                http_calls,
+                ..
+            } = spec.clone();
+            (links, config, every, routes, http_calls)
+        };
+        of(self) != of(other)
     }
 }
 

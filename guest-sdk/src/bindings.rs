@@ -23,6 +23,25 @@ pub mod stateful {
     });
 }
 
+/// The world of `live`, beside that of a stateful module.
+#[allow(
+    missing_docs,
+    unsafe_code,
+    unreachable_pub,
+    clippy::all,
+    reason = "written by wit-bindgen"
+)]
+pub mod live {
+    wit_bindgen::generate!({
+        path: "wit",
+        world: "live-alone",
+        pub_export_macro: true,
+        default_bindings_module: "wasmhot_guest::bindings::live",
+        export_macro_name: "export_live",
+        runtime_path: "wasmhot_guest::wit_bindgen::rt",
+    });
+}
+
 /// The world of a health check, for stateful modules too: worlds of one module are joined when it is linked.
 #[allow(
     missing_docs,
@@ -58,5 +77,23 @@ impl<S: Stateful> lifecycle::Guest for Lifecycle<S> {
         let state = S::read(&Change::try_from(change)?, &state)?;
         S::with_mut(|current| *current = state);
         Ok(())
+    }
+}
+
+/// What a module does first when it has begun to serve. [`crate::module!`] implements it for `live: …`.
+pub trait Live {
+    /// With outside effects.
+    ///
+    /// # Errors
+    /// If something could not be done; the module serves all the same.
+    fn live(change: &Change) -> Result<(), String>;
+}
+
+/// What `L` does when it serves, as the world has it.
+pub struct WhenLive<L>(PhantomData<L>);
+
+impl<L: Live + 'static> live::exports::wasmhot::module::live::Guest for WhenLive<L> {
+    fn live(change: live::exports::wasmhot::module::live::Change) -> Result<(), String> {
+        L::live(&Change::try_from(change)?)
     }
 }

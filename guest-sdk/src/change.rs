@@ -3,6 +3,7 @@
 use semver::Version;
 use serde_json::Value;
 
+use crate::bindings::live::exports::wasmhot::module::live;
 use crate::bindings::stateful::exports::wasmhot::module::lifecycle;
 
 /// Which way the state goes.
@@ -57,27 +58,35 @@ impl Change {
     }
 }
 
-impl TryFrom<lifecycle::Change> for Change {
-    type Error = String;
+/// The change as the bindings of a world have it; each world has its own type.
+macro_rules! told_by {
+    ($world:ident) => {
+        impl TryFrom<$world::Change> for Change {
+            type Error = String;
 
-    fn try_from(change: lifecycle::Change) -> Result<Self, String> {
-        let extra = match change.extra.trim() {
-            "" => Value::Null,
-            text => serde_json::from_str(text).map_err(|error| format!("`extra` is not JSON: {error}"))?,
-        };
-        let direction = match change.direction {
-            lifecycle::Direction::Upgrade => Direction::Upgrade,
-            lifecycle::Direction::Downgrade => Direction::Downgrade,
-            lifecycle::Direction::Restore => Direction::Restore,
-        };
-        Ok(Self {
-            from: change.from,
-            to: change.to,
-            direction,
-            extra,
-        })
-    }
+            fn try_from(change: $world::Change) -> Result<Self, String> {
+                let extra = match change.extra.trim() {
+                    "" => Value::Null,
+                    text => serde_json::from_str(text).map_err(|error| format!("`extra` is not JSON: {error}"))?,
+                };
+                let direction = match change.direction {
+                    $world::Direction::Upgrade => Direction::Upgrade,
+                    $world::Direction::Downgrade => Direction::Downgrade,
+                    $world::Direction::Restore => Direction::Restore,
+                };
+                Ok(Self {
+                    from: change.from,
+                    to: change.to,
+                    direction,
+                    extra,
+                })
+            }
+        }
+    };
 }
+
+told_by!(lifecycle);
+told_by!(live);
 
 /// One side of a change, taken apart: `1.4.0` or `shop@1.4.0`.
 pub(crate) struct Side<'a> {

@@ -70,6 +70,7 @@ pub use stateful::{Reader, Stateful, Writer};
 /// | `reads: { "~1.0" => v1_0::State }` | what older versions wrote | only the own format |
 /// | `writes: { "~1.0" => v1_0::State }` | what older versions can take back | only the own format |
 /// | `health: check` | `fn(&State) -> Result<(), String>`, without state `fn() -> Result<(), String>` | no health check |
+/// | `live: reopen` | `fn(&Change) -> Result<(), String>`, called first when an instance serves, with outside effects | nothing |
 /// | `format: cbor` | or `postcard`, with that feature | `cbor` |
 /// | `schema: "…"` | JSON that describes the state | what [`state`] found |
 /// | `name: "counter"`, `version: "1.1.0"` | identity | those of the package |
@@ -142,6 +143,7 @@ pub mod __private {
     pub use crate::sections::{join, length};
     pub use crate::stateful::{convert, give, read_into, write_from};
 
+    pub use crate::bindings::Live;
     #[cfg(target_family = "wasm")]
-    pub use crate::bindings::Lifecycle;
+    pub use crate::bindings::{Lifecycle, WhenLive};
 }

@@ -47,6 +47,10 @@ pub enum CallErrorCode {
     EffectRefused,
     /// No further instance can be made.
     NoCapacity,
+    /// The release does not let this function be called from the network.
+    NotGranted,
+    /// The HTTP handler gave no response that can be passed on.
+    BadResponse,
     /// The host is stopping, or the module was removed.
     Stopping,
     /// Interrupted after `stuck_timeout` (R11).

@@ -75,6 +75,12 @@ pub enum EventKind {
     Held,
     /// A module was removed.
     Removed,
+    /// A guest was denied something outside that the release does not grant it (R8). Told once for each target.
+    Denied,
+    /// A call by the clock failed (R18).
+    ScheduleFailed,
+    /// What a module does after a switch or a start, `live`, failed.
+    LiveFailed,
     /// Something that needs a person.
     Alarm,
 }
@@ -228,7 +234,13 @@ impl Events {
             EventKind::Alarm | EventKind::StateLost => {
                 tracing::error!(kind = ?kind, module = event.module, version = event.version, "{}", event.message);
             }
-            EventKind::Refused | EventKind::CalledOff | EventKind::Trapped | EventKind::ForcedRetire => {
+            EventKind::Refused
+            | EventKind::CalledOff
+            | EventKind::Trapped
+            | EventKind::ForcedRetire
+            | EventKind::Denied
+            | EventKind::ScheduleFailed
+            | EventKind::LiveFailed => {
                 tracing::warn!(kind = ?kind, module = event.module, version = event.version, "{}", event.message);
             }
             _ => tracing::info!(kind = ?kind, module = event.module, version = event.version, "{}", event.message),

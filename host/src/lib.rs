@@ -66,6 +66,7 @@
 //! | `upgrade` | one upgrade: `plan`, `prepare`, `transfer`, `switch`, `drain`, each a step of it |
 //! | `restore.rs`, `keeper.rs` | saved states, read by the version that wrote them or through `migrate`; and written, many in one transaction |
 //! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `lock`; `backup` copies it |
+//! | [`http`] | requests from the network: `server` takes connections, `request` finds the route; `instance/http.rs` runs the handler |
 //! | `host` | the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `backup`, `stop` |
 //! | [`control`] | the socket: its [protocol](control::protocol), server and client |
 //! | `offline` | what needs no host: releases read from disk, planned, checked, packed, installed, tested |
@@ -83,6 +84,7 @@ pub mod control;
 pub mod error;
 pub mod event;
 mod host;
+pub mod http;
 mod instance;
 pub mod intake;
 mod keeper;

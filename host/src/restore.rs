@@ -305,7 +305,7 @@ impl States {
         Ok((last, bytes))
     }
 
-    /// A template of another version of the module, with no directories: what it runs must have no effect (R3).
+    /// A template of another version of the module, with no directories and no network: what it runs must have no effect (R3).
     async fn throw_away(&self, id: &ModuleVersion, like: &Template) -> Result<Arc<Template>, InstanceError> {
         let version = self.versions.get(id).await.map_err(|error| {
             InstanceError::Unreadable(format!(
@@ -313,7 +313,7 @@ impl States {
             ))
         })?;
         let mut config = like.config.clone();
-        config.spec.grants.dirs.clear();
+        config.spec.grants = config.spec.grants.without_effects();
         self.versions
             .template(version, config)
             .map(Arc::new)
@@ -352,10 +352,10 @@ impl States {
         Ok((tagged(&copy, key, SaveReason::Periodic, again.bytes), again.took))
     }
 
-    /// The same without directories: what it runs must have no effect (R3).
+    /// The same without directories and network: what it runs must have no effect (R3).
     fn without_effects(&self, live: &Live) -> Result<Live, InstanceError> {
         let mut config = live.template.config.clone();
-        config.spec.grants.dirs.clear();
+        config.spec.grants = config.spec.grants.without_effects();
         let template = self.versions.template(Arc::clone(&live.template.version), config);
         Ok(Live {
             template: Arc::new(template.map_err(InstanceError::Contract)?),

@@ -1,7 +1,9 @@
 //! The versions this host knows: compiled ones at hand, all others in the object store, and what links them to the host.
 
 use crate::call::import::define_imports;
+use crate::instance::capability;
 use crate::instance::guest::Guest;
+use crate::instance::outside::Outside;
 use crate::instance::{ModuleConfig, Template};
 use crate::store::Objects;
 use crate::version::{self, EngineKind, Engines, Version};
@@ -23,6 +25,7 @@ pub(crate) struct Versions {
     /// The standard interfaces, for each engine.
     plain: Linker<Guest>,
     concurrent: Linker<Guest>,
+    outside: Arc<Outside>,
     kept: Mutex<VecDeque<Kept>>,
     known: Mutex<Vec<ModuleVersion>>,
     /// How versions describe their states, as far as that was asked for.
@@ -36,7 +39,7 @@ struct Kept {
 }
 
 impl Versions {
-    pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>) -> wasmtime::Result<Self> {
+    pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>, outside: Arc<Outside>) -> wasmtime::Result<Self> {
         let plain = standard_interfaces(&engines, EngineKind::Plain)?;
         let mut concurrent = standard_interfaces(&engines, EngineKind::Concurrent)?;
         wasmtime_wasi::p3::add_to_linker(&mut concurrent)?;
@@ -46,6 +49,7 @@ impl Versions {
             objects,
             plain,
             concurrent,
+            outside,
             kept: Mutex::default(),
             known: Mutex::default(),
             described: Mutex::default(),
@@ -200,7 +204,7 @@ impl Versions {
         let linked = self
             .linked(&version)
             .map_err(|error| format!("{} cannot be linked: {error:#}", version.id))?;
-        Ok(Template::new(version, config, linked))
+        Ok(Template::new(version, config, Arc::clone(&self.outside), linked))
     }
 
     /// What a version is linked to does not depend on its configuration: it is done once for the versions at hand.
@@ -230,5 +234,6 @@ fn standard_interfaces(engines: &Engines, engine: EngineKind) -> wasmtime::Resul
     let mut linker = Linker::new(engines.get(engine));
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    capability::add_to_linker(&mut linker)?;
     Ok(linker)
 }

@@ -1,7 +1,7 @@
 //! Modules with async functions (WASI 0.3): calls that run beside each other in one instance, guest tasks that outlive their calls, and
 //! modules of 0.2 and 0.3 that call each other.
 //!
-//! The desk (`modules/desk-1.0.0`) lets callers wait for each other, so that nothing here depends on time.
+//! The lounge (`modules/lounge-1.0.0`) lets callers wait for each other, so that nothing here depends on time.
 
 use crate::made::{calc, wasm, with_note};
 use crate::support::{World, guest, put_guests, until};
@@ -11,25 +11,25 @@ use wasmhot::error::{CallError, CallErrorCode, Executed};
 use wasmhot::event::EventKind;
 use wasmhot_appup::LimitsSpec;
 
-/// A world with the desk, and these lines in its `[modules.limits]`.
-async fn desk(limits: &str) -> World {
+/// A world with the lounge, and these lines in its `[modules.limits]`.
+async fn lounge(limits: &str) -> World {
     let toml = format!(
-        "format = 1\n[release]\nname = \"office\"\nversion = \"1.0.0\"\n[[modules]]\nname = \"desk\"\n\
-         path = \"desk-1.0.0.wasm\"\n[modules.limits]\n{limits}\n"
+        "format = 1\n[release]\nname = \"office\"\nversion = \"1.0.0\"\n[[modules]]\nname = \"lounge\"\n\
+         path = \"lounge-1.0.0.wasm\"\n[modules.limits]\n{limits}\n"
     );
-    World::release(&toml, &["desk-1.0.0"]).await
+    World::release(&toml, &["lounge-1.0.0"]).await
 }
 
 async fn meet(world: &World, parties: u32) -> Result<u32, CallError> {
-    world.host.call("desk", "meet", (parties,)).await
+    world.host.call("lounge", "meet", (parties,)).await
 }
 
 async fn come(world: &World) -> Result<u32, CallError> {
-    world.host.call("desk", "come", ()).await
+    world.host.call("lounge", "come", ()).await
 }
 
 async fn arrived(world: &World) -> Result<u32, CallError> {
-    world.host.call("desk", "arrived", ()).await
+    world.host.call("lounge", "arrived", ()).await
 }
 
 /// Returns when so many have come: whoever waits for more is waiting then.
@@ -37,10 +37,10 @@ async fn have_arrived(world: &World, parties: u32) {
     while arrived(world).await.unwrap() < parties {}
 }
 
-/// The same desk in other bytes: an upgrade.
+/// The same lounge in other bytes: an upgrade.
 async fn upgrade(world: &World, quiesce: &str) -> Result<UpgradeReport, Failure> {
-    let path = world.outside().join("desk-1.0.0.wasm");
-    std::fs::write(&path, with_note(std::fs::read(guest("desk-1.0.0")).unwrap(), "other")).unwrap();
+    let path = world.outside().join("lounge-1.0.0.wasm");
+    std::fs::write(&path, with_note(std::fs::read(guest("lounge-1.0.0")).unwrap(), "other")).unwrap();
     let request = ApplyRequest {
         path,
         limits: LimitsSpec {
@@ -55,7 +55,7 @@ async fn upgrade(world: &World, quiesce: &str) -> Result<UpgradeReport, Failure>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn async_calls_of_one_instance_run_beside_each_other() {
-    let world = desk("").await;
+    let world = lounge("").await;
     let (one, two, three) = tokio::join!(meet(&world, 3), meet(&world, 3), meet(&world, 3));
     assert_eq!((one.unwrap(), two.unwrap(), three.unwrap()), (3, 3, 3));
     let status = world.host.status();
@@ -73,7 +73,7 @@ async fn async_calls_of_one_instance_run_beside_each_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r23_an_upgrade_waits_for_async_calls_and_is_called_off_at_its_time() {
-    let world = desk("").await;
+    let world = lounge("").await;
     let waits = async {
         let waiting = meet(&world, 2);
         let rest = async {
@@ -93,8 +93,8 @@ async fn r23_an_upgrade_waits_for_async_calls_and_is_called_off_at_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_is_quiet_only_when_its_guest_tasks_have_ended() {
-    let world = desk("").await;
-    let () = world.host.call("desk", "follow", (1_u32,)).await.unwrap();
+    let world = lounge("").await;
+    let () = world.host.call("lounge", "follow", (1_u32,)).await.unwrap();
     let failure = upgrade(&world, "200ms").await.unwrap_err();
     assert_eq!(failure.exit, Exit::CalledOff, "{failure:?}");
     // The task runs although nobody calls.
@@ -106,8 +106,8 @@ async fn an_instance_is_quiet_only_when_its_guest_tasks_have_ended() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_drop_gives_up_guest_tasks_for_an_upgrade_but_not_calls() {
-    let world = desk("tasks = \"drop\"\nquiesce_timeout = \"1s\"").await;
-    let () = world.host.call("desk", "follow", (2_u32,)).await.unwrap();
+    let world = lounge("tasks = \"drop\"\nquiesce_timeout = \"1s\"").await;
+    let () = world.host.call("lounge", "follow", (2_u32,)).await.unwrap();
     come(&world).await.unwrap();
     upgrade(&world, "20s").await.unwrap();
     // Nobody follows any more.
@@ -116,7 +116,7 @@ async fn tasks_drop_gives_up_guest_tasks_for_an_upgrade_but_not_calls() {
     let rest = async {
         have_arrived(&world, 3).await;
         // What runs has the note: so this is another version. It has to wait for the call.
-        let failure = world.apply(&guest("desk-1.0.0")).await.unwrap_err();
+        let failure = world.apply(&guest("lounge-1.0.0")).await.unwrap_err();
         assert_eq!(failure.exit, Exit::CalledOff, "{failure:?}");
         come(&world).await.unwrap();
         come(&world).await.unwrap();
@@ -127,14 +127,14 @@ async fn tasks_drop_gives_up_guest_tasks_for_an_upgrade_but_not_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r14_a_trap_takes_the_calls_beside_it_along_and_the_state_comes_back() {
-    let world = desk("").await;
+    let world = lounge("").await;
     come(&world).await.unwrap();
-    world.host.state_export("desk", None).await.unwrap();
+    world.host.state_export("lounge", None).await.unwrap();
     let since = world.now();
     let waiting = meet(&world, 100);
     let rest = async {
         have_arrived(&world, 2).await;
-        world.host.call::<_, ()>("desk", "fall", ()).await.unwrap_err()
+        world.host.call::<_, ()>("lounge", "fall", ()).await.unwrap_err()
     };
     let (met, fell) = tokio::join!(waiting, rest);
     for error in [met.unwrap_err(), fell] {
@@ -151,7 +151,7 @@ async fn r14_a_trap_takes_the_calls_beside_it_along_and_the_state_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r11_a_call_that_is_stuck_is_interrupted_with_those_beside_it() {
-    let world = desk("stuck_timeout = \"500ms\"").await;
+    let world = lounge("stuck_timeout = \"500ms\"").await;
     let (one, other) = tokio::join!(meet(&world, 9), meet(&world, 9));
     let codes = [one.unwrap_err().code, other.unwrap_err().code];
     assert!(codes.contains(&CallErrorCode::Stuck), "{codes:?}");
@@ -160,26 +160,26 @@ async fn r11_a_call_that_is_stuck_is_interrupted_with_those_beside_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_save_waits_for_the_calls_that_run_but_not_longer_than_max_pause() {
-    let world = desk("max_pause = \"100ms\"\nsave_interval = \"1h\"").await;
+    let world = lounge("max_pause = \"100ms\"\nsave_interval = \"1h\"").await;
     let waiting = meet(&world, 2);
     let rest = async {
         have_arrived(&world, 1).await;
-        let failure = world.host.state_export("desk", None).await.unwrap_err();
+        let failure = world.host.state_export("lounge", None).await.unwrap_err();
         assert!(failure.message.contains("save"), "{failure:?}");
         assert_eq!(arrived(&world).await.unwrap(), 1, "calls go on");
         come(&world).await.unwrap()
     };
     let (met, _) = tokio::join!(waiting, rest);
     assert_eq!(met.unwrap(), 2);
-    world.host.state_export("desk", None).await.unwrap();
+    world.host.state_export("lounge", None).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_state_of_a_concurrent_module_survives_a_stop() {
-    let world = desk("").await;
+    let world = lounge("").await;
     come(&world).await.unwrap();
     // A guest task does not keep the host from stopping.
-    let () = world.host.call("desk", "follow", (50_u32,)).await.unwrap();
+    let () = world.host.call("lounge", "follow", (50_u32,)).await.unwrap();
     let world = world.restart().await;
     assert_eq!(come(&world).await.unwrap(), 2);
 }
@@ -200,16 +200,16 @@ fn modern_front() -> Vec<u8> {
     )
 }
 
-/// A component of 0.2 that asks the desk.
+/// A component of 0.2 that asks the lounge.
 fn old_visitor() -> Vec<u8> {
     wasm(
         r#"(component
-          (import "demo:desk/desk@1.0.0" (instance $desk (export "come" (func (result u32)))))
-          (core func $come (canon lower (func $desk "come")))
+          (import "demo:lounge/lounge@1.0.0" (instance $lounge (export "come" (func (result u32)))))
+          (core func $come (canon lower (func $lounge "come")))
           (core module $m
-            (import "desk" "come" (func $come (result i32)))
+            (import "lounge" "come" (func $come (result i32)))
             (func (export "visit") (result i32) (call $come)))
-          (core instance $i (instantiate $m (with "desk" (instance (export "come" (func $come))))))
+          (core instance $i (instantiate $m (with "lounge" (instance (export "come" (func $come))))))
           (func (export "visit") (result u32) (canon lift (core func $i "visit"))))"#,
     )
 }
@@ -217,7 +217,7 @@ fn old_visitor() -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn modules_of_wasi_0_2_and_0_3_call_each_other() {
     let prepare = |app: &std::path::Path| {
-        put_guests(app, &["desk-1.0.0", "porter-1.0.0"]);
+        put_guests(app, &["lounge-1.0.0", "porter-1.0.0"]);
         std::fs::write(app.join("modern-1.0.0.wasm"), modern_front()).unwrap();
         std::fs::write(app.join("calc-1.0.0.wasm"), calc(1, 5)).unwrap();
         std::fs::write(app.join("visitor-1.0.0.wasm"), old_visitor()).unwrap();

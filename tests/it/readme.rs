@@ -1,9 +1,10 @@
-//! The README tells the truth: its sessions (`console` blocks, in order, in one shell) are run with the real binary, and what they
+//! The README tells the truth, and so does `docs/languages.md`: their sessions (`console` blocks, in order, in one shell) are run with the real binary, and what they
 //! print is compared. Its Rust for guests stands in a guest that is built; its other Rust is a documentation test of the library.
 //!
 //! Alike are: `…` and anything; figures with a unit (`1.4 ms`, `83 B`), numbers of revisions and of calls that waited, spaces. The
-//! command after a drop (`cp … app/`) is repeated until it prints what the README says, for a drop takes its time.
+//! command after a drop (`cp … app/`, `build.sh app`) is repeated until it prints what the README says, for a drop takes its time.
 
+use crate::languages::{C, JAVASCRIPT, Language};
 use crate::support::{HANG, command, guest};
 use rustix::process::{Pid, Signal, kill_process_group};
 use std::io::{BufRead, BufReader, Write};
@@ -14,7 +15,11 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 fn readme() -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    text("README.md")
+}
+
+fn text(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -72,6 +77,11 @@ impl Shell {
             .env_remove("NO_COLOR")
             .env("WASMHOT_LOG", "off")
             .env("PATH", path)
+            // What cargo makes of the dependencies of new modules is kept for the next time.
+            .env(
+                "CARGO_TARGET_DIR",
+                Path::new(env!("WASMHOT_GUESTS")).join("../languages/new"),
+            )
             .current_dir(root)
             .process_group(0)
             .stdin(Stdio::piped())
@@ -132,7 +142,7 @@ fn is_background(command: &str) -> bool {
 
 fn is_drop(command: &str) -> bool {
     let command = without_comment(command);
-    command.starts_with("cp ") && command.ends_with(" app/")
+    command.starts_with("cp ") && command.ends_with(" app/") || command.contains("build.sh app")
 }
 
 /// A word that is a figure with its unit, such as `982.4µs`.
@@ -238,7 +248,23 @@ fn the_sessions_print_what_the_readme_says() {
     std::fs::write(root.path().join("server-1.1.0.appup.toml"), appup.unwrap()).unwrap();
     let sessions = blocks(&readme, "console");
     assert!(sessions.len() >= 3, "there are sessions");
-    let mut shell = Shell::new(root.path());
+    run_sessions(root.path(), &sessions);
+}
+
+#[test]
+fn the_sessions_in_other_languages_print_what_their_text_says() {
+    if ![&JAVASCRIPT, &C].into_iter().all(Language::is_possible) {
+        return;
+    }
+    let sessions = blocks(&text("docs/languages.md"), "console");
+    assert_eq!(sessions.len(), 2, "there are sessions");
+    let root = tempfile::tempdir().unwrap();
+    run_sessions(root.path(), &sessions);
+}
+
+/// Runs them one after another in one shell, and compares.
+fn run_sessions(root: &Path, sessions: &[String]) {
+    let mut shell = Shell::new(root);
     let mut dropped = false;
     for step in sessions.iter().flat_map(|block| steps(block)) {
         let begin = Instant::now();
@@ -249,7 +275,7 @@ fn the_sessions_print_what_the_readme_says() {
             }
             let (said, expected) = (printed.join("\n"), step.prints.join("\n"));
             let wait = dropped && begin.elapsed() < HANG;
-            assert!(wait, "$ {}\n{said}\n--- but the README says\n{expected}", step.command);
+            assert!(wait, "$ {}\n{said}\n--- but the text says\n{expected}", step.command);
             std::thread::sleep(Duration::from_millis(50));
         }
         dropped = is_drop(&step.command);

@@ -206,6 +206,11 @@ impl World {
 
     /// The first event after `since` that is wanted.
     pub(crate) async fn event(&self, since: u64, wanted: impl Fn(&Event) -> bool) -> Event {
+        self.event_within(HANG, since, wanted).await
+    }
+
+    /// As [`World::event`], for what may take longer than [`HANG`].
+    pub(crate) async fn event_within(&self, limit: Duration, since: u64, wanted: impl Fn(&Event) -> bool) -> Event {
         let waiting = async {
             'anew: loop {
                 let (kept, mut live) = self.host.events().since(since);
@@ -220,7 +225,7 @@ impl World {
                 }
             }
         };
-        match tokio::time::timeout(HANG, waiting).await {
+        match tokio::time::timeout(limit, waiting).await {
             Ok(event) => event,
             Err(_) => panic!("not among the events: {:#?}", self.host.events().since(since).0),
         }

@@ -2,6 +2,7 @@
 
 use super::Node;
 use super::resolve::Findings;
+use crate::http::is_handler;
 use crate::interface::Type;
 use crate::name::ModuleName;
 use crate::refusal::{Refusal, RefusalCode, Warning, WarningCode};
@@ -33,10 +34,10 @@ pub(super) fn check(name: &ModuleName, node: &Node, findings: &mut Findings) {
     }
 }
 
-/// Every function of a keyed module takes the key first.
+/// Every function of a keyed module takes the key first; to its HTTP handler the route gives it.
 fn check_keys(name: &ModuleName, node: &Node, findings: &mut Findings) {
     for (function, of) in &node.interface.exports {
-        if of.params.first().is_some_and(|(_, first)| *first == Type::String) {
+        if of.params.first().is_some_and(|(_, first)| *first == Type::String) || is_handler(function) {
             continue;
         }
         let message = format!(

@@ -1,7 +1,7 @@
 //! Links every import of a graph, or says why it cannot.
 
 use super::provider::{self, Import};
-use super::{Graph, Link, Node, Wiring, circle, kinds, names};
+use super::{Graph, Link, Node, Wiring, circle, kinds, names, routes};
 use crate::interface::{FunctionName, FunctionType};
 use crate::name::ModuleName;
 use crate::refusal::{Refusal, RefusalCode, Warning, WarningCode};
@@ -35,6 +35,7 @@ pub(super) fn resolve(graph: &Graph, previous: &Wiring) -> (Wiring, Vec<Refusal>
                 .push(Warning::new(WarningCode::UnusedLink, &[caller], message));
         }
     }
+    routes::check(graph, &mut findings);
     circle::check(graph, &mut findings);
     (findings.wiring, findings.refusals, findings.warnings)
 }

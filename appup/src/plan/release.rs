@@ -8,7 +8,7 @@ use crate::graph::{Graph, Node, Wiring};
 use crate::name::{ModuleName, Version};
 use crate::range::VersionRange;
 use crate::refusal::{Refusal, RefusalCode};
-use crate::settings::{Limits, LimitsSpec, ModuleSpec};
+use crate::settings::{Every, Limits, LimitsSpec, ModuleSpec, Schedule};
 use crate::upgrade::{CheckOptions, Known};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -182,6 +182,14 @@ impl PlanRelease {
         } else {
             module.spec.limits.clone().or(self.limits.clone())
         };
+        // What is not said again is not dropped: what the new release does without has to be said.
+        let before = old.modules.get(&id.name).map(|before| &before.spec);
+        let ends = before.into_iter().flat_map(|before| &before.every);
+        let ends = ends.filter(|one| module.spec.every.iter().all(|known| known.call != one.call));
+        let never = ends.map(|one| Schedule {
+            every: Every::Never,
+            ..one.clone()
+        });
         ModuleSpec {
             name: id.name.clone(),
             version: Some(id.version.clone()),
@@ -189,6 +197,7 @@ impl PlanRelease {
             kind: Some(module.node.kind),
             links: module.node.links.clone(),
             limits,
+            every: module.spec.every.iter().cloned().chain(never).collect(),
             ..module.spec.clone()
         }
     }

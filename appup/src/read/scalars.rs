@@ -29,7 +29,7 @@ impl<'a> Table<'a> {
     }
 
     /// A text that `parse` makes something of; its error is the fault.
-    fn parsed<T, E: std::fmt::Display>(
+    pub(crate) fn parsed<T, E: std::fmt::Display>(
         &mut self,
         key: &'static str,
         remedy: Option<&str>,
@@ -161,6 +161,23 @@ impl<'a> Table<'a> {
     /// One of a few words.
     pub(crate) fn word<W: Word>(&mut self, key: &'static str) -> Option<W> {
         let (text, span) = self.text(key)?;
+        self.word_of(key, text, &span)
+    }
+
+    /// Some of a few words.
+    pub(crate) fn words<W: Word>(&mut self, key: &'static str) -> Vec<W> {
+        let example = format!("`{key} = [\"{}\"]`", W::WORDS.first().map_or("", |(word, _)| word));
+        let mut words = Vec::new();
+        for value in self.array(key, &example) {
+            match value.get_ref().as_str() {
+                Some(text) => words.extend(self.word_of::<W>(key, text, &value.span())),
+                None => self.expected(value, "a string", &example),
+            }
+        }
+        words
+    }
+
+    fn word_of<W: Word>(&self, key: &str, text: &str, span: &Range<usize>) -> Option<W> {
         if let Some((_, meaning)) = W::WORDS.iter().find(|(word, _)| *word == text) {
             return Some(*meaning);
         }
@@ -170,7 +187,7 @@ impl<'a> Table<'a> {
             None => format!("it is one of \"{}\"", words.join("\", \"")),
         };
         self.source
-            .refuse(&span, format!("`{key}` cannot be \"{text}\""), remedy);
+            .refuse(span, format!("`{key}` cannot be \"{text}\""), remedy);
         None
     }
 }

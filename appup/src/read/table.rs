@@ -102,7 +102,7 @@ impl<'a> Table<'a> {
             .refuse(&self.span, message, format!("add `{key} = {example}`"));
     }
 
-    pub(super) fn expected(&self, value: &Value<'_>, what: &str, example: &str) {
+    pub(crate) fn expected(&self, value: &Value<'_>, what: &str, example: &str) {
         let message = format!("expected {what}, found {}", kind_of(value.get_ref()));
         self.source
             .refuse(&value.span(), message, format!("for example {example}"));
@@ -140,6 +140,26 @@ impl<'a> Table<'a> {
             return Vec::new();
         };
         array.iter().collect()
+    }
+
+    /// A list of texts under a key, each made something of by `parse`, whose error says what to write.
+    pub(crate) fn list<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Vec<T> {
+        let mut list = Vec::new();
+        for value in self.array(key, example) {
+            match value.get_ref().as_str().map(&parse) {
+                Some(Ok(parsed)) => list.push(parsed),
+                Some(Err(message)) => self
+                    .source
+                    .refuse(&value.span(), message, format!("for example {example}")),
+                None => self.expected(value, "a string", example),
+            }
+        }
+        list
     }
 
     /// A table of texts under a key, each made something of by `parse`.

@@ -1,8 +1,10 @@
 //! The parts that `release.toml` and `relup.toml` share: modules, limits, grants.
 
+use super::grants::{read_config, read_every, read_grants};
+use crate::http::{RouteHost, RoutePath, RouteSpec};
 use crate::name::{ModuleName, Version};
 use crate::read::{Table, Word, nearest};
-use crate::settings::{Create, DirGrant, Grants, HostSettings, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks};
+use crate::settings::{Create, HostSettings, HttpSettings, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -68,6 +70,10 @@ pub(crate) fn read_host(top: &mut Table<'_>) -> HostSettings {
         file_max: host.size("file_max"),
         pending_expiry: host.duration("pending_expiry"),
         watch: host.flag("watch"),
+        http: host
+            .table("http", "`[host.http]`")
+            .map(HttpSettings::read)
+            .unwrap_or_default(),
     };
     host.finish();
     settings
@@ -82,6 +88,9 @@ pub(crate) fn read_limits(table: &mut Table<'_>, title: &'static str) -> LimitsS
     limits.finish();
     spec
 }
+
+/// What stands in `[modules.grants]`.
+const GRANTS: &[&str] = &["env", "dirs", "args", "sockets", "http", "keyvalue", "denied"];
 
 /// `[[modules]]`. A module that stands there twice is a fault.
 pub(crate) fn read_modules(top: &mut Table<'_>) -> Vec<ModuleSpec> {
@@ -110,7 +119,7 @@ pub(crate) fn read_modules(top: &mut Table<'_>) -> Vec<ModuleSpec> {
 
 fn read_module(mut table: Table<'_>) -> Option<ModuleSpec> {
     table.belongs_elsewhere(LimitsSpec::KEYS, "`[modules.limits]`");
-    table.belongs_elsewhere(&["env", "dirs"], "`[modules.grants]`");
+    table.belongs_elsewhere(GRANTS, "`[modules.grants]`");
     if table.value("name").is_none() {
         table.missing("name", "\"counter\"");
     }
@@ -124,7 +133,10 @@ fn read_module(mut table: Table<'_>) -> Option<ModuleSpec> {
     let links = table.texts("links", "`[modules.links]`", |text| {
         ModuleName::parse(text).map_err(|error| error.to_string())
     });
-    let config = table.texts("config", "`[modules.config]`", |text| Ok(text.to_owned()));
+    let config = read_config(&mut table);
+    let every = read_every(&mut table);
+    let routes = read_routes(&mut table);
+    let http_calls = read_http_calls(&mut table);
     table.finish();
     Some(ModuleSpec {
         name: name?,
@@ -136,35 +148,53 @@ fn read_module(mut table: Table<'_>) -> Option<ModuleSpec> {
         grants,
         links,
         config,
+        every,
+        routes,
+        http_calls,
     })
 }
 
-fn read_grants(module: &mut Table<'_>) -> Grants {
-    let Some(mut table) = module.table("grants", "`[modules.grants]`") else {
-        return Grants::default();
-    };
-    let env = table.texts("env", "`[modules.grants.env]`", |text| Ok(text.to_owned()));
-    let dirs = table.tables("dirs", "`[[modules.grants.dirs]]`");
-    let dirs = dirs.into_iter().filter_map(read_dir).collect();
-    table.finish();
-    Grants { env, dirs }
+/// None where nothing is said; an empty list says that there are none.
+fn read_routes(module: &mut Table<'_>) -> Option<Vec<RouteSpec>> {
+    module.value("routes")?;
+    let routes = module.tables("routes", "`[[modules.routes]]`");
+    Some(routes.into_iter().filter_map(read_route).collect())
 }
 
-fn read_dir(mut table: Table<'_>) -> Option<DirGrant> {
-    let (host, guest) = (table.text("host"), table.text("guest"));
-    for (key, example) in [("host", "\"data\""), ("guest", "\"/data\"")] {
-        if table.value(key).is_none() {
-            table.missing(key, example);
+fn read_route(mut table: Table<'_>) -> Option<RouteSpec> {
+    if table.value("path").is_none() {
+        table.missing("path", "\"/\"");
+    }
+    let host = table.parsed(
+        "host",
+        Some("a name without port or path, as in \"example.org\""),
+        RouteHost::parse,
+    );
+    let path = table.text("path").and_then(|(text, span)| {
+        let remedy = "words between `/`, one of which may be `{key}`, as in \"/rooms/{key}/\"; unusual signs as they read, without `%`";
+        let path = RoutePath::parse(text).and_then(|path| match path.is_reserved() {
+            true => Err(format!("the path {text:?} lies below `/call/`, where the host itself answers")),
+            false => Ok(path),
+        });
+        let refuse = |fault: String| table.source.refuse(&span, fault, remedy.to_owned());
+        path.map_err(refuse).ok()
+    });
+    let is_whole = !table.has("host") || host.is_some();
+    table.finish();
+    path.filter(|_| is_whole).map(|path| RouteSpec { host, path })
+}
+
+/// As [`read_routes`].
+fn read_http_calls(module: &mut Table<'_>) -> Option<Vec<String>> {
+    module.value("http_calls")?;
+    let mut functions = Vec::new();
+    for value in module.array("http_calls", "`http_calls = [\"get\"]`") {
+        match value.get_ref().as_str() {
+            Some(function) => functions.push(function.to_owned()),
+            None => module.expected(value, "a function's name", "`http_calls = [\"get\"]`"),
         }
     }
-    let write = table.flag("write").unwrap_or(false);
-    table.finish();
-    let ((host, _), (guest, _)) = host.zip(guest)?;
-    Some(DirGrant {
-        host: host.to_owned(),
-        guest: guest.to_owned(),
-        write,
-    })
+    Some(functions)
 }
 
 /// "did you mean" over the names of modules.

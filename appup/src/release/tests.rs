@@ -1,4 +1,5 @@
 use super::Release;
+use crate::capability::Capability;
 use crate::settings::{Create, Kind, OnTrap};
 use proptest::prelude::*;
 use std::time::Duration;
@@ -29,10 +30,21 @@ create = "explicit"
 [modules.grants]
 env = { LANG = "C" }
 dirs = [{ host = "data", guest = "/data", write = true }]
+args = ["--fast"]
+sockets = ["tcp://db.internal:5432", "tcp-listen://127.0.0.1:9000"]
+http = ["https://api.example.com/v1"]
+keyvalue = ["carts"]
 [modules.links]
 "demo:shop/orders@1.0.0" = "orders"
 [modules.config]
 currency = "USD"
+token = { env = "API_TOKEN" }
+[[modules.every]]
+call = 'sweep("kitchen")'
+every = "1m"
+[[modules.every]]
+call = "tick()"
+every = "never"
 [[modules]]
 name = "orders"
 "#;
@@ -81,7 +93,18 @@ fn a_whole_release_is_read() {
     );
     assert!(room.sha256.is_some() && room.grants.dirs[0].write && room.grants.env["LANG"] == "C");
     assert_eq!(room.links["demo:shop/orders@1.0.0"].as_str(), "orders");
-    assert_eq!(room.config["currency"], "USD");
+    assert_eq!(room.config["currency"], "USD".into());
+    assert_eq!(room.config["token"].to_string(), "{ env = \"API_TOKEN\" }");
+    assert_eq!(room.grants.sockets[0].to_string(), "tcp://db.internal:5432");
+    assert_eq!(room.grants.http[0].to_string(), "https://api.example.com/v1");
+    assert!(room.grants.keyvalue.contains("carts") && room.grants.args == ["--fast"]);
+    assert!(room.grants.denied.contains(&Capability::Filesystem) == room.grants.dirs.is_empty());
+    let every: Vec<_> = room
+        .every
+        .iter()
+        .map(|one| format!("{} {}", one.call, one.every))
+        .collect();
+    assert_eq!(every, ["sweep(\"kitchen\") 1m", "tick() never"]);
     let json = serde_json::to_string(&release).expect("serialises");
     assert_eq!(serde_json::from_str::<Release>(&json).expect("is read"), release);
 }
@@ -202,6 +225,118 @@ fn words_digests_versions_and_names_are_checked() {
     9 | links = { a = "B C" }
       |               ^^^^^
       = help: a module name is a letter a-z, then a-z, 0-9 and `-`
+    "#);
+}
+
+#[test]
+fn grants_secrets_and_schedules_are_checked() {
+    insta::assert_snapshot!(faults(&module("sockets = []\n[modules.grants]\nsockets = [\"db:1\", 1]\nhttp = [\"api\"]\nkeyvalue = [\"\"]\ndenied = [\"htpp\", \"keyvalue\"]\nargs = \"a\"")), @r#"
+    error: unknown key `sockets`
+     --> release.toml:5:1
+      |
+    5 | sockets = []
+      | ^^^^^^^
+      = help: `sockets` belongs in `[modules.grants]`
+
+    error: "db:1" is no socket: write "tcp://db.internal:5432" to connect, "udp://10.0.0.0/8:53" to send, "tcp-listen://127.0.0.1:9000" to listen (tcp://, udp://, tcp-listen://, udp-listen://)
+     --> release.toml:7:12
+      |
+    7 | sockets = ["db:1", 1]
+      |            ^^^^^^
+      = help: for example `sockets = ["tcp://db.internal:5432"]`
+
+    error: expected a string, found a whole number
+     --> release.toml:7:20
+      |
+    7 | sockets = ["db:1", 1]
+      |                    ^
+      = help: for example `sockets = ["tcp://db.internal:5432"]`
+
+    error: "api" is no place for requests: write "https://api.example.com" or "http://127.0.0.1:8080/path"
+     --> release.toml:8:9
+      |
+    8 | http = ["api"]
+      |         ^^^^^
+      = help: for example `http = ["https://api.example.com"]`
+
+    error: "" is no name of a bucket: it has 1 to 255 bytes that can be printed
+     --> release.toml:9:13
+      |
+    9 | keyvalue = [""]
+      |             ^^
+      = help: for example `keyvalue = ["carts"]`
+
+    error: `denied` cannot be "htpp"
+      --> release.toml:10:11
+       |
+    10 | denied = ["htpp", "keyvalue"]
+       |           ^^^^^^
+       = help: did you mean "http"?
+
+    error: expected an array, found a string
+      --> release.toml:11:8
+       |
+    11 | args = "a"
+       |        ^^^
+       = help: for example `args = ["--fast"]`
+    "#);
+    insta::assert_snapshot!(faults(&module("[modules.grants]\nkeyvalue = [\"a\"]\ndenied = [\"keyvalue\"]\n[modules.config]\na = { env = \"A\", file = \"a\" }\nb = { evn = \"A\" }\nc = 1")), @r#"
+    error: `keyvalue` is granted and denied
+     --> release.toml:7:1
+      |
+    7 | denied = ["keyvalue"]
+      | ^^^^^^
+      = help: leave out the one or the other
+
+    error: a secret comes from a variable or from a file
+     --> release.toml:9:5
+      |
+    9 | a = { env = "A", file = "a" }
+      |     ^^^^^^^^^^^^^^^^^^^^^^^^^
+      = help: write `{ env = "API_TOKEN" }` or `{ file = "secrets/token" }`
+
+    error: a secret comes from a variable or from a file
+      --> release.toml:10:5
+       |
+    10 | b = { evn = "A" }
+       |     ^^^^^^^^^^^^^
+       = help: write `{ env = "API_TOKEN" }` or `{ file = "secrets/token" }`
+
+    error: unknown key `evn`
+      --> release.toml:10:7
+       |
+    10 | b = { evn = "A" }
+       |       ^^^
+       = help: did you mean `env`?
+
+    error: expected a string or a secret, found a whole number
+      --> release.toml:11:5
+       |
+    11 | c = 1
+       |     ^
+       = help: for example `"c" = "…"`, or `{ env = "…" }` or `{ file = "…" }` for a secret
+    "#);
+    insta::assert_snapshot!(faults(&module("[[modules.every]]\ncall = \"tick()\"\n[[modules.every]]\ncall = \"tick()\"\nevery = \"1ms\"\n[[modules.every]]\ncall = \"a()\"\nevery = \"1s\"\n[[modules.every]]\ncall = \"a()\"\nevery = \"2s\"")), @r#"
+    error: `[[modules.every]]` lacks `every`
+     --> release.toml:5:1
+      |
+    5 | [[modules.every]]
+      | ^^^^^^^^^^^^^^^^^
+      = help: add `every = "1s"`
+
+    error: "1ms" is too often: the least is 10ms
+     --> release.toml:9:9
+      |
+    9 | every = "1ms"
+      |         ^^^^^
+      = help: for example `every = "1s"`, or `every = "never"` to end it
+
+    error: `a()` has two schedules
+      --> release.toml:14:8
+       |
+    14 | call = "a()"
+       |        ^^^^^
+       = help: keep one
     "#);
 }
 

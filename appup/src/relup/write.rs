@@ -9,9 +9,22 @@ use toml::Value;
 use toml::ser::Error;
 
 /// The keys of a module, in the order in which they are written.
-const MODULE_KEYS: [&str; 9] = [
-    "name", "version", "path", "sha256", "kind", "limits", "grants", "links", "config",
+const MODULE_KEYS: [&str; 12] = [
+    "name",
+    "version",
+    "path",
+    "sha256",
+    "kind",
+    "limits",
+    "grants",
+    "links",
+    "config",
+    "routes",
+    "http_calls",
+    "every",
 ];
+/// Those of which an empty list says something else than none.
+const EMPTY_TELLS: [&str; 2] = ["routes", "http_calls"];
 
 /// A text under construction.
 pub(crate) struct Text(pub(crate) String);
@@ -90,7 +103,8 @@ impl Text {
             grants.retain(|_, grant| !is_empty(grant));
         }
         for key in MODULE_KEYS {
-            if let Some(value) = values.get(key).filter(|value| !is_empty(value)) {
+            let tells = |value: &&Value| EMPTY_TELLS.contains(&key) || !is_empty(value);
+            if let Some(value) = values.get(key).filter(tells) {
                 self.line(key, value)?;
             }
         }

@@ -1,8 +1,9 @@
 //! The tables of the formats, one function each. The `title` of an object is what the reader calls its table.
 
+use crate::capability::Capability;
 use crate::read::Word;
 use crate::relup::{StatePolicy, When};
-use crate::settings::{Create, Kind, LimitsSpec, OnTrap, Tasks};
+use crate::settings::{Create, HttpSettings, Kind, LimitsSpec, OnTrap, Tasks};
 use serde_json::{Map, Value as Json, json};
 
 type Keys<'k> = Vec<(&'k str, Json)>;
@@ -91,7 +92,28 @@ pub(super) fn host() -> Json {
             ("file_max", size("The largest file that is taken.")),
             ("pending_expiry", duration("How long a drop stays pending.")),
             ("watch", flag("Whether the directory is watched for drops.")),
+            ("http", http_settings()),
         ],
+    )
+}
+
+/// `[host.http]`, from its table.
+fn http_settings() -> Json {
+    let setting = |(key, reader, about): &(&'static str, &str, &str)| {
+        let about = about.trim();
+        let of = match *reader {
+            "duration" => duration(about),
+            "size" => size(about),
+            _ => number(1, about),
+        };
+        (*key, of)
+    };
+    let settings = HttpSettings::TABLE.iter().map(setting).collect();
+    object(
+        "`[host.http]`",
+        "Limits of what is served with `--listen`.",
+        &[],
+        settings,
     )
 }
 
@@ -132,6 +154,20 @@ pub(super) fn module() -> Json {
         vec![
             ("env", texts(&text("Its value."), "Environment variables.")),
             ("dirs", array(&dir, "Directories.")),
+            (
+                "args",
+                array(&text("An argument."), "Arguments, after the module's name."),
+            ),
+            ("sockets", array(&socket(), "Where sockets may lead.")),
+            ("http", array(&http_grant(), "Where HTTP requests may go.")),
+            ("keyvalue", array(&text("A bucket."), "Buckets of the key-value store.")),
+            (
+                "denied",
+                array(
+                    &word::<Capability>("A family."),
+                    "What it imports and knowingly is not granted: no new version is refused for that.",
+                ),
+            ),
         ],
     );
     object(
@@ -156,8 +192,85 @@ pub(super) fn module() -> Json {
                     "Imported interface or function, and the module that serves it.",
                 ),
             ),
-            ("config", texts(&text("Its value."), "Values of `wasi:config`.")),
+            ("config", texts(&value(), "Values of `wasi:config`.")),
+            ("every", array(&every(), "Calls that the host makes by the clock.")),
+            (
+                "routes",
+                array(
+                    &route(),
+                    "The HTTP requests that it answers; absent: those under its name, if it has a handler.",
+                ),
+            ),
+            (
+                "http_calls",
+                array(
+                    &text("A function, `*` for all."),
+                    "Its functions that may be called by `POST /call/MODULE/FUNCTION`; absent: none.",
+                ),
+            ),
         ],
+    )
+}
+
+fn socket() -> Json {
+    json!({
+        "type": "string",
+        "description": "What for, which host, which ports.",
+        "examples": ["tcp://db.internal:5432", "udp://10.0.0.0/8:53", "tcp-listen://127.0.0.1:9000"],
+    })
+}
+
+fn http_grant() -> Json {
+    json!({
+        "type": "string",
+        "description": "Scheme and host; a port and a path narrow it down.",
+        "examples": ["https://api.example.com", "https://*.example.com", "http://127.0.0.1:8080/path"],
+    })
+}
+
+/// A value of `wasi:config`: text, or where the host finds it.
+fn value() -> Json {
+    let secret = object(
+        "a secret",
+        "A value that the host reads and writes nowhere.",
+        &[],
+        vec![
+            ("env", text("A variable in the environment of the host.")),
+            ("file", text("A file, relative to this one.")),
+        ],
+    );
+    json!({ "anyOf": [text("Its value."), secret] })
+}
+
+fn every() -> Json {
+    object(
+        "`[[modules.every]]`",
+        "A call that the host makes again and again.",
+        &["call", "every"],
+        vec![
+            (
+                "call",
+                json!({ "type": "string", "description": "The call.", "examples": ["tick()", "sweep(\"kitchen\", 10)"] }),
+            ),
+            (
+                "every",
+                json!({ "type": "string", "description": "How often, at least 10ms; \"never\" ends it.", "examples": ["1s", "5m", "never"] }),
+            ),
+        ],
+    )
+}
+
+/// `[[modules.routes]]`.
+fn route() -> Json {
+    let path = json!({
+        "type": "string", "description": "The beginning of the path, whole segments of it.",
+        "examples": ["/", "/rooms/{key}/"],
+    });
+    object(
+        "`[[modules.routes]]`",
+        "HTTP requests that the module answers.",
+        &["path"],
+        vec![("host", text("Of this host; absent: of any.")), ("path", path)],
     )
 }
 

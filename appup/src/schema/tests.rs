@@ -31,9 +31,19 @@ fn module() -> String {
             _ => format!("{key} = 1\n"),
         });
     format!(
-        "[[modules]]\nname = \"server\"\nversion = \"1.0.0\"\npath = \"a.wasm\"\nsha256 = \"{DIGEST}\"\nkind = \"keyed\"\n[modules.limits]\n{}[modules.grants]\nenv = {{ LANG = \"C\" }}\ndirs = [{{ host = \"data\", guest = \"/data\", write = true }}]\n[modules.links]\n\"a:b/c@1.0.0\" = \"orders\"\n[modules.config]\ncurrency = \"USD\"\n[[modules]]\nname = \"Orders_2\"\n",
+        "[[modules]]\nname = \"server\"\nversion = \"1.0.0\"\npath = \"a.wasm\"\nsha256 = \"{DIGEST}\"\nkind = \"keyed\"\n[modules.limits]\n{}[modules.grants]\nenv = {{ LANG = \"C\" }}\ndirs = [{{ host = \"data\", guest = \"/data\", write = true }}]\nargs = [\"--fast\"]\nsockets = [\"tcp://db:5432\"]\nhttp = [\"https://example.com/v1\"]\nkeyvalue = [\"carts\"]\ndenied = []\n[modules.links]\n\"a:b/c@1.0.0\" = \"orders\"\n[modules.config]\ncurrency = \"USD\"\ntoken = {{ env = \"TOKEN\" }}\nkey = {{ file = \"key\" }}\n[[modules.every]]\ncall = \"tick()\"\nevery = \"1s\"\n[[modules.routes]]\nhost = \"example.org\"\npath = \"/rooms/{{key}}/\"\n[[modules]]\nname = \"Orders_2\"\nroutes = []\nhttp_calls = [\"get\"]\n",
         limits.collect::<String>()
     )
+}
+
+fn http() -> String {
+    let settings = crate::HttpSettings::TABLE.iter();
+    let settings = settings.map(|(key, reader, _)| match *reader {
+        "duration" => format!("{key} = \"5s\"\n"),
+        "size" => format!("{key} = \"64KiB\"\n"),
+        _ => format!("{key} = 1\n"),
+    });
+    settings.collect()
 }
 
 fn formats() -> [Format; 3] {
@@ -61,7 +71,8 @@ fn formats() -> [Format; 3] {
             examples: vec![
                 "format = 1\n[release]\nname = \"shop\"\nversion = \"1.0.0-rc.1\"\n".to_owned(),
                 format!(
-                    "format = 1\n[release]\nname = \"αβ\"\nversion = \"1.0.0\"\n[host]\nsettle = \"50ms\"\nfile_max = 4096\npending_expiry = \"1h\"\nwatch = false\n[limits]\ncall_deadline = \"2s\"\n{}",
+                    "format = 1\n[release]\nname = \"αβ\"\nversion = \"1.0.0\"\n[host]\nsettle = \"50ms\"\nfile_max = 4096\npending_expiry = \"1h\"\nwatch = false\n[host.http]\n{}[limits]\ncall_deadline = \"2s\"\n{}",
+                    http(),
                     module()
                 ),
             ],

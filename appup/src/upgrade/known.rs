@@ -4,6 +4,7 @@ use crate::capability::Capability;
 use crate::description::StateDescription;
 use crate::graph::{Graph, Node, Wiring};
 use crate::name::{Digest, ModuleName, ModuleVersion};
+use crate::settings::Grants;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -23,6 +24,8 @@ pub struct Known {
     pub open: Vec<Open>,
     /// What each module may use of the host afterwards (R8). A module that is absent is not checked.
     pub granted: BTreeMap<ModuleName, BTreeSet<Capability>>,
+    /// What a module knowingly may not use, although it imports it.
+    pub denied: BTreeMap<ModuleName, BTreeSet<Capability>>,
 }
 
 /// Saved states of one module that are in the format of one version.
@@ -46,6 +49,12 @@ pub struct Open {
 }
 
 impl Known {
+    /// What this module may use of the host afterwards, and knowingly may not (R8).
+    pub fn grant(&mut self, module: &ModuleName, grants: &Grants) {
+        self.granted.insert(module.clone(), grants.capabilities());
+        self.denied.insert(module.clone(), grants.denied.clone());
+    }
+
     /// How a version describes its state.
     #[must_use]
     pub fn state_of(&self, node: &Node) -> Option<&StateDescription> {

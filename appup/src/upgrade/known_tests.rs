@@ -7,6 +7,7 @@ use crate::fixture::{graph, lines, name, node};
 use crate::graph::{Graph, Node};
 use crate::name::ModuleName;
 use crate::refusal::{Refusal, RefusalCode, WarningCode};
+use crate::settings::Grants;
 use crate::upgrade::{CheckOptions, Checked, Known, Open, Saved, Transition, check};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -222,27 +223,49 @@ fn wanting(mut graph: Graph, module: &str, interfaces: &[&str]) -> Graph {
 }
 
 #[test]
-fn r08_what_is_newly_wanted_has_to_be_granted() {
+fn r08_a_version_that_newly_wants_the_network_is_refused_unless_that_is_settled() {
     let mut transition = by_default("a single 1.0.0", "a single 1.1.0");
     transition.old = wanting(transition.old, "a", &["wasi:sockets/tcp@0.2.0"]);
     let wants = [
         "wasi:sockets/tcp@0.2.0",
+        "wasi:http/outgoing-handler@0.2.0",
         "wasi:filesystem/types@0.2.0",
         "wasi:clocks/wall-clock@0.2.0",
     ];
     transition.new = wanting(transition.new, "a", &wants);
     assert!(checked(&transition, false).expect("is not judged").warnings.is_empty());
-    transition.known.granted.insert(name("a"), BTreeSet::new());
+    transition.known.grant(&name("a"), &Grants::default());
     insta::assert_snapshot!(lines(&checked(&transition, false).expect_err("is refused")), @r#"
-    `a` 1.1.0 newly imports `wasi:filesystem`, which the release does not grant it.
-      help: grant it under `[modules.grants]` of `a`, or take a version that does without
+    `a` 1.1.0 newly imports `wasi:http`, which the release does not grant it.
+      help: grant it, under `[[modules]] name = "a"`: `[modules.grants]` `http = ["https://api.example.com"]`; or say that it does without: `denied = ["http"]`, `wasmhot apply FILE --deny http`
     "#);
-    let granted = BTreeSet::from([Capability::Filesystem]);
-    transition.known.granted.insert(name("a"), granted);
+    let denied = Grants {
+        denied: BTreeSet::from([Capability::Http]),
+        ..Grants::default()
+    };
+    transition.known.grant(&name("a"), &denied);
+    assert!(checked(&transition, false).expect("may run").warnings.is_empty());
+    let granted = Grants {
+        http: vec!["https://example.com".parse().expect("a place")],
+        ..Grants::default()
+    };
+    transition.known.grant(&name("a"), &granted);
     // R32: what it writes there is not part of what moves.
     let warnings = checked(&transition, false).expect("may run").warnings;
     assert_eq!(warnings[0].code, WarningCode::WritesOutside);
-    insta::assert_snapshot!(lines(&warnings), @"`a` also writes outside of its state: wasi:filesystem. What it leaves there is not taken back with it.");
+    insta::assert_snapshot!(lines(&warnings), @"`a` also writes outside of its state: wasi:http. What it leaves there is not taken back with it.");
+}
+
+#[test]
+fn r08_the_first_version_of_a_module_may_import_what_it_wants() {
+    let mut transition = by_default("", "a pool 1.0.0");
+    transition.new = wanting(
+        transition.new,
+        "a",
+        &["wasi:sockets/tcp@0.2.0", "wasi:http/outgoing-handler@0.2.0"],
+    );
+    transition.known.grant(&name("a"), &Grants::default());
+    assert!(checked(&transition, false).is_ok());
 }
 
 pub(super) fn open(text: &str) -> Open {

@@ -103,6 +103,7 @@ fn stateful(module: &Module, state: &Type, identity: &Identity) -> TokenStream {
             }
         }
     });
+    let export = export(module, state);
     quote! {
         impl ::wasmhot_guest::Stateful for #state {
             const NAME: &'static str = #name;
@@ -121,6 +122,41 @@ fn stateful(module: &Module, state: &Type, identity: &Identity) -> TokenStream {
             #health
         }
 
+        #export
+
+        #description
+    }
+}
+
+/// The export of a stateful module, and that of `live` if it wants it.
+fn export(module: &Module, state: &Type) -> TokenStream {
+    let live = module.live.as_ref().map(|live| {
+        quote! {
+            const _: () = {
+                /// Natively too, so that what `live` names is checked.
+                pub struct Live;
+
+                impl ::wasmhot_guest::__private::Live for Live {
+                    fn live(change: &::wasmhot_guest::Change) -> ::core::result::Result<(), ::std::string::String> {
+                        const LIVE: fn(
+                            &::wasmhot_guest::Change,
+                        ) -> ::core::result::Result<(), ::std::string::String> = #live;
+                        LIVE(change)
+                    }
+                }
+
+                #[cfg(target_family = "wasm")]
+                #[allow(unsafe_code, reason = "written by wit-bindgen")]
+                const _: () = {
+                    type WhenLive = ::wasmhot_guest::__private::WhenLive<Live>;
+                    ::wasmhot_guest::bindings::live::export_live!(
+                        WhenLive with_types_in ::wasmhot_guest::bindings::live
+                    );
+                };
+            };
+        }
+    });
+    quote! {
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code, reason = "written by wit-bindgen")]
         const _: () = {
@@ -130,7 +166,7 @@ fn stateful(module: &Module, state: &Type, identity: &Identity) -> TokenStream {
             );
         };
 
-        #description
+        #live
     }
 }
 

@@ -5,7 +5,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
 use syn::{Error, Expr, Ident, LitStr, Result, Token, Type, braced};
 
-const KEYS: &str = "name, version, kind, world, exports, state, format, schema, reads, writes, health";
+const KEYS: &str = "name, version, kind, world, exports, state, format, schema, reads, writes, health, live";
 const KINDS: [&str; 3] = ["single", "keyed", "pool"];
 const FORMATS: [&str; 2] = ["cbor", "postcard"];
 
@@ -23,6 +23,7 @@ pub(crate) struct Module {
     pub(crate) reads: Option<Vec<Entry>>,
     pub(crate) writes: Option<Vec<Entry>>,
     pub(crate) health: Option<Expr>,
+    pub(crate) live: Option<Expr>,
 }
 
 /// `"~1.0" => v1_0::State in postcard via convert`.
@@ -63,6 +64,7 @@ impl Module {
             "reads" => once(&mut self.reads, key, entries(input)?),
             "writes" => once(&mut self.writes, key, entries(input)?),
             "health" => once(&mut self.health, key, input.parse()?),
+            "live" => once(&mut self.live, key, input.parse()?),
             _ => Err(Error::new(key.span(), format!("no such key; the keys are {KEYS}"))),
         }
     }
@@ -74,6 +76,7 @@ impl Module {
             ("writes", self.writes.is_some()),
             ("format", self.format.is_some()),
             ("schema", self.schema.is_some()),
+            ("live", self.live.is_some()),
         ];
         for (key, given) in needs_state {
             if given && self.state.is_none() {

@@ -4,6 +4,7 @@
 //! same machine. Compare rows, not runs.
 
 mod bare;
+mod nested;
 mod switches;
 mod table;
 
@@ -178,6 +179,31 @@ fn one_subject(runtime: &Runtime, host: &Host, socket: &Path, subject: &Subject)
     table::print(subject.title, &rows, 1);
 }
 
+/// Calls on the engine whose calls can run beside each other (WASI 0.3), one after another.
+fn concurrent(runtime: &Runtime, host: &Host) {
+    for (title, is_async) in [
+        ("WASI 0.3, single: lounge.come()", false),
+        ("WASI 0.3, single, async: lounge.meet(1)", true),
+    ] {
+        let mut bare = runtime.block_on(Bare::concurrent("lounge-1.0.0")).expect("starts");
+        let rows = measure(&mut [
+            ("Wasmtime, call_async", &mut |calls| {
+                runtime.block_on(bare.lounge(is_async, calls))
+            }),
+            ("library", &mut |calls| {
+                one_after_another(runtime, calls, || async {
+                    let _: u32 = if is_async {
+                        host.call("lounge", "meet", (1_u32,)).await.expect("meets")
+                    } else {
+                        host.call("lounge", "come", ()).await.expect("comes")
+                    };
+                })
+            }),
+        ]);
+        table::print(title, &rows, 0);
+    }
+}
+
 /// Eight clients at once on each kind: calls in a second.
 fn crowds(runtime: &Runtime, host: &Host) {
     println!("\n8 clients at once, through the library         calls/s");
@@ -212,6 +238,8 @@ fn main() -> anyhow::Result<()> {
     for subject in &SUBJECTS {
         std::fs::copy(guest(subject.file), app.join(format!("{}.wasm", subject.module)))?;
     }
+    std::fs::copy(guest("lounge-1.0.0"), app.join("lounge-1.0.0.wasm"))?;
+    nested::put(&app)?;
     let state = root.path().join("state");
     let host = runtime.block_on(Host::builder().source(&app).state_dir(state).start())?;
     let socket = root.path().join("run/host.sock");
@@ -230,6 +258,8 @@ fn main() -> anyhow::Result<()> {
     for subject in &SUBJECTS {
         one_subject(&runtime, &host, &socket, subject);
     }
+    concurrent(&runtime, &host);
+    nested::costs(&runtime, &host)?;
     crowds(&runtime, &host);
     runtime.block_on(switches::longest_calls(&host));
     runtime.block_on(host.stop());

@@ -17,6 +17,15 @@ impl Row {
             p90,
         }
     }
+
+    /// The same, for each of so many things that a call does.
+    pub(crate) fn per(&self, things: f64) -> Self {
+        Self {
+            name: self.name,
+            median: self.median / things,
+            p90: self.p90 / things,
+        }
+    }
 }
 
 /// Prints rows with their ratio to the row `base`.

@@ -4,6 +4,7 @@
 //! wait behind it. The instance is at rest when no call runs and no guest task does.
 
 use super::frame::Frame;
+use super::invocation::{Called, Invocation};
 use super::lane::{CallResult, Errand, Job, Lane, Work};
 use super::runner::{Runner, still_fits, stuck_error};
 use crate::error::{CallError, CallErrorCode};
@@ -17,7 +18,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use wasmhot_appup::interface::FunctionName;
 
 /// After this many calls begun in a row other tasks get their turn.
 const BEGUN_IN_A_ROW: u64 = 64;
@@ -25,7 +25,7 @@ const BEGUN_IN_A_ROW: u64 = 64;
 /// A call that runs.
 struct Running {
     number: u64,
-    function: FunctionName,
+    called: Arc<Called>,
     since: Instant,
     frame: Arc<Frame>,
     reply: oneshot::Sender<CallResult>,
@@ -126,8 +126,8 @@ impl Runner {
         let only = (lost.len() == 1).then_some(0);
         let at_fault = at_fault.or(only).map(|place| lost.remove(place));
         let error = match (&at_fault, error) {
-            (Some(call), Some(error)) => template.failed(&call.function, &error),
-            (Some(call), None) => stuck_error(&call.function, stuck).in_version(&template.version.id),
+            (Some(call), Some(error)) => template.failed(&call.called, &error),
+            (Some(call), None) => stuck_error(&call.called, stuck).in_version(&template.version.id),
             (None, error) => {
                 let message = error.map_or_else(|| "was lost".to_string(), |error| crate::instance::describe(&error).0);
                 let message = format!("a guest task, or one of several calls, {message}");
@@ -136,7 +136,7 @@ impl Runner {
         };
         let error = self.lost(error).await;
         for call in lost {
-            let message = format!("`{}` ran beside a call that was lost: {}", call.function, error.message);
+            let message = format!("`{}` ran beside a call that was lost: {}", call.called, error.message);
             let beside = CallError {
                 message,
                 ..error.clone()
@@ -222,25 +222,22 @@ impl<'a> Beside<'a> {
             let _ = job.reply.send(Err(error));
             return None;
         }
-        let Job {
-            function,
-            ty,
-            args,
-            origin,
-            reply,
-            ..
-        } = job;
+        // A request is answered by an instance that does nothing else meanwhile.
+        let Invocation::Function { name, ty, args } = job.invocation else {
+            return Some(Work::Call(job));
+        };
+        let (called, origin, reply) = (job.called, job.origin, job.reply);
         let lane = self.lane;
         let frame = Frame::new(origin, Arc::clone(template), lane.key.clone(), self.revision);
         frame.set_holds(!ty.is_async);
-        match self.calls.begin(&function, args, Arc::clone(&frame)) {
+        match self.calls.begin(&name, args, Arc::clone(&frame)) {
             Ok(end) => {
                 let number = self.begun;
                 self.begun += 1;
                 lane.add_holder(&frame);
                 self.ledger.begin(Running {
                     number,
-                    function,
+                    called,
                     since: Instant::now(),
                     frame,
                     reply,
@@ -256,6 +253,9 @@ impl<'a> Beside<'a> {
 
     fn answer(&self, number: u64, answer: Option<Value>) {
         if let Some(call) = self.ledger.take(number) {
+            if self.calls.take_denied() {
+                call.frame.tree.note_denied();
+            }
             self.lane.note_answered(&call.frame);
             let _ = call.reply.send(Ok(answer));
         }

@@ -22,6 +22,7 @@ pub(crate) struct Tree {
     pub(crate) deadline: Instant,
     /// The lane in whose queue the tree's newest call waits, for finding circles (R15).
     waits_for: Mutex<Option<Arc<Lane>>>,
+    denied: AtomicBool,
 }
 
 impl Tree {
@@ -31,7 +32,17 @@ impl Tree {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             deadline,
             waits_for: Mutex::new(None),
+            denied: AtomicBool::new(false),
         })
+    }
+
+    /// One of its calls was denied something outside: it counts as failed in a probation (R39).
+    pub(crate) fn note_denied(&self) {
+        self.denied.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_denied(&self) -> bool {
+        self.denied.load(Ordering::Relaxed)
     }
 
     pub(crate) fn waits_for(&self) -> Option<Arc<Lane>> {

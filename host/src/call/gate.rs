@@ -6,12 +6,13 @@
 //! Invariants: `active` counts the calls (and saves) that run in the gated modules; [`Gate::quiet`] returns only when it was 0.
 
 use super::frame::Origin;
+use super::invocation::Invocation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
-use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface};
+use wasmhot_appup::interface::ModuleInterface;
 use wasmhot_appup::{Limits, ModuleName};
 
 /// The gate of one upgrade.
@@ -66,13 +67,11 @@ impl Gate {
 
     /// R21: a nested call passes if its tree has a started call inside the gated modules, or was stamped before the gate and
     /// could no longer call the new version.
-    pub(crate) fn lets_pass(
-        &self,
-        origin: &Origin,
-        callee: &ModuleName,
-        function: &FunctionName,
-        ty: &FunctionType,
-    ) -> bool {
+    pub(crate) fn passes(&self, origin: &Origin, callee: &ModuleName, invocation: &Invocation) -> bool {
+        // Requests come from outside only.
+        let Invocation::Function { name, ty, .. } = invocation else {
+            return false;
+        };
         let Some(parent) = &origin.parent else { return false };
         if parent
             .with_callers()
@@ -83,7 +82,7 @@ impl Gate {
         let still_fits = self
             .next
             .get(callee)
-            .is_none_or(|next| next.exports.get(function).is_some_and(|new| new.same_as(ty)));
+            .is_none_or(|next| next.exports.get(name).is_some_and(|new| new.same_as(ty)));
         origin.stamp.revision < self.revision && !still_fits
     }
 

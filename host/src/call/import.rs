@@ -3,7 +3,8 @@
 //! A failed nested call arrives as `err` where the function's result can say so, else it traps the caller (R13).
 
 use super::frame::{DEPTH_MAX, Frame};
-use super::router::{self, Request};
+use super::invocation::Invocation;
+use super::router;
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::guest::{Guest, calling_frame};
 use crate::value::{Value, define_import};
@@ -22,7 +23,7 @@ pub(crate) fn define_imports(linker: &mut Linker<Guest>, version: &Version) -> w
         };
         let signature = Arc::clone(&ty);
         define_import(&mut place, &name.name, &signature, move |store, args| {
-            let refused_in = store.data().effects_refused;
+            let refused_in = store.data().reach().effects_refused();
             let caller = match (refused_in, calling_frame(store)) {
                 (None, Some(frame)) => Ok(frame),
                 (Some(phase), _) => Err(refused(&imported, phase)),
@@ -94,11 +95,10 @@ async fn call_nested(
                 .in_module(name),
         );
     };
-    let request = Request {
-        function: link.function.clone(),
+    let invocation = Invocation::Function {
+        name: link.function.clone(),
         ty: Arc::clone(ty),
         args,
-        origin,
     };
-    router::dispatch(route, request).await
+    router::dispatch(route, invocation, origin).await
 }

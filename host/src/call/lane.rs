@@ -9,6 +9,8 @@
 use super::crowd::Crowd;
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
+use super::invocation::{Called, Invocation};
+use super::routes::Routes;
 use super::runner::{Runner, run_here_or_spill};
 use super::services::Services;
 use super::ticket::Ticket;
@@ -23,7 +25,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
-use wasmhot_appup::interface::{FunctionName, FunctionType};
 use wasmhot_appup::{Limits, ModuleName, ModuleVersion, Tasks};
 
 /// What a call gives.
@@ -47,10 +48,9 @@ pub(crate) struct Live {
 /// A call that waits or runs.
 #[derive(Debug)]
 pub(crate) struct Job {
-    pub(crate) function: FunctionName,
-    /// The type that the arguments were checked against (R25).
-    pub(crate) ty: Arc<FunctionType>,
-    pub(crate) args: Vec<Value>,
+    pub(crate) invocation: Invocation,
+    /// What it calls, for messages.
+    pub(crate) called: Arc<Called>,
     pub(crate) origin: Origin,
     pub(crate) ticket: Arc<Ticket>,
     pub(crate) reply: oneshot::Sender<CallResult>,
@@ -68,6 +68,8 @@ pub(crate) enum Errand {
     HandOver {
         reply: oneshot::Sender<Result<(), CallError>>,
     },
+    /// The instance serves from now on: tell it, in a call of this release.
+    GoLive(Arc<Routes>),
     /// Save a key and free its instance.
     Hibernate,
     /// Forget a key that nobody has called for so many milliseconds, with its saved state (R9).
@@ -279,6 +281,19 @@ impl Lane {
         }
     }
 
+    /// Puts an errand before everything that waits, but for calls that may pass a gate. It begins when the gate opens.
+    pub(crate) fn send_first(self: &Arc<Self>, errand: Errand) {
+        self.lock().queue.push_front(Work::Errand(errand));
+    }
+
+    /// Begins what waits, if nothing runs.
+    pub(crate) fn wake_up(self: &Arc<Self>) {
+        let runner = self.runner_if_idle(&mut self.lock());
+        if let Some(runner) = runner {
+            self.services.guests.spawn(runner.run());
+        }
+    }
+
     /// Takes the instance for a runner if the lane is idle and something may start.
     fn runner_if_idle(self: &Arc<Self>, state: &mut LaneState) -> Option<Runner> {
         if state.busy {
@@ -454,7 +469,7 @@ impl Lane {
     }
 
     fn passes(&self, gate: &Gate, job: &Job) -> bool {
-        gate.lets_pass(&job.origin, &self.module, &job.function, &job.ty)
+        gate.passes(&job.origin, &self.module, &job.invocation)
     }
 
     /// Takes the seat out of a closed, idle lane. `None` while a call runs.

@@ -7,6 +7,7 @@ pub(crate) mod crowd;
 pub(crate) mod frame;
 pub(crate) mod gate;
 pub(crate) mod import;
+pub(crate) mod invocation;
 pub(crate) mod keyed;
 pub(crate) mod lane;
 pub(crate) mod loss;

@@ -5,19 +5,18 @@
 
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
+use super::invocation::Invocation;
 use super::lane::CallResult;
 use super::runner::{run_here_or_spill, within};
 use super::services::Services;
 use super::ticket::{AbandonOnDrop, Ticket};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
-use crate::instance::{Instance, Template};
-use crate::value::Value;
+use crate::instance::{Instance, Template, is_main};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
-use wasmhot_appup::interface::FunctionName;
 
 /// Calls of modules may take this many times `instances_max` places.
 const NESTED_FACTOR: usize = 4;
@@ -83,8 +82,8 @@ impl Door {
 pub(crate) enum PoolAnswer {
     /// It was answered.
     Done(CallResult),
-    /// It had not started when the pool was replaced: call the new one. The arguments come back.
-    Replaced(Vec<Value>),
+    /// It had not started when the pool was replaced: call the new one.
+    Replaced(Invocation),
 }
 
 impl Pool {
@@ -112,16 +111,11 @@ impl Pool {
     }
 
     /// Runs one call. The client may leave at any time: a started call runs to its end without it.
-    pub(crate) async fn call(
-        self: &Arc<Self>,
-        function: &FunctionName,
-        args: Vec<Value>,
-        origin: Origin,
-    ) -> PoolAnswer {
+    pub(crate) async fn call(self: &Arc<Self>, invocation: Invocation, origin: Origin) -> PoolAnswer {
         let deadline = origin.tree.deadline;
-        let place = match self.place(&origin, function, deadline).await {
+        let place = match self.place(&origin, &invocation, deadline).await {
             Ok(Some(place)) => place,
-            Ok(None) => return PoolAnswer::Replaced(args),
+            Ok(None) => return PoolAnswer::Replaced(invocation),
             Err(error) => return PoolAnswer::Done(Err(error)),
         };
         let ticket = Ticket::new();
@@ -130,8 +124,7 @@ impl Pool {
         let work = PoolCall {
             pool: Arc::clone(self),
             place,
-            function: function.clone(),
-            args,
+            invocation,
             origin,
         };
         let can_begin_here = work.origin.can_begin_here();
@@ -164,12 +157,12 @@ impl Pool {
     async fn place(
         self: &Arc<Self>,
         origin: &Origin,
-        function: &FunctionName,
+        invocation: &Invocation,
         deadline: Instant,
     ) -> Result<Option<Place>, CallError> {
         let by = tokio::time::Instant::from_std(deadline);
         let timed_out = || {
-            let message = format!("`{function}` waited for a place until its deadline");
+            let message = format!("`{}` waited for a place until its deadline", invocation.called());
             CallError::not_executed(CallErrorCode::TimedOut, message).in_version(self.id())
         };
         let nested = origin.is_nested();
@@ -191,7 +184,7 @@ impl Pool {
                 }
             }
         };
-        match Place::take(self, permit, origin, function) {
+        match Place::take(self, permit, origin, invocation) {
             Ok(place) => Ok(Some(place)),
             Err(gate) => {
                 gate.note_waiting();
@@ -214,9 +207,8 @@ impl Pool {
     }
 
     /// Whether a call may start while this gate is closed.
-    fn passes(&self, gate: &Gate, origin: &Origin, function: &FunctionName) -> bool {
-        let export = self.template.version.exports.get(function);
-        export.is_none_or(|export| gate.lets_pass(origin, &self.id().name, function, &export.ty))
+    fn passes(&self, gate: &Gate, origin: &Origin, invocation: &Invocation) -> bool {
+        gate.passes(origin, &self.id().name, invocation)
     }
 
     fn take_idle(&self) -> Option<Box<Instance>> {
@@ -286,8 +278,7 @@ impl Pool {
 struct PoolCall {
     pool: Arc<Pool>,
     place: Place,
-    function: FunctionName,
-    args: Vec<Value>,
+    invocation: Invocation,
     origin: Origin,
 }
 
@@ -296,12 +287,14 @@ impl PoolCall {
         let Self {
             pool,
             place,
-            function,
-            args,
+            invocation,
             origin,
         } = self;
         let id = pool.id().clone();
-        let mut instance = match pool.take_idle() {
+        // A program runs once: libc and language runtimes do not start twice in one memory.
+        let once = matches!(&invocation, Invocation::Function { name, .. } if is_main(name));
+        let idle = if once { None } else { pool.take_idle() };
+        let mut instance = match idle {
             Some(instance) => instance,
             None => pool.template.start(pool.revision).await.map_err(|error| {
                 CallError::not_executed(CallErrorCode::NoCapacity, format!("no instance could be made: {error}"))
@@ -312,13 +305,14 @@ impl PoolCall {
         let left = origin.tree.deadline.saturating_duration_since(Instant::now());
         let frame = Frame::new(origin, Arc::clone(&pool.template), None, pool.revision);
         let mut retired = pool.retired.subscribe();
-        let call = within(left, instance.call(&function, &args, frame));
+        let called = invocation.called();
+        let call = within(left, instance.run(invocation, frame));
         let answer = if from_outside {
             tokio::select! {
                 biased;
                 answer = call => answer,
                 _ = retired.wait_for(|retired| *retired) => {
-                    let message = format!("`{function}` still ran on an old version when drain_timeout passed");
+                    let message = format!("`{called}` still ran on an old version when drain_timeout passed");
                     return Err(CallError::unknown(CallErrorCode::Retired, message).in_version(&id));
                 }
             }
@@ -330,7 +324,7 @@ impl PoolCall {
             // R11: a deadline interrupts the call of a pool instance; the instance goes with it.
             None => Err(CallError::unknown(
                 CallErrorCode::TimedOut,
-                format!("`{function}` was interrupted at its deadline"),
+                format!("`{called}` was interrupted at its deadline"),
             )
             .in_version(&id)),
         };
@@ -350,11 +344,15 @@ impl PoolCall {
             let stuck = pool.template.config.limits.stuck_timeout;
             pool.services.guests.clone().spawn(async move {
                 instance.settle(stuck).await;
-                pool.give_back(instance);
+                if !once {
+                    pool.give_back(instance);
+                }
                 drop(place);
             });
         } else {
-            pool.give_back(instance);
+            if !once {
+                pool.give_back(instance);
+            }
             drop(place);
         }
         answer
@@ -376,7 +374,7 @@ impl Place {
         pool: &Arc<Pool>,
         permit: OwnedSemaphorePermit,
         origin: &Origin,
-        function: &FunctionName,
+        invocation: &Invocation,
     ) -> Result<Self, Arc<Gate>> {
         let nested = origin.is_nested();
         let running = if nested {
@@ -386,7 +384,7 @@ impl Place {
         };
         let mut door = pool.door.lock().expect("no panic under this lock");
         if let Some(gate) = door.gate.as_ref() {
-            if !pool.passes(gate, origin, function) {
+            if !pool.passes(gate, origin, invocation) {
                 return Err(Arc::clone(gate));
             }
             gate.enter();

@@ -60,6 +60,7 @@ pub(crate) fn is_error(code: CallErrorCode) -> bool {
             | CallErrorCode::EffectRefused
             | CallErrorCode::StateLost
             | CallErrorCode::KeyNotMigrated
+            | CallErrorCode::BadResponse
     )
 }
 

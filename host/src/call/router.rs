@@ -1,7 +1,9 @@
 //! The router: the table of the current revision, and the way of a call into it.
 
 use super::frame::Origin;
+use super::invocation::{Called, Invocation};
 use super::lane::{CallResult, Job, Lane};
+use super::named::Named;
 use super::pool::PoolAnswer;
 use super::rates;
 use super::routes::{Route, Routes, Target};
@@ -11,16 +13,15 @@ use crate::value::Value;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
-use tokio::sync::oneshot;
-use wasmhot_appup::interface::{FunctionName, FunctionType};
+use tokio::sync::{oneshot, watch};
 use wasmhot_appup::{ModuleName, Open};
 
-/// A call on its way: function known, arguments checked against its type.
-pub(crate) struct Request {
-    pub(crate) function: FunctionName,
-    pub(crate) ty: Arc<FunctionType>,
-    pub(crate) args: Vec<Value>,
-    pub(crate) origin: Origin,
+/// What became of a call that was given to a route.
+pub(crate) enum Given {
+    /// It was answered.
+    Done(CallResult),
+    /// It had not started when the route was replaced: give it to the new one.
+    Replaced(Invocation),
 }
 
 /// Holds the current table.
@@ -30,6 +31,8 @@ pub(crate) struct Router {
     started: Instant,
     /// Tables that were replaced, oldest first, as long as a call holds them.
     before: Mutex<Vec<Weak<Routes>>>,
+    /// The revision, for those who wait for the next one.
+    switched: watch::Sender<u64>,
 }
 
 impl Router {
@@ -38,6 +41,7 @@ impl Router {
             routes: ArcSwap::new(routes),
             started: Instant::now(),
             before: Mutex::default(),
+            switched: watch::channel(0).0,
         }
     }
 
@@ -53,7 +57,14 @@ impl Router {
         let mut before = self.before.lock().expect("no panic under this lock");
         before.retain(|table| table.strong_count() > 0);
         before.push(Arc::downgrade(&old));
+        drop(before);
+        self.switched.send_replace(self.routes.load().revision);
         old
+    }
+
+    /// Hears of each switch from now on.
+    pub(crate) fn switches(&self) -> watch::Receiver<u64> {
+        self.switched.subscribe()
     }
 
     /// Releases before `revision` in which calls are still open, oldest first, with all in between (R7).
@@ -73,7 +84,7 @@ impl Router {
         &self,
         module: &ModuleName,
         deadline: Option<Instant>,
-        prepare: impl Fn(&Route) -> Result<(FunctionName, Arc<FunctionType>, Vec<Value>), CallError>,
+        prepare: impl Fn(&Route) -> Result<Named, CallError>,
     ) -> CallResult {
         let began = Instant::now();
         loop {
@@ -90,36 +101,48 @@ impl Router {
                     format!("no module `{module}`; {known}"),
                 ));
             };
-            let (function, ty, args) = prepare(route)?;
-            let deadline = deadline.unwrap_or_else(|| began + route.template.config.limits.call_deadline);
-            let origin = Origin::outside(Arc::clone(&routes), deadline);
-            if let Target::Pool(pool) = &route.target {
-                match pool.call(&function, args, origin).await {
-                    PoolAnswer::Done(answer) => return self.counted(route, began, answer),
-                    // Closed and still current: nothing takes its place, the host stops.
-                    PoolAnswer::Replaced(_) if pool.is_closed() && Arc::ptr_eq(&routes, &self.routes.load()) => {
-                        let id = &route.template.version.id;
-                        let error = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping");
-                        return Err(error.in_version(id));
-                    }
-                    PoolAnswer::Replaced(_) => continue,
-                }
+            let (name, ty, args) = prepare(route)?;
+            let invocation = Invocation::Function { name, ty, args };
+            if let Given::Done(answer) = self.give(&routes, route, invocation, began, deadline).await {
+                return answer;
             }
-            let request = Request {
-                function,
-                ty,
-                args,
-                origin,
-            };
-            let answer = dispatch(route, request).await;
-            return self.counted(route, began, answer);
         }
     }
 
-    fn counted(&self, route: &Route, began: Instant, answer: CallResult) -> CallResult {
-        let failed = answer.as_ref().is_err_and(|error| rates::is_error(error.code));
+    /// Gives a call from outside to a route of `routes`. Without a deadline that of the module counts, from when it `began`.
+    pub(crate) async fn give(
+        &self,
+        routes: &Arc<Routes>,
+        route: &Route,
+        invocation: Invocation,
+        began: Instant,
+        deadline: Option<Instant>,
+    ) -> Given {
+        let deadline = deadline.unwrap_or_else(|| began + route.template.config.limits.call_deadline);
+        let origin = Origin::outside(Arc::clone(routes), deadline);
+        let tree = Arc::clone(&origin.tree);
+        let is_exchange = matches!(invocation, Invocation::Exchange(_));
+        let answer = match &route.target {
+            Target::Pool(pool) => match pool.call(invocation, origin).await {
+                PoolAnswer::Done(answer) => answer,
+                // Closed and still current: nothing takes its place, the host stops.
+                PoolAnswer::Replaced(_) if pool.is_closed() && Arc::ptr_eq(routes, &self.routes.load()) => {
+                    let id = &route.template.version.id;
+                    let error = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping");
+                    return Given::Done(Err(error.in_version(id)));
+                }
+                PoolAnswer::Replaced(back) => return Given::Replaced(back),
+            },
+            Target::Single(_) | Target::Keyed(_) => dispatch(route, invocation, origin).await,
+        };
+        let is_error = match &answer {
+            Err(error) => rates::is_error(error.code),
+            Ok(Some(Value::U16(status))) => is_exchange && *status >= 500,
+            Ok(_) => false,
+        };
+        let failed = is_error || tree.was_denied();
         route.rates.count(self.millis_at(began), failed);
-        answer
+        Given::Done(answer)
     }
 
     /// The clock of [`Rates`](super::rates::Rates).
@@ -129,42 +152,28 @@ impl Router {
 }
 
 /// Runs a call where its route says.
-pub(crate) async fn dispatch(route: &Route, request: Request) -> CallResult {
+pub(crate) async fn dispatch(route: &Route, mut invocation: Invocation, origin: Origin) -> CallResult {
     match &route.target {
-        Target::Single(lane) => call_lane(lane, request).await,
+        Target::Single(lane) => call_lane(lane, invocation, origin).await,
         Target::Keyed(keyed) => {
-            let Some(Value::String(key)) = request.args.first() else {
-                let message = "the first argument of a keyed module's function is its key, a string";
-                return Err(CallError::not_executed(CallErrorCode::WrongArgument, message)
-                    .in_version(&route.template.version.id));
-            };
-            call_lane(&keyed.lane(key)?, request).await
+            let lane = keyed.lane(
+                invocation
+                    .key()
+                    .map_err(|error| error.in_version(&route.template.version.id))?,
+            )?;
+            call_lane(&lane, invocation, origin).await
         }
-        Target::Pool(pool) => {
-            let Request {
-                function,
-                mut args,
-                origin,
-                ..
-            } = request;
-            loop {
-                match pool.call(&function, args, origin.clone()).await {
-                    PoolAnswer::Done(answer) => return answer,
-                    // Only a gate has been opened: a module's call stays with the version of its stamp.
-                    PoolAnswer::Replaced(back) => args = back,
-                }
+        Target::Pool(pool) => loop {
+            match pool.call(invocation, origin.clone()).await {
+                PoolAnswer::Done(answer) => return answer,
+                // Only a gate has been opened: a module's call stays with the version of its stamp.
+                PoolAnswer::Replaced(back) => invocation = back,
             }
-        }
+        },
     }
 }
 
-async fn call_lane(lane: &Arc<Lane>, request: Request) -> CallResult {
-    let Request {
-        function,
-        ty,
-        args,
-        origin,
-    } = request;
+async fn call_lane(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> CallResult {
     let deadline = origin.tree.deadline;
     if let Some(caller) = &origin.parent {
         lane.services.wait_for(caller, lane)?;
@@ -173,11 +182,10 @@ async fn call_lane(lane: &Arc<Lane>, request: Request) -> CallResult {
     let ticket = Ticket::new();
     let gone = AbandonOnDrop(Arc::clone(&ticket));
     let (reply, answer) = oneshot::channel();
-    let named = function.clone();
+    let called = Arc::new(invocation.called());
     let job = Job {
-        function,
-        ty,
-        args,
+        invocation,
+        called: Arc::clone(&called),
         origin,
         ticket: Arc::clone(&ticket),
         reply,
@@ -186,7 +194,7 @@ async fn call_lane(lane: &Arc<Lane>, request: Request) -> CallResult {
         tree.set_waits_for(None);
         return Err(error);
     }
-    let answer = wait(answer, deadline, &ticket, lane, &named).await;
+    let answer = wait(answer, deadline, &ticket, lane, &called).await;
     tree.set_waits_for(None);
     drop(gone);
     answer
@@ -198,7 +206,7 @@ async fn wait(
     deadline: Instant,
     ticket: &Ticket,
     lane: &Lane,
-    function: &FunctionName,
+    called: &Called,
 ) -> CallResult {
     // Most calls have ended by now, on this thread: no timer for them.
     if let Ok(answer) = answer.try_recv() {
@@ -215,12 +223,12 @@ async fn wait(
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(ended()),
         Err(_) if ticket.abandon() => {
-            let message = format!("`{function}` waited until its deadline and did not start");
+            let message = format!("`{called}` waited until its deadline and did not start");
             Err(CallError::not_executed(CallErrorCode::TimedOut, message).in_module(&lane.module))
         }
         // It may have been answered in this very moment.
         Err(_) => answer.try_recv().unwrap_or_else(|_| {
-            let message = format!("`{function}` did not end before its deadline; it may still be executed");
+            let message = format!("`{called}` did not end before its deadline; it may still be executed");
             Err(CallError::unknown(CallErrorCode::TimedOut, message).in_module(&lane.module))
         }),
     }

@@ -12,7 +12,7 @@ use super::rates::Rates;
 use crate::instance::Template;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use wasmhot_appup::{Graph, ModuleName, Node, Version, Wiring};
+use wasmhot_appup::{Graph, ModuleName, Node, RouteTable, Version, Wiring};
 
 /// Where calls of a module go.
 #[derive(Clone, Debug)]
@@ -51,6 +51,8 @@ pub(crate) struct Routes {
     pub(crate) modules: BTreeMap<ModuleName, Route>,
     /// Who serves whose imports.
     pub(crate) wiring: Wiring,
+    /// Which of them answers which HTTP request.
+    pub(crate) http: RouteTable,
     next: OnceLock<Arc<Routes>>,
 }
 
@@ -62,12 +64,14 @@ impl Routes {
         modules: BTreeMap<ModuleName, Route>,
         wiring: Wiring,
     ) -> Arc<Self> {
+        let http = RouteTable::new(&graph_of(&modules));
         Arc::new(Self {
             revision,
             release,
             release_version,
             modules,
             wiring,
+            http,
             next: OnceLock::new(),
         })
     }
@@ -97,8 +101,12 @@ impl Routes {
 
     /// The modules as `appup` checks them.
     pub(crate) fn graph(&self) -> Graph {
-        Graph::new(self.modules.values().map(|route| node(&route.template)))
+        graph_of(&self.modules)
     }
+}
+
+fn graph_of(modules: &BTreeMap<ModuleName, Route>) -> Graph {
+    Graph::new(modules.values().map(|route| node(&route.template)))
 }
 
 /// A module as `appup` checks it.
@@ -108,6 +116,7 @@ pub(crate) fn node(template: &Template) -> Node {
         kind: template.config.kind,
         interface: Arc::clone(&template.version.interface),
         links: template.config.spec.links.clone(),
+        routes: template.config.spec.routes.clone(),
     }
 }
 

@@ -6,8 +6,10 @@
 //! - Every call it has taken is answered exactly once.
 
 use super::crowd::Place;
-use super::frame::Frame;
+use super::frame::{Frame, Origin};
+use super::invocation::{Called, Invocation};
 use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
+use super::routes::Routes;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, InstanceError};
@@ -17,9 +19,8 @@ use crate::version::Version;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wasmhot_appup::Create;
-use wasmhot_appup::interface::FunctionName;
 
 /// After this many calls in a row other tasks get their turn.
 const CALLS_IN_A_ROW: u32 = 64;
@@ -105,13 +106,18 @@ impl Runner {
             let _ = job.reply.send(Err(error));
             return None;
         }
+        let failed = self.go_live(&job.origin.stamp).await;
+        if let Some(error) = failed.filter(|_| self.instance.is_none()) {
+            let _ = job.reply.send(Err(error));
+            return None;
+        }
         let Some(instance) = self.instance.as_mut() else {
             let _ = job
                 .reply
                 .send(Err(CallError::not_executed(CallErrorCode::Internal, "no instance")));
             return None;
         };
-        if instance.is_concurrent() {
+        if instance.is_concurrent() && matches!(job.invocation, Invocation::Function { .. }) {
             return self.beside(Some(job)).await;
         }
         let version = Arc::clone(&instance.template.version);
@@ -120,8 +126,8 @@ impl Runner {
             return None;
         }
         let Job {
-            function,
-            args,
+            invocation,
+            called,
             origin,
             reply,
             ..
@@ -135,9 +141,9 @@ impl Runner {
         self.lane.add_holder(&frame);
         self.frame = Some(Arc::clone(&frame));
         let stuck = instance.template.config.limits.stuck_timeout;
-        let answer = within(stuck, instance.call(&function, &args, Arc::clone(&frame)))
+        let answer = within(stuck, instance.run(invocation, Arc::clone(&frame)))
             .await
-            .unwrap_or_else(|| Err(stuck_error(&function, stuck).in_version(&version.id)));
+            .unwrap_or_else(|| Err(stuck_error(&called, stuck).in_version(&version.id)));
         let answer: CallResult = match answer {
             Err(error) if !instance.is_usable() => Err(self.lost(error).await),
             other => {
@@ -265,9 +271,56 @@ impl Runner {
                 let _ = reply.send(answer);
             }
             Errand::Recover(error) => self.recover(error).await,
+            Errand::GoLive(routes) => {
+                let live = self.lane.live.load_full();
+                if self.bring_up(&live).await.is_ok() {
+                    // Told by an event, and to nobody else: there is no caller.
+                    let _ = self.go_live(&routes).await;
+                }
+            }
             Errand::Hibernate => self.hibernate().await,
             Errand::Expire(after_ms) => self.expire(after_ms).await,
         }
+    }
+
+    /// Tells the instance that it serves, before its first call. What goes wrong there is told, counts in a probation, and takes
+    /// nothing back; one that dies of it is followed by one that is not told again. Gives what it died of.
+    async fn go_live(&mut self, routes: &Arc<Routes>) -> Option<CallError> {
+        let instance = self.instance.as_mut().filter(|instance| instance.is_to_go_live())?;
+        let limit = instance.template.config.limits.stuck_timeout;
+        let origin = Origin::outside(Arc::clone(routes), Instant::now() + limit);
+        let tree = Arc::clone(&origin.tree);
+        let frame = Frame::new(
+            origin,
+            Arc::clone(&instance.template),
+            self.lane.key.clone(),
+            instance.revision,
+        );
+        self.lane.add_holder(&frame);
+        self.frame = Some(Arc::clone(&frame));
+        let answer = instance.go_live(Arc::clone(&frame), limit).await;
+        let (id, is_dead) = (instance.template.version.id.clone(), !instance.is_usable());
+        self.lane.note_answered(&frame);
+        if let Some(route) = routes.modules.get(&self.lane.module) {
+            let failed = answer.is_err() || tree.was_denied();
+            route.rates.count(self.lane.services.clock_ms(), failed);
+        }
+        let error = answer.err()?;
+        let message = format!(
+            "{} ({id}) has begun to serve, but `live` failed: {error}",
+            self.lane.name()
+        );
+        let told = Happening::new(EventKind::LiveFailed, message).version(&id);
+        self.lane.services.events.publish(told);
+        if !is_dead {
+            return None;
+        }
+        let error = CallError::not_executed(CallErrorCode::Trapped, error.to_string()).in_version(&id);
+        let error = self.lost(error).await;
+        if let Some(next) = self.instance.as_mut() {
+            next.skip_live();
+        }
+        Some(error)
     }
 
     /// The instance goes only when its state is in the store, and only if nobody waits for it.
@@ -372,18 +425,14 @@ async fn place_for(lane: &Arc<Lane>, live: &Live, is_new: bool) -> Result<Option
 
 /// R25: checked again against the version that runs it.
 pub(super) fn still_fits(version: &Version, job: &Job) -> Result<(), CallError> {
-    let Job { function, ty, .. } = job;
-    let export = version.exports.get(function);
-    if export.is_some_and(|export| export.ty.same_as(ty)) {
-        return Ok(());
+    match job.invocation.misfit(version) {
+        None => Ok(()),
+        Some(message) => Err(CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id)),
     }
-    let now = export.map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
-    let message = format!("`{function}` was {ty} when the call was made and {now}");
-    Err(CallError::not_executed(CallErrorCode::InterfaceChanged, message).in_version(&version.id))
 }
 
-pub(super) fn stuck_error(function: &FunctionName, stuck: Duration) -> CallError {
-    let message = format!("`{function}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
+pub(super) fn stuck_error(called: &Called, stuck: Duration) -> CallError {
+    let message = format!("`{called}` did not end within {stuck:?} (stuck_timeout) and was interrupted");
     CallError::unknown(CallErrorCode::Stuck, message)
 }
 

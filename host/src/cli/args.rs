@@ -1,14 +1,17 @@
 //! What can be typed.
 
 use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use wasmhot_appup::{HostSettings, LimitsSpec, parse_duration};
+use wasmhot_appup::{Capability, HostSettings, LimitsSpec, ModuleName, parse_duration};
 
 const AFTER: &str = "\
 Examples:
   wasmhot demo                           see it work, in ten seconds
+  wasmhot new counter --lang rust        write a module of your own
   wasmhot run app                        run the modules of a directory; drop new versions into it
+  wasmhot run app --listen 127.0.0.1:8080  the same, and let them answer HTTP requests
   wasmhot call counter 'increment(5)'    call a function
   wasmhot apply counter-2.0.0.wasm       upgrade a module, with its state
   wasmhot undo                           go back, with the state of now
@@ -184,6 +187,8 @@ pub(super) enum Verb {
         #[arg(long, value_name = "NUMBER", default_value_t = 0)]
         since: u64,
     },
+    /// Write a new module into a folder of its own: it builds, runs and upgrades at once. Needs no host.
+    New(New),
     /// Describe a module file; needs no host.
     Inspect {
         /// The file.
@@ -207,6 +212,11 @@ pub(super) struct Run {
     /// A directory of `.wasm` files, which is watched for drops, or a `release.toml`.
     #[arg(value_name = "DIR|release.toml")]
     pub(super) source: PathBuf,
+    /// Serve HTTP there, such as 127.0.0.1:8080; port 0 is any free one [default: serve none].
+    ///
+    /// A module that has an HTTP handler answers the requests of its routes, or those below /MODULE/. HTTP/1.1 and h2c.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Option<SocketAddr>,
     /// Where state is kept over restarts [default: the user's state directory, by release].
     #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
@@ -227,6 +237,38 @@ impl Run {
             ..HostSettings::default()
         }
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct New {
+    /// The module's name, and the folder's: letters, digits and hyphens.
+    pub(super) name: ModuleName,
+    /// The language.
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    pub(super) lang: Language,
+}
+
+/// The languages of `wasmhot new`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub(super) enum Language {
+    /// With the guest SDK.
+    Rust,
+    /// Clang and wasi-libc.
+    C,
+    /// By hand: there is no generator.
+    Zig,
+    /// The standard compiler.
+    Go,
+    /// QuickJS.
+    #[value(alias = "js")]
+    JavaScript,
+    /// CPython.
+    Python,
+    /// A TypeScript for Wasm.
+    AssemblyScript,
+    /// The text format.
+    Wat,
 }
 
 #[derive(Debug, clap::Args)]
@@ -267,6 +309,9 @@ pub(super) struct Apply {
     /// Allow an upgrade that loses state; asks, or needs --yes.
     #[arg(long)]
     pub(super) allow_lossy: bool,
+    /// The module does without this, from now on, although its file newly imports it: sockets, http or keyvalue.
+    #[arg(long, value_name = "CAPABILITY", value_parser = capability)]
+    pub(super) deny: Vec<Capability>,
     /// Let the host boot the release before, and take the new one back by itself, for so long [default: it is permanent at once].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) probation: Option<Duration>,
@@ -492,6 +537,16 @@ fn percent(text: &str) -> Result<f64, String> {
         Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
         _ => Err("not a number of percent from 0% to 100%".to_string()),
     }
+}
+
+fn capability(text: &str) -> Result<Capability, String> {
+    let known = || Capability::ALL.into_iter().filter(|one| one.is_never_unasked());
+    known()
+        .find(|one| one.word() == text.strip_prefix("wasi:").unwrap_or(text))
+        .ok_or_else(|| {
+            let words: Vec<_> = known().map(Capability::word).collect();
+            format!("it is one of: {}", words.join(", "))
+        })
 }
 
 pub(super) fn duration(text: &str) -> Result<Duration, String> {

@@ -31,9 +31,13 @@ fn line(out: &Output, event: &Event) -> String {
     let kind = format!("{:<14}", name(event.kind));
     let kind = match event.kind {
         EventKind::Alarm | EventKind::StateLost => out.paint(Style::Red, &kind),
-        EventKind::Refused | EventKind::CalledOff | EventKind::Trapped | EventKind::ForcedRetire => {
-            out.paint(Style::Yellow, &kind)
-        }
+        EventKind::Refused
+        | EventKind::CalledOff
+        | EventKind::Trapped
+        | EventKind::ForcedRetire
+        | EventKind::Denied
+        | EventKind::ScheduleFailed
+        | EventKind::LiveFailed => out.paint(Style::Yellow, &kind),
         EventKind::Switched | EventKind::Ready => out.paint(Style::Green, &kind),
         _ => kind,
     };

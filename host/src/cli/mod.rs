@@ -7,6 +7,7 @@ mod demo;
 mod events;
 mod inspect;
 mod named;
+mod new;
 mod output;
 mod pack;
 mod plan;
@@ -105,6 +106,7 @@ async fn dispatch(args: &Args, out: &Output) -> Result<Exit, Failure> {
         Verb::Versions { module } => inspect::versions(out, &client, module.as_deref()).await,
         Verb::Events { follow, since } => events::events(out, &client, *since, *follow).await,
         Verb::Inspect { file } => inspect::inspect(out, file),
+        Verb::New(verb) => new::new(out, verb),
         Verb::State { verb } => state::state(out, &client, verb).await,
         Verb::Stop => run::stop(out, &client).await,
         Verb::Demo(verb) => demo::demo(out, verb).await,

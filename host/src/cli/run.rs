@@ -11,6 +11,7 @@ use crate::control::server::serve;
 use crate::control::socket::BoundSocket;
 use crate::event::Events;
 use crate::host::{Host, HostBuilder};
+use crate::http::{Listener, serve as serve_http};
 use etcetera::BaseStrategy;
 use serde::Serialize;
 use std::io::IsTerminal;
@@ -38,6 +39,8 @@ pub(super) async fn run(out: &Output, socket: &Path, run: &Run) -> Result<Exit, 
         Some(backup) => builder.restore(backup),
         None => builder,
     };
+    // Before anything is started: an address that is in use is known at once.
+    let listener = run.listen.map(Listener::bind).transpose()?;
     let started = tokio::select! {
         started = start(builder, socket, &progress) => started,
         exit = signals.next() => {
@@ -46,7 +49,7 @@ pub(super) async fn run(out: &Output, socket: &Path, run: &Run) -> Result<Exit, 
         }
     };
     progress.end();
-    let running = started?;
+    let running = started?.listening(listener);
     ready(out, socket, &running.host.status());
     Ok(running.until(out, &mut signals).await)
 }
@@ -56,6 +59,8 @@ pub(super) struct Running {
     pub(super) host: Host,
     /// Ends after the host.
     pub(super) server: JoinHandle<()>,
+    /// Likewise, where HTTP is served.
+    http: Option<JoinHandle<()>>,
 }
 
 /// Starts a host with a socket.
@@ -75,10 +80,23 @@ pub(super) async fn start(builder: HostBuilder, socket: &Path, progress: &Progre
         let host = host.clone();
         async move { host.stopped().await }
     }));
-    Ok(Running { host, server })
+    Ok(Running {
+        host,
+        server,
+        http: None,
+    })
 }
 
 impl Running {
+    /// Serves HTTP there from now on.
+    fn listening(mut self, listener: Option<Listener>) -> Self {
+        if let Some(listener) = listener {
+            self.host.note_listening(Some(listener.address()));
+            self.http = Some(tokio::spawn(serve_http(listener, self.host.clone())));
+        }
+        self
+    }
+
     /// Until it is stopped: over the socket, or by a signal. A second signal does not wait for calls and saves.
     async fn until(self, out: &Output, signals: &mut Signals) -> Exit {
         let mut exit = Exit::Done;
@@ -96,8 +114,14 @@ impl Running {
             }
         }
         // The last answers, that to `stop` among them, are on their way.
+        let answered = async {
+            let _ = self.server.await;
+            if let Some(http) = self.http {
+                let _ = http.await;
+            }
+        };
         tokio::select! {
-            _ = self.server => exit,
+            () = answered => exit,
             second = signals.next() => second,
         }
     }
@@ -125,8 +149,12 @@ fn ready(out: &Output, socket: &Path, status: &Status) {
         Some(directory) => format!(", watching {}", directory.display()),
         None => String::new(),
     };
+    let http = match &status.http {
+        Some(http) => format!(", http://{}", http.address),
+        None => String::new(),
+    };
     out.talk(&format!(
-        "ready: release {} (revision {}), {}{watching}, socket {}",
+        "ready: release {} (revision {}), {}{watching}, socket {}{http}",
         status.release,
         status.revision,
         count(status.modules.len() as u64, "module"),

@@ -3,7 +3,7 @@
 use super::output::{Output, Style};
 use super::text::{clean, count, indented, millis, size, table};
 use crate::control::client::Client;
-use crate::control::protocol::{Exit, Failure, ModuleStatus, PendingStatus, Status};
+use crate::control::protocol::{Exit, Failure, HttpStatus, ModuleStatus, PendingStatus, ScheduleStatus, Status};
 
 pub(super) async fn status(out: &Output, client: &Client) -> Result<Exit, Failure> {
     let status = client.status().await?;
@@ -31,6 +31,9 @@ pub(super) fn lines(out: &Output, status: &Status) -> Vec<String> {
     match &status.state {
         Some(state) => lines.push(format!("state in {}", clean(&state.display().to_string()))),
         None => lines.push("state in memory only".to_string()),
+    }
+    if let Some(http) = &status.http {
+        lines.push(http_line(http));
     }
     if let Some(probation) = &status.probation {
         lines.push(format!(
@@ -61,6 +64,22 @@ pub(super) fn lines(out: &Output, status: &Status) -> Vec<String> {
         lines.push(format!("{label} {}", indented(last, 2)));
     }
     lines
+}
+
+/// `HTTP at 127.0.0.1:8080: /page/, / (home)`
+fn http_line(http: &HttpStatus) -> String {
+    let routes = http
+        .routes
+        .iter()
+        .map(|route| match route.route.trim_matches('/') == route.module {
+            true => clean(&route.route),
+            false => format!("{} ({})", clean(&route.route), route.module),
+        });
+    let routes: Vec<_> = routes.collect();
+    if routes.is_empty() {
+        return format!("HTTP at {}: no module answers yet", http.address);
+    }
+    format!("HTTP at {}: {}", http.address, routes.join(", "))
 }
 
 fn modules(out: &Output, modules: &[ModuleStatus]) -> Vec<String> {
@@ -99,6 +118,9 @@ fn modules(out: &Output, modules: &[ModuleStatus]) -> Vec<String> {
         }
     }
     lines[0] = out.paint(Style::Dim, &lines[0]);
+    for of in modules {
+        lines.extend(of.schedules.iter().map(|schedule| every(out, of, schedule)));
+    }
     let skipped = modules.iter().filter_map(|of| Some((of, of.save_skipped.as_ref()?)));
     lines.extend(skipped.map(|(of, why)| {
         format!(
@@ -109,6 +131,32 @@ fn modules(out: &Output, modules: &[ModuleStatus]) -> Vec<String> {
         )
     }));
     lines
+}
+
+/// One line for a call by the clock.
+fn every(out: &Output, of: &ModuleStatus, schedule: &ScheduleStatus) -> String {
+    let next = schedule
+        .next_ms
+        .map_or("now".to_string(), |next| format!("in {}", millis(next)));
+    let last = match (&schedule.last_error, &schedule.last_result, schedule.last_ms_ago) {
+        (Some(error), _, Some(ago)) => {
+            let failed = out.paint(Style::Red, "failed");
+            format!("last {} ago {failed}: {}", millis(ago), indented(error, 2))
+        }
+        (None, Some(result), Some(ago)) if !result.is_empty() => format!("last {} ago: {}", millis(ago), clean(result)),
+        (None, _, Some(ago)) => format!("last {} ago", millis(ago)),
+        (_, _, None) => "not yet called".to_string(),
+    };
+    format!(
+        "{} {} {} every {}, next {next}, {last} ({} failed of {}, {} merged)",
+        out.paint(Style::Dim, "by the clock:"),
+        of.module,
+        clean(&schedule.call),
+        millis(schedule.every_ms),
+        schedule.failures,
+        count(schedule.calls, "call"),
+        schedule.merged
+    )
 }
 
 /// What the module's state has to say.

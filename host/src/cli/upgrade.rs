@@ -44,6 +44,7 @@ pub(super) async fn apply(out: &Output, client: &Client, verb: &Apply) -> Result
         dry_run: verb.dry_run,
         state,
         allow_lossy: verb.allow_lossy,
+        deny: verb.deny.clone(),
         limits: verb.limits.spec(),
         probation_ms: verb.probation.map(whole_millis),
         max_error_rate: verb.max_error_rate,

@@ -112,15 +112,22 @@ pub(super) async fn apply(inner: &Arc<Inner>, request: ApplyRequest) -> Result<U
     let options = Options {
         dry_run: request.dry_run,
         allow_lossy: request.allow_lossy,
+        deny: request.deny,
         state: request.state,
         state_file,
         limits: request.limits,
         by: request.by,
         probation: trial(request.probation_ms, request.max_error_rate)?,
     };
+    let is_relup = request.path.extension().is_some_and(|extension| extension == "toml");
+    if is_relup && !options.deny.is_empty() {
+        let message =
+            "`deny` is for a module's file; a relup says it under `[modules.grants]`: `denied = [\"sockets\"]`";
+        return Err(Failure::new("bad-request", Exit::Usage, message));
+    }
     let wanted = if let Some(text) = &request.relup {
         Wanted::relup_text(&request.path, text, options)?
-    } else if request.path.extension().is_some_and(|extension| extension == "toml") {
+    } else if is_relup {
         Wanted::relup(&request.path, options).await?
     } else {
         Wanted::file(inner, &request.path, options).await?

@@ -58,14 +58,14 @@ impl Host {
             release,
             objects: Vec::new(),
         };
-        let (catalog, objects) = (
-            Arc::clone(&self.inner.core.catalog),
-            Arc::clone(&self.inner.core.objects),
-        );
+        let core = &self.inner.core;
+        let (catalog, objects) = (Arc::clone(&core.catalog), Arc::clone(&core.objects));
+        let keyvalue = Arc::clone(&core.keyvalue);
         let copy = move || {
             let staging = Staging::make(staging)?;
             catalog.copy_to(&staging.0).map_err(|error| of_store(&error))?;
             report.states = catalog.all_states().map_err(|error| of_store(&error))?.len() as u64;
+            keyvalue.copy_to(&staging.0).map_err(|error| of_store(&error))?;
             (note.objects, report.bytes) = objects.copy_to(&staging.0).map_err(|error| of_store(&error))?;
             report.objects = note.objects.len() as u64;
             staging.finish(&note, &folder, &parent)?;

@@ -95,31 +95,6 @@ pub(super) async fn load_bytes(
     Ok(version)
 }
 
-/// What a release or relup says of a module over what it had: what is not said again is not dropped (section 6).
-pub(crate) fn merge(new: &ModuleSpec, old: &ModuleSpec) -> ModuleSpec {
-    let mut grants = old.grants.clone();
-    grants.env.extend(new.grants.env.clone());
-    for dir in &new.grants.dirs {
-        grants.dirs.retain(|known| known.guest != dir.guest);
-        grants.dirs.push(dir.clone());
-    }
-    let mut links = old.links.clone();
-    links.extend(new.links.clone());
-    let mut config = old.config.clone();
-    config.extend(new.config.clone());
-    ModuleSpec {
-        name: new.name.clone(),
-        version: new.version.clone(),
-        path: new.path.clone(),
-        sha256: new.sha256,
-        kind: new.kind.or(old.kind),
-        limits: new.limits.clone().or(old.limits.clone()),
-        grants,
-        links,
-        config,
-    }
-}
-
 /// Where the file of a module lies: relative to the release or relup that names it.
 pub(crate) fn path_of(folder: &Path, spec: &ModuleSpec) -> Result<PathBuf, Failure> {
     let path = spec.path.as_ref().ok_or_else(|| {

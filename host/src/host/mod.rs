@@ -9,6 +9,7 @@ mod backup;
 mod boot;
 mod drops;
 mod gc;
+mod http;
 mod installed;
 pub(crate) mod load;
 mod plans;
@@ -16,6 +17,7 @@ mod probation;
 mod recover;
 mod releases;
 mod saver;
+mod schedules;
 pub(crate) mod start;
 mod state;
 mod status;
@@ -34,12 +36,14 @@ use crate::upgrade::Core;
 use crate::upgrade::plan::{Asked, Options};
 use crate::value::{FromValue, IntoValues, Value, check_args, json, wave};
 use attempts::Attempt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use wasmhot_appup::{HostSettings, LimitsSpec, ModuleName};
+use wasmhot_appup::interface::FunctionName;
+use wasmhot_appup::{HostSettings, HttpSettings, LimitsSpec, ModuleName};
 
 /// A running host. Clones are the same host; it ends when it is stopped or the last clone is dropped.
 #[derive(Clone)]
@@ -56,9 +60,16 @@ pub(crate) struct Inner {
     started: Instant,
     /// Calls are refused from now on.
     stopping: AtomicBool,
+    stops: watch::Sender<bool>,
     stopped: watch::Sender<bool>,
+    http: HttpSettings,
+    /// Where HTTP is served.
+    listening: Mutex<Option<SocketAddr>>,
+    /// Connections of HTTP, for `status`.
+    connections: AtomicU64,
     attempts: attempts::Attempts,
     drops: Mutex<drops::Drops>,
+    schedules: Arc<schedules::Schedules>,
     /// Another release runs than before: what is pending may fit now.
     changed: Arc<tokio::sync::Notify>,
     save_skipped: Mutex<std::collections::BTreeMap<ModuleName, String>>,
@@ -185,10 +196,20 @@ impl Host {
     /// # Errors
     /// As [`Host::call`].
     pub async fn call_text(&self, request: CallRequest) -> Result<CallReply, CallError> {
+        self.call_text_if(request, |_, _| Ok(())).await
+    }
+
+    /// As [`Host::call_text`], if `may_be_called` lets it.
+    async fn call_text_if(
+        &self,
+        request: CallRequest,
+        may_be_called: impl Fn(&Route, &FunctionName) -> Result<(), CallError>,
+    ) -> Result<CallReply, CallError> {
         let module = self.module(&request.module)?;
         let answered = Mutex::new(None);
         let prepare = |route: &Route| {
             let (name, ty, args) = read_call(&route.template.version, &request)?;
+            may_be_called(route, &name)?;
             *answered.lock().expect("no panic under this lock") = Some(Arc::clone(&ty));
             Ok((name, ty, args))
         };
@@ -208,16 +229,25 @@ impl Host {
         deadline: Option<Duration>,
         prepare: impl Fn(&Route) -> Result<Named, CallError>,
     ) -> Result<Option<Value>, CallError> {
-        if self.inner.stopping.load(Ordering::Acquire) {
-            return Err(CallError::not_executed(CallErrorCode::Stopping, "the host is stopping").in_module(module));
-        }
-        self.inner.core.services.calls.fetch_add(1, Ordering::Relaxed);
+        self.refuse_if_stopping().map_err(|error| error.in_module(module))?;
+        self.count_call();
         self.router()
             .call(module, deadline.map(|limit| Instant::now() + limit), prepare)
             .await
     }
 
-    fn router(&self) -> &Router {
+    pub(crate) fn refuse_if_stopping(&self) -> Result<(), CallError> {
+        if self.inner.stopping.load(Ordering::Acquire) {
+            return Err(CallError::not_executed(CallErrorCode::Stopping, "the host is stopping"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn count_call(&self) {
+        self.inner.core.services.calls.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn router(&self) -> &Router {
         &self.inner.core.router
     }
 

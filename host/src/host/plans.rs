@@ -3,10 +3,12 @@
 use super::Inner;
 use super::apply::{back_lock, lock};
 use super::load::{
-    CompileLimits, blocking, desired, load_file, load_middle, load_spec, merge, of_store, parse_relup, read_relup,
+    CompileLimits, blocking, desired, load_file, load_middle, load_spec, of_store, parse_relup, read_relup,
 };
 use super::releases::no_such_revision;
+use crate::call::routes::Routes;
 use crate::control::protocol::{Exit, Failure};
+use crate::instance::capability::config::{Values, has_secrets};
 use crate::upgrade::journal::Step;
 use crate::upgrade::plan::{Asked, Desired, Options, Plan, RevisionRecord};
 use crate::upgrade::{UpgradeLock, refused as refused_by_check};
@@ -85,10 +87,8 @@ impl Wanted {
         let routes = inner.core.router.routes();
         let running = inner.running();
         let same_spec = |(name, desired): (&ModuleName, &Desired)| {
-            let running = running.get(name).map(|running| &running.config.spec);
-            running.is_some_and(|running| {
-                (&running.links, &running.config) == (&desired.config.spec.links, &desired.config.spec.config)
-            })
+            let is_same = |running: &Desired| !running.config.spec.is_configured_otherwise(&desired.config.spec);
+            running.get(name).is_some_and(is_same) && !has_other_secrets(&routes, name, &desired.config.spec)
         };
         let same_release = plan.release == routes.release && plan.release_version == routes.release_version;
         match self {
@@ -107,12 +107,22 @@ impl Wanted {
     }
 }
 
+/// Whether a secret is another one than when it was last read. One that cannot be read is not.
+fn has_other_secrets(routes: &Routes, name: &ModuleName, spec: &ModuleSpec) -> bool {
+    let Some(route) = routes.modules.get(name).filter(|_| has_secrets(&spec.config)) else {
+        return false;
+    };
+    let now = Values::read(&spec.config);
+    now.faults().is_empty() && now != *route.template.values()
+}
+
 async fn plan_of_file(inner: &Inner, version: &Arc<Version>, options: Options) -> Result<Plan, Failure> {
     let current = current_record(inner).await?;
     let limits = current.map(|record| record.limits).unwrap_or_default();
     let mut all = inner.running();
     let name = version.id.name.clone();
-    let spec = spec_for(&all, &name);
+    let mut spec = spec_for(&all, &name);
+    options.deny.iter().for_each(|family| spec.grants.deny(*family));
     all.insert(name, desired(&inner.core, Arc::clone(version), spec, &limits));
     let mut plan = plan_from(inner, Asked::Apply, all, limits, options);
     plan.lifted = vec![version.id.digest];
@@ -140,11 +150,9 @@ async fn plan_of_relup(inner: &Inner, relup: &Relup, path: &Path, options: Optio
     let mut named = Vec::new();
     for spec in &relup.modules {
         let mut spec = spec.clone();
-        for dir in &mut spec.grants.dirs {
-            // Relative to the relup, as its files are.
-            dir.host = folder.join(&dir.host).display().to_string();
-        }
-        let merged = merge(&spec, &spec_for(&all, &spec.name));
+        // Relative to the relup, as its files are.
+        spec.resolve_paths(|path| folder.join(path).display().to_string());
+        let merged = spec.over(&spec_for(&all, &spec.name));
         let asked = options.limits.compile_timeout;
         let module = match all.get(&spec.name).filter(|running| is_configured_only(&spec, running)) {
             Some(running) => desired(&inner.core, Arc::clone(&running.version), merged, &limits),
@@ -315,6 +323,7 @@ fn graph(all: &BTreeMap<ModuleName, Desired>) -> Graph {
         kind: desired.config.kind,
         interface: Arc::clone(&desired.version.interface),
         links: desired.config.spec.links.clone(),
+        routes: desired.config.spec.routes.clone(),
     }))
 }
 

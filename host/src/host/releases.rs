@@ -436,6 +436,9 @@ fn differ(name: &ModuleName, before: Option<&ModuleRecord>, after: Option<&Modul
     note("grants", json(&one.spec.grants), json(&other.spec.grants));
     note("links", json(&one.spec.links), json(&other.spec.links));
     note("config", json(&one.spec.config), json(&other.spec.config));
+    note("every", json(&one.spec.every), json(&other.spec.every));
+    note("routes", json(&one.spec.routes), json(&other.spec.routes));
+    note("http_calls", json(&one.spec.http_calls), json(&other.spec.http_calls));
     if diff.details.is_empty() && one.id == other.id {
         return None;
     }

@@ -3,15 +3,17 @@
 use super::boot::boot;
 use super::load::{blocking, desired, load_spec, of_store};
 use super::releases::records_of;
-use super::{Host, HostBuilder, Inner, apply, attempts, backup, drops, plans, probation, recover, saver};
+use super::{Host, HostBuilder, Inner, apply, attempts, backup, drops, plans, probation, recover, saver, schedules};
+use crate::call::lane::Errand;
 use crate::call::router::Router;
-use crate::call::routes::Routes;
+use crate::call::routes::{Routes, Target};
 use crate::call::services::Services;
 use crate::control::protocol::{Exit, Failure};
 use crate::event::{EventKind, Events, Happening};
+use crate::instance::outside::Outside;
 use crate::intake::Watcher;
 use crate::restore::States;
-use crate::store::{Catalog, Meta, Objects, StateLock};
+use crate::store::{Catalog, KeyValue, Meta, Objects, StateLock};
 use crate::upgrade::Core;
 use crate::upgrade::journal::{Attempt, Journal};
 use crate::upgrade::plan::{Asked, Options, RevisionRecord};
@@ -24,7 +26,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::watch;
-use wasmhot_appup::{Digest, HostSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves};
+use wasmhot_appup::{
+    Digest, HostSettings, HttpSettings, LimitsSpec, ModuleName, Release, Version as Semver, default_moves,
+};
 
 /// What the host was told to run.
 struct Source {
@@ -70,10 +74,10 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     };
     let (too_many_failed_keys, failed_keys) = mpsc::unbounded_channel();
     let events = builder.events.unwrap_or_default();
-    let watched = settings.watch();
+    let (watched, http) = (settings.watch(), settings.http.clone());
     let inner = open(
         &source,
-        watched,
+        (watched, http),
         (state, kept),
         builder.restore,
         builder.limits,
@@ -88,6 +92,8 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
             .map_err(|error| Failure::new("watch", Exit::Failed, error.to_string()))?;
         drops::watch(&host.inner, watcher, files, &settings);
     }
+    go_live(&host.inner);
+    schedules::start(&host.inner);
     saver::start(&host.inner);
     probation::watch(&host.inner);
     host.inner.sweep_at_start();
@@ -105,6 +111,19 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
         .events
         .publish(Happening::new(EventKind::Ready, message).revision(routes.revision));
     Ok(host)
+}
+
+/// Modules that came back with the catalog are told that they serve; those that an upgrade brought have been told.
+fn go_live(inner: &Inner) {
+    let routes = inner.core.router.routes();
+    for route in routes.modules.values() {
+        if let Target::Single(lane) = &route.target
+            && route.template.version.live.is_some()
+        {
+            lane.send_first(Errand::GoLive(Arc::clone(&routes)));
+            lane.wake_up();
+        }
+    }
 }
 
 /// `1 module`, `2 modules`.
@@ -157,6 +176,7 @@ fn settings(flags: &HostSettings, release: Option<&HostSettings>) -> HostSetting
         file_max: flags.file_max.or(release.file_max),
         pending_expiry: flags.pending_expiry.or(release.pending_expiry),
         watch: flags.watch.or(release.watch),
+        http: flags.http.clone().or(release.http),
     }
 }
 
@@ -214,7 +234,7 @@ fn open_store(state: &Path, restore: Option<&Path>) -> Result<Store, Failure> {
 
 async fn open(
     source: &Source,
-    watched: bool,
+    (watched, http): (bool, HttpSettings),
     (state, kept): (PathBuf, bool),
     restore: Option<PathBuf>,
     flags: LimitsSpec,
@@ -233,8 +253,10 @@ async fn open(
         max_wasm_stack: usize::try_from(stack).unwrap_or(512 << 10),
     })
     .map_err(|error| internal(&error))?;
-    let versions =
-        Arc::new(Versions::new(Arc::new(engines), Arc::clone(&store.objects)).map_err(|error| internal(&error))?);
+    let keyvalue = Arc::new(KeyValue::new(Some(&state)));
+    let outside = Outside::new(Arc::clone(&events), Arc::clone(&keyvalue));
+    let versions = Versions::new(Arc::new(engines), Arc::clone(&store.objects), outside);
+    let versions = Arc::new(versions.map_err(|error| internal(&error))?);
     for id in &store.known {
         versions.know(id);
     }
@@ -259,6 +281,7 @@ async fn open(
         events,
         catalog: store.catalog,
         objects: store.objects,
+        keyvalue,
         versions,
         flags,
         held: watch::channel(store.meta.held.clone()).0,
@@ -284,9 +307,14 @@ async fn open(
         state: kept.then_some(state),
         started: Instant::now(),
         stopping: AtomicBool::new(false),
+        stops: watch::channel(false).0,
         stopped: watch::channel(false).0,
+        http,
+        listening: Mutex::default(),
+        connections: AtomicU64::new(0),
         attempts: attempts::Attempts::default(),
         drops: Mutex::default(),
+        schedules: Arc::default(),
         changed: Arc::default(),
         save_skipped: Mutex::default(),
         guests: Some(runtime),
@@ -340,10 +368,8 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
         if spec.path.is_none() {
             spec.path = Some(default_path(&spec.name, spec.version.as_ref()));
         }
-        for dir in &mut spec.grants.dirs {
-            // Relative to the release, not to wherever the host was started.
-            dir.host = folder.join(&dir.host).display().to_string();
-        }
+        // Relative to the release, not to wherever the host was started.
+        spec.resolve_paths(|path| folder.join(path).display().to_string());
         let name = spec.name.clone();
         let module = load_spec(inner, folder, spec, &release.limits, None).await?;
         all.insert(

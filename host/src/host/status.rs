@@ -34,6 +34,7 @@ impl Host {
                 )
             }),
             held: core.held.borrow().clone(),
+            http: self.http_status(&routes),
             modules: routes.modules.values().map(|route| self.module_status(route)).collect(),
             pending: inner.drops.lock().expect("no panic under this lock").pending_status(),
             last_called_off: core.last_called_off.lock().expect("no panic under this lock").clone(),
@@ -49,6 +50,7 @@ impl Host {
             digest: id.digest.to_string(),
             kind: route.template.config.kind.to_string(),
             condition: "running".to_string(),
+            schedules: self.inner.schedules_of(&id.name),
             ..ModuleStatus::default()
         };
         match &route.target {

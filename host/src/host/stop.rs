@@ -32,6 +32,7 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
         .core
         .events
         .publish(Happening::new(EventKind::Stopping, "no new calls are taken"));
+    inner.stops.send_replace(true);
     // An upgrade that runs ends first: wholly before or wholly after its switch (P4).
     let _lock = inner.core.upgrading.lock().await;
     let routes = inner.core.router.routes();
@@ -72,8 +73,12 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
     }
     saver::flush(inner).await;
     // Whoever waits for the end may start the next host on the same directory at once.
-    let catalog = Arc::clone(&inner.core.catalog);
-    let _ = tokio::task::spawn_blocking(move || catalog.close()).await;
+    let (catalog, keyvalue) = (Arc::clone(&inner.core.catalog), Arc::clone(&inner.core.keyvalue));
+    let close = move || {
+        keyvalue.close();
+        catalog.close();
+    };
+    let _ = tokio::task::spawn_blocking(close).await;
     inner.lock.lock().expect("no panic under this lock").take();
     inner.stopped.send_replace(true);
     report

@@ -39,7 +39,7 @@ impl<'a> Calls<'a> {
         self.template.config.limits.max_pause
     }
 
-    /// Begins a call.
+    /// Begins a call of a function.
     ///
     /// # Errors
     /// Nothing was executed.
@@ -47,7 +47,11 @@ impl<'a> Calls<'a> {
         let none = |error: wasmtime::Error| self.template.no_such_function(name, &error);
         let function = self.function(name).map_err(none)?;
         let (task, end) = function.begin(self.accessor, args).map_err(none)?;
-        self.accessor.with(|mut store| store.data_mut().add_frame(task, frame));
+        self.accessor.with(|mut store| {
+            let guest = store.data_mut();
+            guest.take_values();
+            guest.add_frame(task, frame);
+        });
         Ok(end)
     }
 
@@ -62,6 +66,11 @@ impl<'a> Calls<'a> {
             .with(|store| prepared.bind_concurrent(store, &self.instance))?;
         functions.insert(name.clone(), function.clone());
         Ok(function)
+    }
+
+    /// Whether the guest was denied anything since it was asked last: by whichever call, where several run.
+    pub(crate) fn take_denied(&self) -> bool {
+        self.accessor.with(|mut store| store.data_mut().reach().take_denied())
     }
 
     /// Returns when no guest task runs any more.

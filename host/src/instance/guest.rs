@@ -1,10 +1,14 @@
 //! What every store carries: the guest's WASI context, its memory cap, the call it is running, and whether outside effects
 //! are refused at the moment (R3).
 
+use super::capability::config::{SharedValues, Values};
+use super::capability::logging::Level;
+use super::capability::network::{self, Lookup};
+use super::capability::outgoing::Outgoing;
+use super::output::{GuestLog, GuestOutput};
+use super::outside::{Outside, Reach};
 use crate::call::frame::Frame;
-use crate::instance::outgoing::Outgoing;
-use crate::instance::output::GuestOutput;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use wasmhot_appup::{Grants, ModuleVersion};
 use wasmtime::StoreContextMut;
@@ -31,8 +35,23 @@ pub(crate) struct Guest {
     /// The calls that run beside each other, by guest task, oldest first: also those that have answered, since tasks of theirs may
     /// still run.
     frames: VecDeque<(GuestTaskId, Arc<Frame>)>,
-    /// Why outside effects are refused at the moment, if they are.
-    pub(crate) effects_refused: Option<&'static str>,
+    reach: Arc<Reach>,
+    /// As they are now, and as the running call sees them.
+    shared_values: SharedValues,
+    values: Arc<Values>,
+    log: GuestLog,
+    /// Names that are being looked up, by the streams that give their addresses.
+    names: HashMap<u32, String>,
+}
+
+/// Who a guest is, and what it is given.
+pub(crate) struct Given<'a> {
+    pub(crate) id: &'a ModuleVersion,
+    pub(crate) instance: u64,
+    pub(crate) grants: &'a Grants,
+    pub(crate) memory_max: u64,
+    pub(crate) values: &'a SharedValues,
+    pub(crate) outside: &'a Arc<Outside>,
 }
 
 /// Counts the bytes of all linear memories of one store against a cap. A growth past it is refused (`memory.grow` gives -1).
@@ -44,15 +63,20 @@ pub(crate) struct MemoryCap {
 }
 
 impl Guest {
-    /// A guest with what `grants` gives it, and nothing else.
+    /// A guest with what it is given, and nothing else.
     ///
     /// # Errors
     /// A granted directory that cannot be opened, by name.
-    pub(crate) fn new(id: &ModuleVersion, instance: u64, grants: &Grants, memory_max: u64) -> Result<Self, String> {
+    pub(crate) fn new(given: &Given<'_>) -> Result<Self, String> {
+        let Given {
+            id, instance, grants, ..
+        } = *given;
+        let reach = Reach::new(id, grants, given.outside);
         let mut wasi = WasiCtx::builder();
         wasi.stdout(GuestOutput::new(id, instance, false));
         wasi.stderr(GuestOutput::new(id, instance, true));
         wasi.arg(id.name.as_ref());
+        wasi.args(&grants.args);
         for (name, value) in &grants.env {
             wasi.env(name, value);
         }
@@ -69,20 +93,24 @@ impl Guest {
                 )
             })?;
         }
-        // No network: `socket_addr_check` refuses every address unless one is granted, and names are not looked up.
+        network::configure(&mut wasi, &reach);
         Ok(Self {
             wasi: wasi.build(),
             http: WasiHttpCtx::new(),
-            outgoing: Outgoing::default(),
+            outgoing: Outgoing::new(&reach),
             table: ResourceTable::new(),
             memory: MemoryCap {
                 bytes: 0,
-                cap: usize::try_from(memory_max).unwrap_or(usize::MAX),
+                cap: usize::try_from(given.memory_max).unwrap_or(usize::MAX),
                 elements: 0,
             },
             frame: None,
             frames: VecDeque::new(),
-            effects_refused: None,
+            reach,
+            shared_values: Arc::clone(given.values),
+            values: given.values.load_full(),
+            log: GuestLog::new(id, instance),
+            names: HashMap::new(),
         })
     }
 
@@ -102,6 +130,50 @@ impl Guest {
     /// No guest task runs any more.
     pub(crate) fn forget_frames(&mut self) {
         self.frames.clear();
+    }
+
+    /// What it may reach.
+    pub(crate) fn reach(&self) -> &Arc<Reach> {
+        &self.reach
+    }
+
+    /// Refuses outside effects from now on (R3), or no longer.
+    pub(crate) fn refuse_effects(&mut self, phase: Option<&'static str>) {
+        self.reach.refuse_effects(phase);
+    }
+
+    /// A call begins: it sees the values of now, and only these.
+    pub(super) fn take_values(&mut self) {
+        self.values = self.shared_values.load_full();
+    }
+
+    /// The values that the running call sees.
+    pub(super) fn values(&self) -> &Values {
+        &self.values
+    }
+
+    /// A line for the log of the host.
+    pub(super) fn log(&self, level: Level, context: &str, message: &str) {
+        self.log.line(level, context, message);
+    }
+
+    pub(super) fn resources(&self) -> &ResourceTable {
+        &self.table
+    }
+
+    pub(super) fn resources_mut(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    pub(super) fn lookup(&mut self) -> Lookup<'_> {
+        Lookup {
+            reach: &self.reach,
+            names: &mut self.names,
+            sockets: wasmtime_wasi::sockets::WasiSocketsCtxView {
+                ctx: self.wasi.sockets(),
+                table: &mut self.table,
+            },
+        }
     }
 
     pub(crate) fn memory(&mut self) -> &mut MemoryCap {

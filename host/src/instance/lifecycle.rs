@@ -1,9 +1,11 @@
-//! The guest contract on a running instance: `health`, `save`, `migrate`. Outside effects are refused while they run (R3).
+//! The guest contract on a running instance: `health`, `save`, `migrate`, during which outside effects are refused (R3), and `live`.
 //!
 //! Each of these futures may be dropped at any time; the instance is then lost and must not be used again.
 
 use super::{Instance, InstanceError};
+use crate::call::frame::Frame;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmhot_appup::{ModuleVersion, Version as Semver};
 use wasmtime::component::{ComponentExportIndex, ComponentType, Lower};
@@ -149,11 +151,55 @@ impl Instance {
             .lifecycle_call("migrate", index, (change.clone(), state), limit)
             .await?;
         said.map_err(|said| InstanceError::Said { phase: "migrate", said })?;
+        self.brought_by = Some(change.clone());
         self.migrated_in = began.elapsed();
         Ok(self.migrated_in)
     }
 
+    /// Tells it that it serves, unless that was done or it does not want to know. Outside effects are allowed: it is a call like any
+    /// other, in this frame.
+    pub(crate) async fn go_live(&mut self, frame: Arc<Frame>, limit: Duration) -> Result<(), InstanceError> {
+        let Some(index) = self.template.version.live.filter(|_| self.is_to_go_live()) else {
+            return Ok(());
+        };
+        self.went_live = true;
+        let change = self.brought_by.clone();
+        let change = change.unwrap_or_else(|| Change::restore(&self.template.version.id.version));
+        let tree = super::enter(&mut self.store, &mut self.usable, frame);
+        let answer = self.typed_call("live", index, (change,), limit).await;
+        self.leave(&tree);
+        let (said,): (Result<(), String>,) = answer?;
+        said.map_err(|said| InstanceError::Said { phase: "live", said })
+    }
+
+    /// Whether `live` is still to be called.
+    pub(crate) fn is_to_go_live(&self) -> bool {
+        !self.went_live && self.template.version.live.is_some()
+    }
+
+    /// It is not to be told: it comes after one that died of that.
+    pub(crate) fn skip_live(&mut self) {
+        self.went_live = true;
+    }
+
     async fn lifecycle_call<P, R>(
+        &mut self,
+        phase: &'static str,
+        index: ComponentExportIndex,
+        params: P,
+        limit: Duration,
+    ) -> Result<R, InstanceError>
+    where
+        P: wasmtime::component::ComponentNamedList + Lower + Send + Sync,
+        R: wasmtime::component::ComponentNamedList + wasmtime::component::Lift + Send + Sync + 'static,
+    {
+        self.store.data_mut().refuse_effects(Some(phase));
+        let answer = self.typed_call(phase, index, params, limit).await;
+        self.store.data_mut().refuse_effects(None);
+        answer
+    }
+
+    async fn typed_call<P, R>(
         &mut self,
         phase: &'static str,
         index: ComponentExportIndex,
@@ -168,21 +214,21 @@ impl Instance {
             .instance
             .get_typed_func::<P, R>(&mut self.store, index)
             .map_err(|error| InstanceError::Contract(format!("{phase}: {error}")))?;
-        self.store.data_mut().effects_refused = Some(phase);
+        self.store.data_mut().take_values();
         // Until the guest has answered it is unusable: a dropped future or a trap leaves it so.
         self.usable = false;
-        let answer = tokio::time::timeout(limit, function.call_async(&mut self.store, params)).await;
-        self.store.data_mut().effects_refused = None;
-        let answer = match answer {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => {
-                self.usable = !super::ends_the_store(&error);
-                return Err(InstanceError::trap(phase, &error));
+        match tokio::time::timeout(limit, function.call_async(&mut self.store, params)).await {
+            Ok(Ok(answer)) => {
+                self.usable = true;
+                self.has_tasks |= self.is_concurrent();
+                Ok(answer)
             }
-            Err(_) => return Err(InstanceError::Timeout { phase, limit }),
-        };
-        self.usable = true;
-        Ok(answer)
+            Ok(Err(error)) => {
+                self.usable = self.survives(&error);
+                Err(InstanceError::trap(phase, &error))
+            }
+            Err(_) => Err(InstanceError::Timeout { phase, limit }),
+        }
     }
 }
 

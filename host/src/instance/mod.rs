@@ -5,15 +5,19 @@
 //! - Once a call has trapped or its future was dropped the instance is not [`usable`](Instance::is_usable) any more: the store is
 //!   poisoned, its memory lost (R14).
 
+pub(crate) mod capability;
 pub(crate) mod concurrent;
 pub(crate) mod guest;
+mod http;
 pub(crate) mod lifecycle;
-mod outgoing;
 mod output;
+pub(crate) mod outside;
 pub(crate) mod template;
 
 use crate::call::crowd::Place;
-use crate::call::frame::Frame;
+use crate::call::frame::{Frame, Tree};
+use crate::call::invocation::Invocation;
+use crate::call::lane::CallResult;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
 use crate::version::EngineKind;
@@ -25,6 +29,7 @@ use std::time::Duration;
 pub(crate) use template::{ModuleConfig, Template};
 use wasmhot_appup::interface::FunctionName;
 use wasmtime::Store;
+use wasmtime_wasi::I32Exit;
 
 /// A running version of a module.
 pub(crate) struct Instance {
@@ -41,6 +46,9 @@ pub(crate) struct Instance {
     usable: bool,
     /// Guest tasks may still run in it, of calls that have answered (WASI 0.3).
     pub(crate) has_tasks: bool,
+    /// What brought its state, if anything did.
+    brought_by: Option<Change>,
+    went_live: bool,
     /// How long its last `migrate` took.
     pub(crate) migrated_in: Duration,
     /// Its place among the live instances of its module, where those are counted.
@@ -65,6 +73,8 @@ impl Instance {
             concurrent_functions: Arc::default(),
             usable: true,
             has_tasks: false,
+            brought_by: None,
+            went_live: false,
             migrated_in: Duration::ZERO,
             place: None,
         }
@@ -86,6 +96,13 @@ impl Instance {
     }
 
     /// Runs one call. The future must be polled to its end unless the instance is given up.
+    pub(crate) async fn run(&mut self, invocation: Invocation, frame: Arc<Frame>) -> CallResult {
+        match invocation {
+            Invocation::Function { name, args, .. } => self.call(&name, &args, frame).await,
+            Invocation::Exchange(exchange) => self.exchange(*exchange, frame).await,
+        }
+    }
+
     pub(crate) async fn call(
         &mut self,
         name: &FunctionName,
@@ -99,25 +116,42 @@ impl Instance {
             self.functions.insert(name.clone(), function);
         }
         let function = self.functions.get(name).expect("it was inserted above");
-        self.store.data_mut().frame = Some(frame);
-        self.usable = false;
+        let tree = enter(&mut self.store, &mut self.usable, frame);
         let answer = function.call(&mut self.store, args).await;
-        if self.is_concurrent() {
-            // Its tasks may run on, and call other modules.
-            self.has_tasks = true;
-        } else {
-            self.store.data_mut().frame = None;
-        }
+        self.leave(&tree);
         match answer {
             Ok(answer) => {
                 self.usable = true;
                 Ok(answer)
             }
             Err(error) => {
-                self.usable = !self.is_concurrent() && !ends_the_store(&error);
-                Err(self.template.failed(name, &error))
+                self.usable = self.survives(&error);
+                match exit_status(name, &error) {
+                    // A stateful module that leaves has lost its state, as by a trap.
+                    Some(status) if self.template.version.lifecycle.is_none() => Ok(Some(status)),
+                    _ => Err(self.template.failed(name, &error)),
+                }
             }
         }
+    }
+
+    /// A call has ended, however it did.
+    fn leave(&mut self, tree: &Tree) {
+        let guest = self.store.data_mut();
+        if guest.reach().take_denied() {
+            tree.note_denied();
+        }
+        if self.is_concurrent() {
+            // Its tasks may run on, and call other modules.
+            self.has_tasks = true;
+        } else {
+            self.store.data_mut().frame = None;
+        }
+    }
+
+    /// Whether the instance can be used after this error. Where calls run beside each other none leaves it whole.
+    fn survives(&self, error: &wasmtime::Error) -> bool {
+        !self.is_concurrent() && !ends_the_store(error)
     }
 }
 
@@ -127,14 +161,36 @@ impl Template {
     }
 
     /// What became of a call that trapped.
-    pub(crate) fn failed(&self, name: &FunctionName, error: &wasmtime::Error) -> CallError {
+    pub(crate) fn failed(&self, called: &dyn std::fmt::Display, error: &wasmtime::Error) -> CallError {
         let (message, backtrace) = describe(error);
-        let failed = CallError::unknown(CallErrorCode::Trapped, format!("`{name}` {message}"));
+        let failed = CallError::unknown(CallErrorCode::Trapped, format!("`{called}` {message}"));
         CallError {
             backtrace,
             ..failed.in_version(&self.version.id)
         }
     }
+}
+
+/// A call begins: it sees the values of now, and the instance is not usable until it has ended well.
+fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) -> Arc<Tree> {
+    let tree = Arc::clone(&frame.tree);
+    let guest = store.data_mut();
+    guest.frame = Some(frame);
+    guest.take_values();
+    *usable = false;
+    tree
+}
+
+/// Whether this is the `main` of a program: it runs once in an instance.
+pub(crate) fn is_main(name: &FunctionName) -> bool {
+    let interface = name.interface.as_deref().unwrap_or_default();
+    name.name == "run" && (interface == "wasi:cli/run" || interface.starts_with("wasi:cli/run@"))
+}
+
+/// The `result` that a program's `main` would have returned, where it left by `wasi:cli/exit` instead.
+fn exit_status(name: &FunctionName, error: &wasmtime::Error) -> Option<Value> {
+    let exit = error.downcast_ref::<I32Exit>().filter(|_| is_main(name))?;
+    Some(Value::Result(if exit.0 == 0 { Ok(None) } else { Err(None) }))
 }
 
 /// A trap, or an error of a host function, ends the store. A result that cannot be read does not (on the plain engine).

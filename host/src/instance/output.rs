@@ -1,8 +1,10 @@
-//! A guest's standard output and error: each line becomes a log line that names module, version and instance.
+//! A guest's standard output and error, and what it writes by `wasi:logging`: each line becomes a log line that names module, version
+//! and instance.
 //!
 //! Invariants: nothing a guest prints reaches a terminal unescaped, and a guest that prints without end costs at most
 //! [`LINES_PER_SECOND`] log lines a second; what was dropped is counted.
 
+use super::capability::logging::Level;
 use bytes::Bytes;
 use std::io;
 use std::pin::Pin;
@@ -29,9 +31,23 @@ struct Lines {
     instance: u64,
     is_error: bool,
     unfinished: Vec<u8>,
+    rate: Rate,
+}
+
+/// How many lines there were, and whether there may be more.
+#[derive(Debug)]
+struct Rate {
     second_began: Instant,
     in_second: u32,
     dropped: u64,
+}
+
+/// What one instance writes by `wasi:logging`.
+#[derive(Debug)]
+pub(crate) struct GuestLog {
+    id: ModuleVersion,
+    instance: u64,
+    rate: Mutex<Rate>,
 }
 
 impl GuestOutput {
@@ -41,9 +57,7 @@ impl GuestOutput {
             instance,
             is_error,
             unfinished: Vec::new(),
-            second_began: Instant::now(),
-            in_second: 0,
-            dropped: 0,
+            rate: Rate::new(),
         };
         Self(Arc::new(Mutex::new(lines)))
     }
@@ -51,6 +65,70 @@ impl GuestOutput {
     fn take(&self, bytes: &[u8]) {
         self.0.lock().expect("no panic under this lock").take(bytes);
     }
+}
+
+impl Rate {
+    fn new() -> Self {
+        Self {
+            second_began: Instant::now(),
+            in_second: 0,
+            dropped: 0,
+        }
+    }
+
+    /// Whether one more line may be written; those that may not are counted, and that is said.
+    fn allows(&mut self, id: &ModuleVersion, instance: u64) -> bool {
+        if self.second_began.elapsed().as_secs() >= 1 {
+            self.second_began = Instant::now();
+            self.in_second = 0;
+            if self.dropped > 0 {
+                let dropped = std::mem::take(&mut self.dropped);
+                tracing::warn!(target: "guest", module = %id.name, version = %id.version, instance,
+                    "{dropped} lines dropped: more than {LINES_PER_SECOND} in a second");
+            }
+        }
+        self.in_second += 1;
+        let allows = self.in_second <= LINES_PER_SECOND;
+        self.dropped += u64::from(!allows);
+        allows
+    }
+}
+
+impl GuestLog {
+    pub(crate) fn new(id: &ModuleVersion, instance: u64) -> Self {
+        Self {
+            id: id.clone(),
+            instance,
+            rate: Mutex::new(Rate::new()),
+        }
+    }
+
+    /// One line, unless there were too many in this second. Cut where it is too long.
+    pub(crate) fn line(&self, level: Level, context: &str, message: &str) {
+        let (id, instance) = (&self.id, self.instance);
+        if !self.rate.lock().expect("no panic under this lock").allows(id, instance) {
+            return;
+        }
+        let (context, text) = (cut(context).escape_debug(), cut(message).escape_debug());
+        macro_rules! log {
+            ($level:ident $(, $critical:ident = $is:literal)?) => {
+                tracing::$level!(target: "guest", module = %id.name, version = %id.version, instance, %context $(, $critical = $is)?, "{text}")
+            };
+        }
+        match level {
+            Level::Trace => log!(trace),
+            Level::Debug => log!(debug),
+            Level::Info => log!(info),
+            Level::Warn => log!(warn),
+            Level::Error => log!(error),
+            Level::Critical => log!(error, critical = true),
+        }
+    }
+}
+
+/// As much of a text as a line may have.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LINE_BYTES_MAX)]
 }
 
 impl Lines {
@@ -65,18 +143,7 @@ impl Lines {
     }
 
     fn log(&mut self, line: &[u8]) {
-        if self.second_began.elapsed().as_secs() >= 1 {
-            self.second_began = Instant::now();
-            self.in_second = 0;
-            if self.dropped > 0 {
-                let dropped = std::mem::take(&mut self.dropped);
-                tracing::warn!(target: "guest", module = %self.id.name, version = %self.id.version, instance = self.instance,
-                    "{dropped} lines dropped: more than {LINES_PER_SECOND} in a second");
-            }
-        }
-        self.in_second += 1;
-        if self.in_second > LINES_PER_SECOND {
-            self.dropped += 1;
+        if !self.rate.allows(&self.id, self.instance) {
             return;
         }
         let text = String::from_utf8_lossy(line);

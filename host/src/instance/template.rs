@@ -1,8 +1,11 @@
 //! What instances of a module are made from: a compiled version, its configuration in the release, and everything linked ahead.
 
-use super::guest::Guest;
+use super::capability::config::{SharedValues, Values};
+use super::guest::{Given, Guest};
+use super::outside::Outside;
 use super::{Instance, InstanceError};
 use crate::version::Version;
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -35,6 +38,8 @@ pub(crate) struct Template {
     pub(crate) version: Arc<Version>,
     /// Its configuration.
     pub(crate) config: ModuleConfig,
+    values: SharedValues,
+    outside: Arc<Outside>,
     pre: InstancePre<Guest>,
 }
 
@@ -42,8 +47,43 @@ pub(crate) struct Template {
 static NEXT_INSTANCE: AtomicU64 = AtomicU64::new(1);
 
 impl Template {
-    pub(crate) fn new(version: Arc<Version>, config: ModuleConfig, pre: InstancePre<Guest>) -> Self {
-        Self { version, config, pre }
+    /// Reads the values of its configuration, secrets included.
+    pub(crate) fn new(
+        version: Arc<Version>,
+        config: ModuleConfig,
+        outside: Arc<Outside>,
+        pre: InstancePre<Guest>,
+    ) -> Self {
+        Self {
+            values: Arc::new(ArcSwap::from_pointee(Values::read(&config.spec.config))),
+            version,
+            config,
+            outside,
+            pre,
+        }
+    }
+
+    /// The values of its configuration now.
+    pub(crate) fn values(&self) -> Arc<Values> {
+        self.values.load_full()
+    }
+
+    /// Gives all instances of this template, and of those that share its values, other ones.
+    pub(crate) fn set_values(&self, values: Arc<Values>) {
+        self.values.store(values);
+    }
+
+    /// The same version with other settings, none of which needs a new instance: what runs goes on, and sees the new values from its
+    /// next call.
+    pub(crate) fn configured(&self, config: ModuleConfig, values: Arc<Values>) -> Self {
+        self.set_values(values);
+        Self {
+            version: Arc::clone(&self.version),
+            config,
+            values: Arc::clone(&self.values),
+            outside: Arc::clone(&self.outside),
+            pre: self.pre.clone(),
+        }
     }
 
     /// Makes an instance and runs its start code, within the module's `start_timeout`. `revision` is the one in which it is made
@@ -66,21 +106,28 @@ impl Template {
     ) -> Result<Box<Instance>, InstanceError> {
         let id = NEXT_INSTANCE.fetch_add(1, Ordering::Relaxed);
         let limits = &self.config.limits;
-        let guest =
-            Guest::new(&self.version.id, id, self.config.grants(), limits.memory_max).map_err(InstanceError::Grant)?;
+        let given = Given {
+            id: &self.version.id,
+            instance: id,
+            grants: self.config.grants(),
+            memory_max: limits.memory_max,
+            values: &self.values,
+            outside: &self.outside,
+        };
+        let guest = Guest::new(&given).map_err(InstanceError::Grant)?;
         let mut store = Store::new(self.pre.engine(), guest);
         store.limiter(|guest| guest.memory());
         // Armed before instantiation: start code is guest code too, and a deadline of 0 traps at once.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
-        store.data_mut().effects_refused = Some("start");
+        store.data_mut().refuse_effects(Some("start"));
         let made = tokio::time::timeout(limit, self.pre.instantiate_async(&mut store)).await;
         let instance = match made {
             Ok(Ok(instance)) => instance,
             Ok(Err(error)) => return Err(InstanceError::trap("start", &error)),
             Err(_) => return Err(InstanceError::Timeout { phase: "start", limit }),
         };
-        store.data_mut().effects_refused = None;
+        store.data_mut().refuse_effects(None);
         Ok(Box::new(Instance::new(id, Arc::clone(self), revision, store, instance)))
     }
 }

@@ -4,15 +4,14 @@ use super::paths::tidy;
 use super::read::{OnDisk, all_of, read_module};
 use super::release::ReadRelease;
 use crate::control::protocol::{Exit, Failure};
-use crate::host::load::merge;
 use crate::upgrade::journal::Step;
-use crate::upgrade::{check_first, refused};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::upgrade::{check_first, refused, schedules};
+use std::collections::BTreeMap;
 use std::path::Path;
 use wasmhot_appup::capability::not_granted;
 use wasmhot_appup::{
-    Action, Capability, CheckOptions, Checked, Graph, Instruction, Known, Limits, LimitsSpec, MiddleSpec, ModuleName,
-    ModuleSpec, Move, PlanModule, Relup, Transition, Wiring, check, plan_moves, undo_moves,
+    Action, CheckOptions, Checked, Graph, Instruction, Known, Limits, LimitsSpec, MiddleSpec, ModuleName, ModuleSpec,
+    Move, PlanModule, Relup, Transition, Wiring, check, plan_moves, undo_moves,
 };
 
 /// A relup that may be applied.
@@ -58,6 +57,10 @@ pub(crate) fn check_relup(
         middle,
         mut warnings,
     } = after(relup, path, old)?;
+    let specs = modules
+        .values()
+        .map(|module| (&module.node.version, &*module.node.interface, &module.spec));
+    schedules::check(specs)?;
     let known = known(old, &modules, &middle);
     let (before, after) = (graph(&release.modules), graph(&modules));
     let previous = before.resolve_from(&old.wiring).0;
@@ -145,12 +148,10 @@ fn after(relup: &Relup, path: &Path, old: &ReadRelease) -> Result<After, Failure
     let mut failures = Vec::new();
     for spec in &relup.modules {
         let mut spec = spec.clone();
-        for dir in &mut spec.grants.dirs {
-            // Relative to the relup, as its files are.
-            dir.host = tidy(&folder.join(&dir.host)).display().to_string();
-        }
+        // Relative to the relup, as its files are.
+        spec.resolve_paths(|path| tidy(&folder.join(path)).display().to_string());
         let had = old.release.modules.get(&spec.name);
-        let merged = had.map(|had| merge(&spec, &had.spec));
+        let merged = had.map(|had| spec.over(&had.spec));
         if let Some((had, merged)) = had
             .zip(merged.clone())
             .filter(|(had, _)| is_configured_only(&spec, had))
@@ -206,6 +207,7 @@ fn configured(running: &PlanModule, spec: ModuleSpec) -> PlanModule {
     let mut module = running.clone();
     module.node.kind = spec.kind.unwrap_or(module.node.kind);
     module.node.links.clone_from(&spec.links);
+    module.node.routes.clone_from(&spec.routes);
     module.spec = spec;
     module
 }
@@ -264,27 +266,18 @@ fn known(old: &ReadRelease, new: &BTreeMap<ModuleName, PlanModule>, middle: &[Pl
     known
         .middle
         .extend(middle.iter().map(|module| module.node.version.clone()));
-    known.granted = granted(new);
+    grant(&mut known, new);
     known
 }
 
-/// What modules may use of the host, where that is all that they want: a host refuses nobody what he only imports, and what he imports
-/// without a grant is warned of by [`of_host`].
-pub(super) fn granted(modules: &BTreeMap<ModuleName, PlanModule>) -> BTreeMap<ModuleName, BTreeSet<Capability>> {
-    let granted = modules
-        .iter()
-        .map(|(name, module)| (name, module, module.spec.grants.capabilities()));
-    let has_all = granted.filter(|(_, module, granted)| outside(module).is_subset(granted));
-    has_all.map(|(name, _, granted)| (name.clone(), granted)).collect()
+/// What modules may use of the host.
+pub(super) fn grant(known: &mut Known, modules: &BTreeMap<ModuleName, PlanModule>) {
+    for (name, module) in modules {
+        known.grant(name, &module.spec.grants);
+    }
 }
 
-fn outside(module: &PlanModule) -> BTreeSet<Capability> {
-    let wanted = module.node.interface.wanted_capabilities();
-    wanted.into_iter().filter(|one| one.reaches_outside()).collect()
-}
-
-/// Warnings about what a module wants of the host. Language runtimes import much that they do not use, so nothing is refused for it,
-/// and what the version before imported too is not told again.
+/// Warnings about what a module wants of the host and is not refused for; what the version before imported too is not told again.
 pub(super) fn of_host(module: &PlanModule, before: &BTreeMap<ModuleName, PlanModule>) -> Vec<String> {
     let id = &module.node.version;
     let grants = &module.spec.grants;

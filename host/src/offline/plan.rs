@@ -1,11 +1,10 @@
 //! A plan between two releases, and its relup as it is written beside the files.
 
-use super::check::{granted, of_host};
+use super::check::{grant, of_host};
 use super::paths::{relative, settled, tidy};
 use super::read::OnDisk;
 use super::release::ReadRelease;
 use crate::control::protocol::Failure;
-use crate::host::load::merge;
 use crate::upgrade::journal::Step;
 use crate::upgrade::{check_first, refused};
 use std::collections::BTreeMap;
@@ -23,7 +22,7 @@ pub(crate) fn plan_releases(
     options: CheckOptions,
 ) -> Result<(Plan, Vec<String>), Failure> {
     let mut known = old.known.clone();
-    known.granted = granted(&new.release.modules);
+    grant(&mut known, &new.release.modules);
     let inputs = Inputs {
         middle: middle(old, new),
         wiring: old.wiring.clone(),
@@ -69,13 +68,15 @@ fn middle(old: &ReadRelease, new: &ReadRelease) -> Vec<PlanModule> {
 fn not_taken_away(old: &PlanRelease, new: &PlanRelease) -> Vec<String> {
     let kept = |name: &ModuleName, module: &PlanModule| {
         let before = old.modules.get(name)?;
-        let merged = merge(&module.spec, &before.spec);
+        let merged = module.spec.over(&before.spec);
         let spec = &module.spec;
         let what = [
             ("grants", merged.grants != spec.grants),
             ("links", merged.links != spec.links),
             ("config", merged.config != spec.config),
             ("limits", merged.limits != spec.limits),
+            ("routes", merged.routes != spec.routes),
+            ("http_calls", merged.http_calls != spec.http_calls),
         ];
         let what: Vec<_> = what.iter().filter(|(_, kept)| *kept).map(|(what, _)| *what).collect();
         let is_less = !what.is_empty();
@@ -104,10 +105,11 @@ pub(crate) fn relative_relup(relup: &Relup, folder: &Path) -> Result<Relup, Fail
     let mut relup = relup.clone();
     for module in &mut relup.modules {
         module.path.iter_mut().for_each(from_there);
-        for dir in &mut module.grants.dirs {
-            dir.host = tidy(Path::new(&dir.host)).display().to_string();
-            from_there(&mut dir.host);
-        }
+        module.resolve_paths(|path| {
+            let mut path = tidy(Path::new(path)).display().to_string();
+            from_there(&mut path);
+            path
+        });
     }
     relup
         .middle

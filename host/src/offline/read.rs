@@ -82,6 +82,7 @@ fn with_appup(
         kind: kind.unwrap_or_else(|| Kind::default_for(facts.interface.stateful)),
         interface: facts.interface,
         links: spec.links.clone(),
+        routes: spec.routes.clone(),
     };
     let module = PlanModule {
         appup,

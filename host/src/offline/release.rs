@@ -157,9 +157,7 @@ pub(super) fn absolute(mut spec: ModuleSpec, folder: &Path) -> ModuleSpec {
     if spec.path.is_none() {
         spec.path = Some(default_path(&spec.name, spec.version.as_ref()));
     }
-    for dir in &mut spec.grants.dirs {
-        dir.host = tidy(&folder.join(&dir.host)).display().to_string();
-    }
+    spec.resolve_paths(|path| tidy(&folder.join(path)).display().to_string());
     spec
 }
 
@@ -229,9 +227,7 @@ fn running_module(told: RunningModule) -> Result<PlanModule, Failure> {
         state,
         appup,
     } = told;
-    for dir in &mut spec.grants.dirs {
-        dir.host = tidy(Path::new(&dir.host)).display().to_string();
-    }
+    spec.resolve_paths(|path| tidy(Path::new(path)).display().to_string());
     let parse = |text: String| parse_appup(&format!("the appup of {version}, which runs"), &text);
     let appup = appup.map(parse).transpose()?;
     let node = Node {
@@ -239,6 +235,7 @@ fn running_module(told: RunningModule) -> Result<PlanModule, Failure> {
         kind,
         interface: Arc::new(interface),
         links: spec.links.clone(),
+        routes: spec.routes.clone(),
     };
     Ok(PlanModule {
         appup,

@@ -11,9 +11,10 @@ use super::read::OnDisk;
 use crate::call::lane::Live;
 use crate::control::protocol::{Exit, Failure};
 use crate::host::load::of_version;
+use crate::instance::outside::Outside;
 use crate::instance::{Change, Instance, InstanceError, ModuleConfig, Template};
 use crate::restore::States;
-use crate::store::{Catalog, Objects, SavedState};
+use crate::store::{Catalog, KeyValue, Objects, SavedState};
 use crate::version::{EngineSettings, Engines, compile_within};
 use crate::versions::Versions;
 use serde::Serialize;
@@ -96,7 +97,11 @@ impl Bench {
     /// Compiles the versions of one module. `files` come with whether a state may begin and end there.
     pub(crate) async fn trial(&self, files: Vec<(OnDisk, bool)>, release: &LimitsSpec) -> Result<Trial, Failure> {
         let internal = |error: &dyn std::fmt::Display| Failure::new("internal", Exit::Failed, error.to_string());
-        let versions = Versions::new(Arc::clone(&self.engines), Arc::clone(&self.objects));
+        let versions = Versions::new(
+            Arc::clone(&self.engines),
+            Arc::clone(&self.objects),
+            Outside::new(Arc::default(), Arc::new(KeyValue::new(None))),
+        );
         let versions = Arc::new(versions.map_err(|error| internal(&error))?);
         let mut tried = Vec::new();
         let mut known = Known::default();
@@ -118,7 +123,7 @@ impl Bench {
                 known.states.insert(version.id.digest, state.clone());
             }
             let mut spec = file.module.spec.clone();
-            spec.grants.dirs.clear();
+            spec.grants = spec.grants.without_effects();
             let limits = Limits::resolve(node.kind, &spec.limits, release);
             let config = ModuleConfig {
                 spec,

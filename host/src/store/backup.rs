@@ -42,7 +42,7 @@ impl Catalog {
     }
 }
 
-fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
+pub(super) fn copy_table<K: redb::Key + 'static, V: redb::Value + 'static>(
     from: &ReadTransaction,
     to: &WriteTransaction,
     table: TableDefinition<'_, K, V>,
@@ -102,6 +102,7 @@ pub fn restore(backup: &Path, state: &Path, needed: &[Digest]) -> Result<(), Sto
     if let Some(missing) = needed.iter().find(|digest| !kept.path(digest).is_file()) {
         return Err(damaged(&folder, format!("{missing} is not there, which was copied")));
     }
+    super::keyvalue::restore(backup, state)?;
     let new = state.join("catalog.redb.restoring");
     let from = backup.join(CATALOG);
     std::fs::copy(&from, &new).map_err(|error| StoreError::io(&from, error))?;

@@ -5,6 +5,7 @@
 //!   lock              one host at a time; holds the pid               (lock.rs)
 //!   catalog.redb      revisions, saved states, files seen: one database, so that a switch is one transaction (catalog.rs)
 //!   objects/          <sha256>.wasm, 0600, written whole or not at all (objects.rs)
+//!   keyvalue.redb     the buckets of `wasi:keyvalue`, once a module has used one (keyvalue.rs)
 //! ```
 //!
 //! Everything here blocks on the disk: call it by `tokio::task::spawn_blocking`.
@@ -14,6 +15,7 @@ mod catalog;
 mod error;
 mod history;
 mod installed;
+pub(crate) mod keyvalue;
 mod lock;
 mod objects;
 mod saved;
@@ -24,6 +26,7 @@ pub use backup::restore;
 pub use catalog::{Catalog, Commit};
 pub use error::StoreError;
 pub use installed::InstalledRecord;
+pub(crate) use keyvalue::KeyValue;
 pub use lock::StateLock;
 pub use objects::Objects;
 pub use tables::{FileRecord, Meta, SaveOrder, SaveReason, SavedState, SavedStateTag, WrittenFor};

@@ -11,6 +11,7 @@ mod kept;
 mod keys;
 pub(crate) mod plan;
 mod prepare;
+pub(crate) mod schedules;
 pub(crate) mod steps;
 mod switch;
 mod transfer;
@@ -22,7 +23,8 @@ use crate::call::services::Services;
 use crate::control::protocol::{Exit, Failure, StateSource, UpgradeReport, word};
 use crate::event::{EventKind, Events, Happening};
 use crate::instance::InstanceError;
-use crate::store::{Catalog, Meta, Objects};
+use crate::instance::capability::config::Values;
+use crate::store::{Catalog, KeyValue, Meta, Objects};
 use crate::version::Version;
 use crate::versions::Versions;
 use journal::{Attempt, Ending, Journal, Phase, Step, may_be_killed_here};
@@ -48,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) events: Arc<Events>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) objects: Arc<Objects>,
+    pub(crate) keyvalue: Arc<KeyValue>,
     pub(crate) versions: Arc<Versions>,
     /// Limits given on the command line: over everything that a release says.
     pub(crate) flags: LimitsSpec,
@@ -200,6 +203,7 @@ impl Core {
     ) -> Result<Outcome, Failure> {
         let revision = attempt.revision;
         let checked = self.check(plan, old, self.kept_by(plan, old).await?)?;
+        let values = prepare::values_of_staying(plan, old)?;
         let mut prepared = prepare::prepare(self, plan, old, &checked, revision).await?;
         let mut report = UpgradeReport {
             release: format!("{} {}", plan.release, plan.release_version),
@@ -237,7 +241,7 @@ impl Core {
         let new = NewVersions::of(&prepared, &checked.wiring);
         let switched = async {
             steps::run(self, attempt, When::Before, &new).await?;
-            self.gated_part(plan, old, checked, &mut prepared, attempt, &mut report)
+            self.gated_part(plan, old, checked, (&mut prepared, &values), attempt, &mut report)
                 .await
         };
         let taken = match switched.await {
@@ -345,10 +349,20 @@ impl Core {
     }
 
     fn check(&self, plan: &Plan, old: &Routes, kept: Kept) -> Result<Checked, Failure> {
-        let known = self.known(plan, old, kept);
+        let mut known = self.known(plan, old, kept);
+        // Nobody is kept from going back.
+        if !plan.asked.goes_back() {
+            for (name, desired) in &plan.desired {
+                known.grant(name, desired.config.grants());
+            }
+        }
         let transition = Transition::new(old.graph(), plan.graph(), plan.moves.clone()).knowing(known);
         let takes_file = |step: &Move| matches!(plan.state_of(step), plan::From::File(_));
         check_first(&transition, &plan.steps, takes_file)?;
+        let modules = plan.desired.values();
+        schedules::check(
+            modules.map(|desired| (&desired.version.id, &*desired.version.interface, &desired.config.spec)),
+        )?;
         let options = CheckOptions {
             allow_lossy: plan.options.allow_lossy,
         };
@@ -365,7 +379,7 @@ impl Core {
         plan: &Plan,
         old: &Arc<Routes>,
         checked: Checked,
-        prepared: &mut [Prepared],
+        (prepared, values): (&mut [Prepared], &BTreeMap<ModuleName, Arc<Values>>),
         attempt: &mut Attempt,
         report: &mut UpgradeReport,
     ) -> Result<Taken, Failure> {
@@ -394,8 +408,8 @@ impl Core {
             .hand_over(plan, old, &checked.wiring, &gate, prepared, attempt)
             .await;
         let outcome = outcome.map(|mut transferred| {
-            let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared);
-            report.on_old += switch::switch(self, old, next, prepared, &mut transferred.old);
+            let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared, values);
+            report.on_old += switch::switch(self, old, &next, prepared, &mut transferred.old);
             transferred
         });
         let is_gated = !closed.members.is_empty();

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmhot_appup::{
-    Action, Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion, Move, Node,
-    StatePolicy, Transition, Version as Semver, Wiring,
+    Action, Capability, Digest, Graph, Instruction, Kind, Limits, LimitsSpec, ModuleName, ModuleSpec, ModuleVersion,
+    Move, Node, StatePolicy, Transition, Version as Semver, Wiring,
 };
 
 /// Who asked for an upgrade.
@@ -34,6 +34,16 @@ pub(crate) enum Asked {
     Probation,
     /// The host ended in probation, and starts with the release before (R40).
     CrashInProbation,
+}
+
+impl Asked {
+    /// Somebody, or the host, wants what ran before.
+    pub(crate) fn goes_back(self) -> bool {
+        match self {
+            Asked::Undo | Asked::FailedKeys | Asked::Probation | Asked::CrashInProbation => true,
+            Asked::Start | Asked::Drop | Asked::Apply | Asked::Remove => false,
+        }
+    }
 }
 
 /// A module as it shall be.
@@ -80,6 +90,8 @@ pub(crate) struct Plan {
 pub(crate) struct Options {
     pub(crate) dry_run: bool,
     pub(crate) allow_lossy: bool,
+    /// Families that the module does without from now on.
+    pub(crate) deny: Vec<Capability>,
     pub(crate) state: StateSource,
     /// The state of `--state FILE`, read.
     pub(crate) state_file: Option<SavedState>,
@@ -113,6 +125,7 @@ impl Plan {
             kind: desired.config.kind,
             interface: Arc::clone(&desired.version.interface),
             links: desired.config.spec.links.clone(),
+            routes: desired.config.spec.routes.clone(),
         }))
     }
 

@@ -6,9 +6,11 @@ use super::{Core, failed};
 use crate::call::lane::{Errand, Lane, Live};
 use crate::call::routes::{Route, Routes, Target};
 use crate::control::protocol::{Exit, Failure, ModuleReport, UpgradeReport};
+use crate::instance::capability::config::{Values, has_secrets};
 use crate::instance::{Instance, InstanceError, Template};
 use crate::store::{SaveReason, SavedState};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -104,6 +106,7 @@ async fn prepare_one(
         .versions
         .template(Arc::clone(&desired.version), desired.config.clone())
         .map_err(|error| Failure::new("link-failed", Exit::Refused, error).in_phase("prepare"))?;
+    refuse_secrets(&step.module, &template.values())?;
     let template = Arc::new(template);
     let instance = started(&template, revision, &limits)
         .await
@@ -126,6 +129,42 @@ async fn prepare_one(
         limits,
         report,
     })
+}
+
+/// Values that the host cannot read are no values: who starts with them finds out too late.
+fn refuse_secrets(module: &ModuleName, values: &Values) -> Result<(), Failure> {
+    let faults = values.faults();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the configuration of {module} cannot be read: {}", faults.join("; "));
+    let mut failure = Failure::new("secret-unreadable", Exit::Refused, message).in_phase("prepare");
+    failure.module = Some(module.to_string());
+    Err(failure)
+}
+
+/// The values of modules that stay: of those that are configured otherwise, and of those whose secrets may have changed. A secret that
+/// cannot be read now stays as it is where nobody has asked for another.
+pub(super) fn values_of_staying(plan: &Plan, old: &Routes) -> Result<BTreeMap<ModuleName, Arc<Values>>, Failure> {
+    let mut found = BTreeMap::new();
+    for (name, desired) in &plan.desired {
+        let moves = plan.moves.iter().any(|step| step.module == *name);
+        let Some(route) = old.modules.get(name).filter(|_| !moves) else {
+            continue;
+        };
+        let (new, before) = (&desired.config.spec, &route.template.config.spec);
+        let is_other = new.config != before.config;
+        if !is_other && !has_secrets(&new.config) {
+            continue;
+        }
+        let values = Values::read(&new.config);
+        match refuse_secrets(name, &values) {
+            Err(failure) if is_other => return Err(failure),
+            Err(_) => {}
+            Ok(()) => drop(found.insert(name.clone(), Arc::new(values))),
+        }
+    }
+    Ok(found)
 }
 
 /// The keys that a keyed module has; one that comes (back) has those that were kept of it.

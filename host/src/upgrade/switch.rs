@@ -9,12 +9,13 @@ use super::transfer::{OldInstance, Taken, Transferred};
 use super::{Core, drain};
 use crate::call::gate::Gate;
 use crate::call::keyed::Keyed;
-use crate::call::lane::{Lane, Seat};
+use crate::call::lane::{Errand, Lane, Seat};
 use crate::call::pool::Pool;
 use crate::call::routes::{Route, Routes, Target};
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
+use crate::instance::capability::config::Values;
 use crate::store::{Commit, FileRecord, Meta};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -106,6 +107,7 @@ pub(super) fn next_routes(
     revision: u64,
     wiring: Wiring,
     prepared: &mut [Prepared],
+    values: &BTreeMap<ModuleName, Arc<Values>>,
 ) -> Arc<Routes> {
     let mut modules: BTreeMap<ModuleName, Route> = old.modules.clone();
     for item in prepared.iter_mut() {
@@ -153,13 +155,13 @@ pub(super) fn next_routes(
             .desired
             .get(name)
             .filter(|desired| !moves && desired.config.spec != route.template.config.spec);
-        // Links and values need no new instance; but the next plan starts from what is written here.
-        if let Some(desired) = configured
-            && let Ok(template) = core
-                .versions
-                .template(Arc::clone(&desired.version), desired.config.clone())
-        {
-            route.template = Arc::new(template);
+        // Links, values and schedules need no new instance; but the next plan starts from what is written here.
+        let values = values.get(name);
+        if let Some(desired) = configured {
+            let values = values.map_or_else(|| route.template.values(), Arc::clone);
+            route.template = Arc::new(route.template.configured(desired.config.clone(), values));
+        } else if let Some(values) = values {
+            route.template.set_values(Arc::clone(values));
         }
     }
     Routes::new(
@@ -175,7 +177,7 @@ pub(super) fn next_routes(
 pub(super) fn switch(
     core: &Core,
     old: &Routes,
-    next: Arc<Routes>,
+    next: &Arc<Routes>,
     prepared: &mut [Prepared],
     taken: &mut Taken,
 ) -> u64 {
@@ -189,7 +191,20 @@ pub(super) fn switch(
         }
     }
     let on_old = running_without_gate(old, prepared);
-    core.router.switch(next);
+    core.router.switch(Arc::clone(next));
+    // Before the calls that wait.
+    for item in prepared.iter() {
+        let wants = item
+            .template
+            .as_ref()
+            .is_some_and(|template| template.version.live.is_some());
+        if let Some(Target::Single(lane)) = next.modules.get(&item.step.module).map(|route| &route.target)
+            && wants
+        {
+            lane.send_first(Errand::GoLive(Arc::clone(next)));
+            lane.wake_up();
+        }
+    }
     for item in prepared.iter() {
         if let (Some(Target::Keyed(keyed)), Some(live)) = (
             old.modules.get(&item.step.module).map(|route| &route.target),

@@ -1,8 +1,8 @@
 //! The compiler, and a bound on how long it may keep others waiting.
 
-use super::contract::{HEALTH, LIFECYCLE};
+use super::contract::{HEALTH, LIFECYCLE, LIVE};
 use super::prepare::prepare;
-use super::{Engines, Export, Lifecycle, Version, VersionError};
+use super::{Engines, Export, HttpHandler, Lifecycle, Version, VersionError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,6 +37,8 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
         exports,
         lifecycle,
         health: ours(HEALTH, "check"),
+        live: ours(LIVE, "live"),
+        http: handler_of(&component, &prepared.contract.interface),
         interface: Arc::new(prepared.contract.interface),
         component,
     })
@@ -62,6 +64,12 @@ fn callable(component: &Component, interface: &ModuleInterface) -> BTreeMap<Func
         ))
     };
     can_be_called.filter_map(place).collect()
+}
+
+fn handler_of(component: &Component, interface: &ModuleInterface) -> Option<HttpHandler> {
+    let name = interface.http_handler()?;
+    let place = index_of(component, name.interface.as_deref(), &name.name)?;
+    Some(HttpHandler::Incoming(place))
 }
 
 fn index_of(component: &Component, interface: Option<&str>, function: &str) -> Option<ComponentExportIndex> {

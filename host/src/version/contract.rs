@@ -3,6 +3,7 @@
 use super::VersionError;
 use super::prepare::Surface;
 use super::types::TypeReader;
+use crate::instance::capability::DRAFTS;
 use semver::Version;
 use std::collections::BTreeMap;
 use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface, Type};
@@ -14,6 +15,9 @@ const PACKAGE: &str = "wasmhot:module/";
 pub(super) const LIFECYCLE: &str = "wasmhot:module/lifecycle@0.1.0";
 /// The optional health check.
 pub(super) const HEALTH: &str = "wasmhot:module/health@0.1.0";
+
+/// What a stateful module does first when it has begun to serve; optional.
+pub(super) const LIVE: &str = "wasmhot:module/live@0.1.0";
 
 /// The standard interfaces that this host offers, and the minor version of each. Everything else of `wasi:` is refused by name when
 /// the file arrives, not when it is linked.
@@ -74,6 +78,15 @@ pub(super) fn read(surface: &Surface) -> Result<Contract, VersionError> {
         if let Some(item) = surface.types.component_item_for_export(name) {
             export(&types, name, &item.ty, &mut interface)?;
         }
+    }
+    if !interface.stateful && surface.exports.iter().any(|name| name == LIVE) {
+        let why = format!(
+            "belongs beside {LIFECYCLE}: a module without state has nothing that `migrate` could not bring along"
+        );
+        return Err(VersionError::UnsupportedContract {
+            item: LIVE.to_owned(),
+            why,
+        });
     }
     let is_async = interface
         .exports
@@ -161,6 +174,16 @@ fn check_offered(name: &str) -> Result<(), VersionError> {
             why,
         })
     };
+    if let Some((_, versions)) = DRAFTS.iter().find(|(draft, _)| *draft == base) {
+        if versions.contains(&version) {
+            return Ok(());
+        }
+        let versions: Vec<_> = versions.iter().filter(|version| !version.is_empty()).copied().collect();
+        let versions = versions.join(" and ");
+        return unknown(format!(
+            "this wasmhot offers that interface in version {versions}; build the module against that"
+        ));
+    }
     let Ok(version) = Version::parse(version) else {
         return unknown("it has no version; build against WASI 0.2 or 0.3".to_owned());
     };
@@ -202,6 +225,7 @@ fn export(
                     exactly(name, &functions, &[("check", check_type())])?;
                     interface.has_health = true;
                 }
+                LIVE => exactly(name, &functions, &[("live", live_type())])?,
                 _ => return Err(unknown_contract(name)),
             }
         }
@@ -220,7 +244,7 @@ fn export(
 /// R1: unknown is an error, never "absent".
 pub(super) fn unknown_contract(item: &str) -> VersionError {
     let why = format!(
-        "this wasmhot knows {LIFECYCLE} and {HEALTH}; use the guest SDK or WIT of this wasmhot, or a newer wasmhot"
+        "this wasmhot knows {LIFECYCLE}, {HEALTH} and {LIVE}; use the guest SDK or WIT of this wasmhot, or a newer wasmhot"
     );
     VersionError::UnsupportedContract {
         item: item.to_owned(),
@@ -317,6 +341,15 @@ fn save_type() -> FunctionType {
     FunctionType {
         params,
         result: or_text(Some(bytes_type())),
+        is_async: false,
+    }
+}
+
+fn live_type() -> FunctionType {
+    let params = vec![("change".to_owned(), change_type())];
+    FunctionType {
+        params,
+        result: or_text(None),
         is_async: false,
     }
 }

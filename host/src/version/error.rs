@@ -27,11 +27,17 @@ pub enum VersionError {
         /// Where.
         why: String,
     },
-    /// Not valid WebAssembly, or of a kind that this host does not run.
+    /// Not valid WebAssembly.
     #[error("not valid: {why}")]
     Invalid {
         /// What the validator says.
         why: String,
+    },
+    /// Valid, but made of something that this host does not run.
+    #[error("it uses {what}, which this wasmhot does not run; build the module without")]
+    UnsupportedFeature {
+        /// Which parts of WebAssembly.
+        what: String,
     },
     /// Wants something of the host that the host does not have.
     #[error("imports `{import}`: {why}")]
@@ -86,6 +92,7 @@ impl VersionError {
             VersionError::Precompiled => "precompiled",
             VersionError::Truncated { .. } => "truncated",
             VersionError::Invalid { .. } => "invalid",
+            VersionError::UnsupportedFeature { .. } => "unsupported-feature",
             VersionError::UnknownImport { .. } => "unknown-import",
             VersionError::UnsupportedContract { .. } => "unsupported-contract",
             VersionError::IncompleteAbi { .. } => "incomplete-abi",
@@ -107,6 +114,7 @@ impl VersionError {
             | VersionError::Precompiled
             | VersionError::Truncated { .. }
             | VersionError::Invalid { .. }
+            | VersionError::UnsupportedFeature { .. }
             | VersionError::UnknownImport { .. }
             | VersionError::UnsupportedContract { .. }
             | VersionError::IncompleteAbi { .. } => true,

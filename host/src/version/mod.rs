@@ -59,6 +59,10 @@ pub struct Version {
     pub lifecycle: Option<Lifecycle>,
     /// Where `health.check` is, if it has one.
     pub health: Option<ComponentExportIndex>,
+    /// Where `live.live` is, if it has one.
+    pub live: Option<ComponentExportIndex>,
+    /// By what it answers HTTP requests, if it does.
+    pub http: Option<HttpHandler>,
 }
 
 /// A function that can be called.
@@ -68,6 +72,13 @@ pub struct Export {
     pub ty: Arc<FunctionType>,
     /// Its place in the component, for lookups without a name.
     pub index: ComponentExportIndex,
+}
+
+/// The function by which a module answers HTTP requests.
+#[derive(Clone)]
+pub enum HttpHandler {
+    /// `wasi:http/incoming-handler` 0.2: place of `handle`.
+    Incoming(ComponentExportIndex),
 }
 
 /// The functions of `wasmhot:module/lifecycle`.
@@ -102,6 +113,8 @@ impl Version {
             exports: self.exports.clone(),
             lifecycle: self.lifecycle.clone(),
             health: self.health,
+            live: self.live,
+            http: self.http.clone(),
         }
     }
 }

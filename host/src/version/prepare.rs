@@ -96,13 +96,39 @@ fn validate(bytes: &[u8]) -> Result<(Surface, EngineKind), VersionError> {
         Ok(found) => (found, EngineKind::Plain),
         Err(error) => match validate_with(bytes, concurrent_features()) {
             Ok(found) => (found, EngineKind::Concurrent),
-            Err(_) => return Err(parse_error(&error)),
+            Err(_) => return Err(unsupported(bytes).unwrap_or_else(|| parse_error(&error))),
         },
     };
     let surface = found.ok_or_else(|| VersionError::Truncated {
         why: "it has no end".to_owned(),
     })?;
     Ok((surface, engine))
+}
+
+/// Parts of WebAssembly that toolchains use and that are not in this build of Wasmtime.
+const WITHOUT: &[(WasmFeatures, &str)] = &[
+    (WasmFeatures::THREADS, "shared memories (threads)"),
+    (WasmFeatures::MEMORY64, "64-bit memories (memory64)"),
+    (WasmFeatures::EXCEPTIONS, "exceptions"),
+    (
+        WasmFeatures::GC_TYPES.union(WasmFeatures::GC),
+        "references of a garbage collector (externref, GC)",
+    ),
+];
+
+/// Why a file that is valid elsewhere is not valid here, if that is so.
+fn unsupported(bytes: &[u8]) -> Option<VersionError> {
+    let all = WITHOUT.iter().fold(concurrent_features(), |all, (part, _)| all | *part);
+    let is_valid = |features| validate_with(bytes, features).is_ok();
+    if !is_valid(all) {
+        return None;
+    }
+    let needed = |part: &WasmFeatures| !is_valid(all.difference(*part));
+    let parts = WITHOUT.iter().filter(|(part, _)| needed(part)).map(|(_, what)| *what);
+    let parts: Vec<_> = parts.collect();
+    (!parts.is_empty()).then(|| VersionError::UnsupportedFeature {
+        what: parts.join(" and "),
+    })
 }
 
 /// `None` only if the parser ends without the end of the outermost module, which it reports as an error by itself.

@@ -1,6 +1,6 @@
 //! A porter without state, version 1.0.0: calls another module several times at once (WASI 0.3).
 
-use bindings::demo::desk::desk;
+use bindings::demo::lounge::lounge;
 use futures_util::future::join;
 
 struct Porter;
@@ -13,12 +13,12 @@ wasmhot_guest::module! {
 
 impl bindings::Guest for Porter {
     async fn send_two() -> u32 {
-        let parties = desk::meet(1).await + 1;
-        let (one, other) = join(desk::meet(parties + 1), desk::meet(parties + 1)).await;
+        let parties = lounge::meet(1).await + 1;
+        let (one, other) = join(lounge::meet(parties + 1), lounge::meet(parties + 1)).await;
         one.max(other)
     }
 
     fn send_one() -> u32 {
-        desk::come()
+        lounge::come()
     }
 }

@@ -25,6 +25,7 @@ fn module(name: &str, version: &str, appup: Option<&str>) -> PlanModule {
             kind: Kind::Single,
             interface: stateful,
             links: BTreeMap::new(),
+            routes: None,
         },
         spec: ModuleSpec {
             path: Some(format!("{name}-{version}.wasm")),

@@ -113,7 +113,7 @@ proptest! {
         for (place, text) in names.iter().enumerate() {
             let mut module = crate::settings::ModuleSpec::new(name(text));
             module.path = Some(texts[place % 6].clone());
-            module.config.insert(texts[(place + 1) % 6].clone(), texts[(place + 2) % 6].clone());
+            module.config.insert(texts[(place + 1) % 6].clone(), texts[(place + 2) % 6].as_str().into());
             relup.modules.push(module);
             let extra = json!({ texts[place % 6].clone(): [number, texts[(place + 3) % 6]], "f": 0.5 });
             relup.up.push(Instruction::Update { module: name(text), extra, state_from: vec![], state: None, via: vec![] });

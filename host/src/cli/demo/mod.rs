@@ -60,7 +60,7 @@ pub(super) async fn demo(out: &Output, verb: &Demo) -> Result<Exit, Failure> {
     }
     let socket = root.path().join("host.sock");
     let builder = Host::builder().source(&app).state_dir(root.path().join("state"));
-    let Running { host, server } = tokio::select! {
+    let Running { host, server, .. } = tokio::select! {
         started = start(builder, &socket, &progress) => started?,
         exit = signals.next() => return Ok(exit),
     };

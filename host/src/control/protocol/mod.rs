@@ -13,7 +13,7 @@ use crate::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use wasmhot_appup::{LimitsSpec, Refusal};
+use wasmhot_appup::{Capability, LimitsSpec, Refusal};
 
 /// Version of the protocol: the first part of every path.
 pub const PROTOCOL: &str = "v1";
@@ -82,6 +82,9 @@ pub struct ApplyRequest {
     /// State may be lost (R30).
     #[serde(default)]
     pub allow_lossy: bool,
+    /// Families that the module of a `.wasm` does without, from now on: a version that newly imports one is not refused then (R8).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<Capability>,
     /// Limits and timeouts of this upgrade, over those of the release.
     #[serde(default)]
     pub limits: LimitsSpec,
@@ -350,6 +353,9 @@ pub struct Status {
     /// Why drops and applies wait, if somebody holds them.
     #[serde(default)]
     pub held: Option<String>,
+    /// Where HTTP is served, and who answers what; absent without `--listen`.
+    #[serde(default)]
+    pub http: Option<HttpStatus>,
     /// The modules.
     pub modules: Vec<ModuleStatus>,
     /// Drops that wait for another (R35).
@@ -358,6 +364,27 @@ pub struct Status {
     pub last_called_off: Option<String>,
     /// Calls answered since the start.
     pub calls: u64,
+}
+
+/// What is served over HTTP.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HttpStatus {
+    /// Address and port.
+    pub address: String,
+    /// Connections taken since the start.
+    #[serde(default)]
+    pub connections: u64,
+    /// The routes, most special first.
+    pub routes: Vec<RouteStatus>,
+}
+
+/// A route.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RouteStatus {
+    /// Such as `/page/` or `example.org/rooms/{key}/`.
+    pub route: String,
+    /// Who answers.
+    pub module: String,
 }
 
 /// A module.
@@ -397,6 +424,34 @@ pub struct ModuleStatus {
     pub restored: Option<String>,
     /// Why a periodic save was skipped or failed, if the last one was or did.
     pub save_skipped: Option<String>,
+    /// The calls that the host makes by the clock (R18).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<ScheduleStatus>,
+}
+
+/// A call by the clock, and what became of it since the host started or the release brought it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ScheduleStatus {
+    /// The call.
+    pub call: String,
+    /// Milliseconds from one to the next.
+    pub every_ms: u64,
+    /// Milliseconds until the next; absent while one runs or waits.
+    pub next_ms: Option<u64>,
+    /// Calls that have ended.
+    pub calls: u64,
+    /// Calls that failed, or gave `err`.
+    pub failures: u64,
+    /// Times that passed while an earlier call was under way: one call behind it made up for all of them.
+    pub merged: u64,
+    /// Milliseconds since the last call began.
+    pub last_ms_ago: Option<u64>,
+    /// How long the last call took, in microseconds, waiting included.
+    pub last_took_us: Option<u64>,
+    /// What the last call gave, in WAVE, if it succeeded.
+    pub last_result: Option<String>,
+    /// Why the last call failed, if it did.
+    pub last_error: Option<String>,
 }
 
 /// A drop that waits for another.

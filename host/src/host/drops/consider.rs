@@ -294,5 +294,6 @@ fn node(desired: &Desired) -> Node {
         kind: desired.config.kind,
         interface: Arc::clone(&desired.version.interface),
         links: desired.config.spec.links.clone(),
+        routes: desired.config.spec.routes.clone(),
     }
 }

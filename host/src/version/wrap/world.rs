@@ -1,6 +1,6 @@
 //! The world of a module that does not carry one: made up from its exports.
 
-use super::super::contract::{HEALTH, LIFECYCLE, unknown_contract};
+use super::super::contract::{HEALTH, LIFECYCLE, LIVE, unknown_contract};
 use super::name::kebab;
 use super::{CoreModule, VersionError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,6 +58,14 @@ const CHECK: Ours = Ours {
     params: 0,
 };
 
+/// `live(change)`. By its full name only: a function `live` is one like any other.
+const LIVE_CALL: Ours = Ours {
+    short: "wasmhot:module/live@0.1.0#live",
+    interface: LIVE,
+    function: "live",
+    params: 7,
+};
+
 /// How a module is wrapped.
 pub(super) struct World {
     /// WIT text with the one world `wrapped`.
@@ -75,7 +83,9 @@ pub(super) fn plan(module: &CoreModule, notes: &mut Vec<String>) -> Result<World
     for (name, _) in &module.functions {
         // R1: also in core modules.
         let item = name.strip_prefix("cabi_post_").unwrap_or(name);
-        let ours = [SAVE, MIGRATE, CHECK].iter().any(|ours| ours.canonical() == item);
+        let ours = [SAVE, MIGRATE, CHECK, LIVE_CALL]
+            .iter()
+            .any(|ours| ours.canonical() == item);
         if item.starts_with("wasmhot:module/") && !ours {
             return Err(unknown_contract(item));
         }
@@ -93,6 +103,11 @@ pub(super) fn plan(module: &CoreModule, notes: &mut Vec<String>) -> Result<World
         world.export(&CHECK, module)?;
         needs_memory(module, "a module with a health check")?;
         let _ = writeln!(world.wit, "  export {HEALTH};");
+    }
+    if LIVE_CALL.is_in(module) {
+        world.export(&LIVE_CALL, module)?;
+        needs_memory(module, "a module with `live`")?;
+        let _ = writeln!(world.wit, "  export {LIVE};");
     }
     world.export_scalars(module, notes)?;
     world.wit.push_str("}\n");
@@ -207,7 +222,7 @@ impl World {
             || name.starts_with("__")
             || name.starts_with("cabi_post_")
             || name.starts_with("wasmhot:module/")
-            || [SAVE, MIGRATE, CHECK].iter().any(in_use)
+            || [SAVE, MIGRATE, CHECK, LIVE_CALL].iter().any(in_use)
     }
 }
 

@@ -1,0 +1,126 @@
+//! What a call does in the instance that runs it: a function with values, or an HTTP request to the module's handler. All else of a
+//! call (its queue, gate, ticket, deadline, tree) is the same for both.
+
+use crate::error::{CallError, CallErrorCode};
+use crate::value::Value;
+use crate::version::Version;
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use wasmhot_appup::interface::{FunctionName, FunctionType};
+
+/// The body of a request or response.
+pub(crate) type Body = BoxBody<Bytes, Broken>;
+
+/// Why a body does not come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Broken {
+    /// The client went, or what it sent was no HTTP.
+    #[error("the body of the request could not be read to its end")]
+    Unread,
+    /// More than `body_max`.
+    #[error("the body of the request has more than body_max bytes")]
+    TooLarge,
+    /// The handler ended, or was ended, before its body did.
+    #[error("the handler did not finish its response")]
+    Unfinished,
+}
+
+/// What a call does.
+#[derive(Debug)]
+pub(crate) enum Invocation {
+    /// Calls a function; its arguments were checked against the type (R25).
+    Function {
+        name: FunctionName,
+        ty: Arc<FunctionType>,
+        args: Vec<Value>,
+    },
+    /// Gives a request to the HTTP handler. The value of such a call is the status of the response.
+    Exchange(Box<Exchange>),
+}
+
+/// A request on its way to a module, and the way back for the response.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) request: http::Request<Body>,
+    /// What stands in the path where the route has `{key}`.
+    pub(crate) key: Option<String>,
+    /// Nobody waits there any more once the client has gone, or has been told something else.
+    pub(crate) response: oneshot::Sender<http::Response<Body>>,
+    /// So many bytes of the response are kept for a slow client.
+    pub(crate) response_max: usize,
+}
+
+/// What was called, for messages.
+#[derive(Clone, Debug)]
+pub(crate) enum Called {
+    Function(FunctionName),
+    /// Method and path.
+    Request(String),
+}
+
+/// A longer path is cut in messages.
+const PATH_SHOWN: usize = 100;
+
+impl Invocation {
+    /// What is called.
+    pub(crate) fn called(&self) -> Called {
+        match self {
+            Invocation::Function { name, .. } => Called::Function(name.clone()),
+            Invocation::Exchange(exchange) => {
+                let request = &exchange.request;
+                // Without the query: secrets stand there.
+                let path: String = request.uri().path().chars().take(PATH_SHOWN).collect();
+                Called::Request(format!("{} {path}", request.method()))
+            }
+        }
+    }
+
+    /// The key that a keyed module is called with.
+    pub(crate) fn key(&self) -> Result<&str, CallError> {
+        let (key, message) = match self {
+            Invocation::Function { args, .. } => {
+                let key = match args.first() {
+                    Some(Value::String(key)) => Some(&**key),
+                    _ => None,
+                };
+                (
+                    key,
+                    "the first argument of a keyed module's function is its key, a string",
+                )
+            }
+            Invocation::Exchange(exchange) => (
+                exchange.key.as_deref(),
+                "the route of a keyed module has `{key}` in its path",
+            ),
+        };
+        key.ok_or_else(|| CallError::not_executed(CallErrorCode::WrongArgument, message))
+    }
+
+    /// Why this version can no longer run it, if it cannot (R25).
+    pub(crate) fn misfit(&self, version: &Version) -> Option<String> {
+        match self {
+            Invocation::Function { name, ty, .. } => {
+                let export = version.exports.get(name);
+                if export.is_some_and(|export| export.ty.same_as(ty)) {
+                    return None;
+                }
+                let now = export.map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
+                Some(format!("`{name}` was {ty} when the call was made and {now}"))
+            }
+            Invocation::Exchange(_) if version.http.is_some() => None,
+            Invocation::Exchange(_) => Some("the HTTP handler of the module is gone".to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Called {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Called::Function(name) => write!(out, "{name}"),
+            Called::Request(request) => out.write_str(request),
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Takes connections, as many as there may be, until the host stops.
+
+use super::connection::Serving;
+use crate::control::protocol::{Exit, Failure};
+use crate::host::Host;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// How long to wait after the system refuses a connection (out of file descriptors, say).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// So many clients at once are told that there are too many; the next ones wait until they are heard.
+const TURNED_AWAY_MAX: usize = 64;
+/// How long responses that are being sent may take when the host has stopped.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// A bound address. From here on clients can connect; they are answered once it is served.
+#[derive(Debug)]
+pub struct Listener {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds an address; port 0 is any free one.
+    ///
+    /// # Errors
+    /// In use, or not to be had.
+    pub fn bind(address: SocketAddr) -> Result<Self, Failure> {
+        let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            Ok(Self { listener, address })
+        });
+        bound.map_err(|error| {
+            let message = format!("{address}: {error}; choose another address with --listen");
+            Failure::new("address-unusable", Exit::Failed, message)
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Serves `host` over HTTP until it stops: requests that are under way then are answered, and their responses sent for up to 5 s more.
+/// Runs on the runtime it is called on, which is not that of the guests.
+pub async fn serve(listener: Listener, host: Host) {
+    host.note_listening(Some(listener.address));
+    let listener = match TcpListener::from_std(listener.listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!("{}: cannot be served: {error}", listener.address);
+            return;
+        }
+    };
+    let serving = Arc::new(Serving::new(host.clone()));
+    let (stop, stopping) = watch::channel(false);
+    let places = Arc::new(Semaphore::new(serving.settings.connections_max() as usize));
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            biased;
+            () = host.stops() => break,
+            stream = accept(&listener) => stream,
+        };
+        host.note_connection();
+        while connections.try_join_next().is_some() {}
+        let serving = Arc::clone(&serving);
+        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
+            let stopping = stopping.clone();
+            connections.spawn(async move {
+                serving.connection(stream, stopping).await;
+                drop(place);
+            });
+            continue;
+        }
+        // Never closed.
+        let Ok(place) = Arc::clone(&turned_away).acquire_owned().await else {
+            continue;
+        };
+        connections.spawn(async move {
+            serving.turn_away(stream).await;
+            drop(place);
+        });
+    }
+    // Nobody connects any more; who is connected gets what he waits for.
+    drop(listener);
+    host.note_listening(None);
+    let _ = stop.send(true);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    tokio::select! {
+        () = all_ended => {}
+        () = async {
+            host.stopped().await;
+            tokio::time::sleep(GOODBYE).await;
+        } => {}
+    }
+    connections.shutdown().await;
+}
+
+async fn accept(listener: &TcpListener) -> tokio::net::TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Small responses go at once. A connection that cannot do that is gone already.
+                let _ = stream.set_nodelay(true);
+                return stream;
+            }
+            Err(error) => {
+                tracing::warn!("http: no connection can be taken: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+#!/bin/sh
+# Makes counter-1.0.0.wasm: ./build.sh [OUT_DIR]
+set -eu
+name=counter
+version=1.0.0
+mkdir -p "${1:-build}"
+out=$(cd "${1:-build}" && pwd)
+cd "$(dirname "$0")"
+
+componentize-qjs --sync --wit wit --world module --js counter.js --module-root . --output "$out/$name-$version.wasm"

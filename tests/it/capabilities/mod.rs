@@ -1,0 +1,71 @@
+//! R8: what a module may reach of the host. Each capability is shown granted and denied, by a guest that uses it as programs do.
+
+mod config;
+mod files;
+mod http;
+mod keyvalue;
+mod logging;
+mod newly;
+mod sockets;
+
+use crate::support::World;
+use std::io::Write;
+use std::net::TcpListener;
+use wasmhot::control::protocol::CallRequest;
+use wasmhot::event::{Event, EventKind};
+
+/// A host with the explorer, which is granted what these lines of its module say.
+async fn explorer(lines: &str) -> World {
+    World::release(&release(lines), &["explorer-1.0.0"]).await
+}
+
+fn release(lines: &str) -> String {
+    format!(
+        "format = 1\n[release]\nname = \"s\"\nversion = \"1.0.0\"\n[[modules]]\nname = \"explorer\"\nversion = \"1.0.0\"\n{lines}\n"
+    )
+}
+
+/// What a call gives, in WAVE.
+async fn call(world: &World, call: &str) -> String {
+    let request = CallRequest {
+        module: "explorer".to_owned(),
+        call: Some(call.to_owned()),
+        function: None,
+        args: None,
+        deadline_ms: None,
+    };
+    world.host.call_text(request).await.unwrap().wave.unwrap_or_default()
+}
+
+/// Every denial that was told.
+fn denials(world: &World) -> Vec<Event> {
+    let events = world.host.events().since(0).0;
+    events
+        .into_iter()
+        .filter(|event| event.kind == EventKind::Denied)
+        .collect()
+}
+
+/// The only denial that was told: its message, and the lines that would grant it.
+fn denial(world: &World) -> (String, String) {
+    let told = denials(world);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(
+        (told[0].module.as_deref(), told[0].version.as_deref()),
+        (Some("explorer"), Some("1.0.0"))
+    );
+    let grant = told[0].details["grant"].as_str().unwrap_or_default();
+    (told[0].message.clone(), grant.to_owned())
+}
+
+/// A server that greets whoever connects. It ends with the test's process.
+fn greeter(greeting: &'static str) -> u16 {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = server.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in server.incoming() {
+            let _ = stream.and_then(|mut stream| writeln!(stream, "{greeting}"));
+        }
+    });
+    port
+}

