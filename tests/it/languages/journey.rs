@@ -49,7 +49,7 @@ async fn drop_it(world: &World, file: &str, bytes: &[u8]) {
     let since = world.now();
     world.drop_file(file, bytes);
     world
-        .event(since, |event| {
+        .event_within(10 * HANG, since, |event| {
             assert_ne!(event.kind, EventKind::CalledOff, "{}", event.message);
             assert_ne!(event.kind, EventKind::Refused, "{}", event.message);
             event.kind == EventKind::Switched
