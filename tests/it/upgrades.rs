@@ -481,7 +481,10 @@ async fn r28_a_module_that_comes_back_has_to_read_the_state_that_was_kept_of_it(
         ("state-unreadable", Exit::Refused),
         "{failure:?}"
     );
-    assert!(failure.message.contains("a saved state, that of counter@1.0.0"), "{failure:?}");
+    assert!(
+        failure.message.contains("a saved state, that of counter@1.0.0"),
+        "{failure:?}"
+    );
     world.apply(&guest("counter-1.1.0")).await.unwrap();
     let value: i64 = world.host.call("counter", "get", ()).await.unwrap();
     assert_eq!(value, 5, "one that can takes it up");
