@@ -209,11 +209,6 @@ impl World {
         self.event_within(HANG, since, wanted).await
     }
 
-    /// As [`World::event`], where something large is compiled before it.
-    pub(crate) async fn event_within(&self, limit: Duration, since: u64, wanted: impl Fn(&Event) -> bool) -> Event {
-        self.event_within(HANG, since, wanted).await
-    }
-
     /// As [`World::event`], for what may take longer than [`HANG`].
     pub(crate) async fn event_within(&self, limit: Duration, since: u64, wanted: impl Fn(&Event) -> bool) -> Event {
         let waiting = async {
