@@ -8,7 +8,7 @@
 
 mod table;
 
-pub use table::{BadKey, Found, RouteTable};
+pub use table::{BadKey, Found, RouteTable, decode};
 
 use crate::graph::Node;
 use crate::interface::{FunctionName, ModuleInterface};

@@ -85,6 +85,24 @@ pub enum EventKind {
     Alarm,
 }
 
+impl EventKind {
+    /// How much a person should care: an error needs one, a warning may.
+    #[must_use]
+    pub(crate) fn level(self) -> tracing::Level {
+        match self {
+            EventKind::Alarm | EventKind::StateLost => tracing::Level::ERROR,
+            EventKind::Refused
+            | EventKind::CalledOff
+            | EventKind::Trapped
+            | EventKind::ForcedRetire
+            | EventKind::Denied
+            | EventKind::ScheduleFailed
+            | EventKind::LiveFailed => tracing::Level::WARN,
+            _ => tracing::Level::INFO,
+        }
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
@@ -230,17 +248,11 @@ impl Events {
             message,
             details,
         };
-        match kind {
-            EventKind::Alarm | EventKind::StateLost => {
+        match kind.level() {
+            tracing::Level::ERROR => {
                 tracing::error!(kind = ?kind, module = event.module, version = event.version, "{}", event.message);
             }
-            EventKind::Refused
-            | EventKind::CalledOff
-            | EventKind::Trapped
-            | EventKind::ForcedRetire
-            | EventKind::Denied
-            | EventKind::ScheduleFailed
-            | EventKind::LiveFailed => {
+            tracing::Level::WARN => {
                 tracing::warn!(kind = ?kind, module = event.module, version = event.version, "{}", event.message);
             }
             _ => tracing::info!(kind = ?kind, module = event.module, version = event.version, "{}", event.message),

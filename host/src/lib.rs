@@ -83,6 +83,7 @@ pub mod cli;
 pub mod control;
 pub mod error;
 pub mod event;
+mod guarded;
 mod host;
 pub mod http;
 mod instance;

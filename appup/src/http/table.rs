@@ -91,7 +91,7 @@ impl RouteTable {
                         module: module.clone(),
                         segment: segment.to_owned(),
                     };
-                    decode(segment).map(Cow::into_owned).ok_or_else(bad)
+                    decode(segment).map(Cow::into_owned).map_err(|_| bad())
                 });
                 let key = key.transpose()?;
                 return Ok(Some(Found { module, key }));
@@ -119,7 +119,7 @@ fn holds<'p>(route: &[Segment], path: &'p str) -> Option<Option<&'p str>> {
         match wanted {
             Segment::Key => key = Some(segment),
             Segment::Word(word) => {
-                if decode(segment)? != word.as_str() {
+                if decode(segment).ok()? != word.as_str() {
                     return None;
                 }
             }
@@ -128,11 +128,15 @@ fn holds<'p>(route: &[Segment], path: &'p str) -> Option<Option<&'p str>> {
     Some(key)
 }
 
-/// `a%20b` → `a b`. None if it is not UTF-8, or a `%` has no two digits after it.
-fn decode(text: &str) -> Option<Cow<'_, str>> {
+/// `a%20b` → `a b`.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
     if !text.contains('%') {
-        return Some(Cow::Borrowed(text));
+        return Ok(Cow::Borrowed(text));
     }
+    let bad_digits = "`%` needs two hexadecimal digits after it";
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -141,11 +145,14 @@ fn decode(text: &str) -> Option<Cow<'_, str>> {
             rest = after;
             continue;
         }
-        let digits = after.get(..2)?;
-        let digit = |byte: u8| char::from(byte).to_digit(16);
-        // Two digits of base 16 fit in a byte.
-        bytes.push(u8::try_from(digit(digits[0])? * 16 + digit(digits[1])?).ok()?);
+        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        // `from_str_radix` alone would take a sign.
+        let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let decoded = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(decoded.ok_or(bad_digits)?);
         rest = &after[2..];
     }
-    String::from_utf8(bytes).ok().map(Cow::Owned)
+    String::from_utf8(bytes)
+        .map(Cow::Owned)
+        .map_err(|_| "this is not UTF-8")
 }

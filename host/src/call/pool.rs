@@ -133,11 +133,7 @@ impl Pool {
                 let _ = reply.send(work.run().await);
             }
         };
-        if can_begin_here {
-            run_here_or_spill(&self.services.guests, work);
-        } else {
-            self.services.guests.spawn(work);
-        }
+        run_here_or_spill(&self.services.guests, can_begin_here, work);
         let answer = answer.await;
         drop(gone);
         PoolAnswer::Done(answer.unwrap_or_else(|_| {
@@ -204,11 +200,6 @@ impl Pool {
                 Ok(None)
             }
         }
-    }
-
-    /// Whether a call may start while this gate is closed.
-    fn passes(&self, gate: &Gate, origin: &Origin, invocation: &Invocation) -> bool {
-        gate.passes(origin, &self.id().name, invocation)
     }
 
     fn take_idle(&self) -> Option<Box<Instance>> {
@@ -339,21 +330,20 @@ impl PoolCall {
                     .details(details),
             );
         }
-        if instance.has_tasks && instance.is_usable() {
-            // The caller has its answer; the place is taken until the guest tasks of the call have ended (WASI 0.3).
-            let stuck = pool.template.config.limits.stuck_timeout;
-            pool.services.guests.clone().spawn(async move {
-                instance.settle(stuck).await;
-                if !once {
-                    pool.give_back(instance);
-                }
-                drop(place);
-            });
-        } else {
+        let (has_tasks, guests) = (instance.has_tasks, pool.services.guests.clone());
+        // The place is taken until the guest tasks of the call have ended (WASI 0.3).
+        let end = async move {
+            instance.settle(pool.template.config.limits.stuck_timeout).await;
             if !once {
                 pool.give_back(instance);
             }
             drop(place);
+        };
+        if has_tasks {
+            // The caller has its answer before.
+            guests.spawn(end);
+        } else {
+            end.await;
         }
         answer
     }
@@ -384,7 +374,7 @@ impl Place {
         };
         let mut door = pool.door.lock().expect("no panic under this lock");
         if let Some(gate) = door.gate.as_ref() {
-            if !pool.passes(gate, origin, invocation) {
+            if !gate.passes(origin, &pool.id().name, invocation) {
                 return Err(Arc::clone(gate));
             }
             gate.enter();

@@ -35,8 +35,17 @@ pub(crate) struct Runner {
     finished: bool,
 }
 
-/// Polls once here, with the guest runtime's timers at hand; what is not finished then goes on as a task of that runtime.
-pub(crate) fn run_here_or_spill(guests: &tokio::runtime::Handle, work: impl Future<Output = ()> + Send + 'static) {
+/// Polls once here if the caller's thread may begin the call, with the guest runtime's timers at hand; what is not finished then goes on
+/// as a task of that runtime.
+pub(crate) fn run_here_or_spill(
+    guests: &tokio::runtime::Handle,
+    can_begin_here: bool,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    if !can_begin_here {
+        guests.spawn(work);
+        return;
+    }
     let mut work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
     let _inside = guests.enter();
     if work.as_mut().poll(&mut Context::from_waker(Waker::noop())) == Poll::Pending {
@@ -132,13 +141,7 @@ impl Runner {
             reply,
             ..
         } = job;
-        let frame = Frame::new(
-            origin,
-            Arc::clone(&instance.template),
-            self.lane.key.clone(),
-            instance.revision,
-        );
-        self.lane.add_holder(&frame);
+        let frame = self.lane.begin_call(origin, instance);
         self.frame = Some(Arc::clone(&frame));
         let stuck = instance.template.config.limits.stuck_timeout;
         let answer = within(stuck, instance.run(invocation, Arc::clone(&frame)))
@@ -290,13 +293,7 @@ impl Runner {
         let limit = instance.template.config.limits.stuck_timeout;
         let origin = Origin::outside(Arc::clone(routes), Instant::now() + limit);
         let tree = Arc::clone(&origin.tree);
-        let frame = Frame::new(
-            origin,
-            Arc::clone(&instance.template),
-            self.lane.key.clone(),
-            instance.revision,
-        );
-        self.lane.add_holder(&frame);
+        let frame = self.lane.begin_call(origin, instance);
         self.frame = Some(Arc::clone(&frame));
         let answer = instance.go_live(Arc::clone(&frame), limit).await;
         let (id, is_dead) = (instance.template.version.id.clone(), !instance.is_usable());

@@ -29,16 +29,10 @@ pub(super) async fn events(out: &Output, client: &Client, since: u64, follow: bo
 
 fn line(out: &Output, event: &Event) -> String {
     let kind = format!("{:<14}", name(event.kind));
-    let kind = match event.kind {
-        EventKind::Alarm | EventKind::StateLost => out.paint(Style::Red, &kind),
-        EventKind::Refused
-        | EventKind::CalledOff
-        | EventKind::Trapped
-        | EventKind::ForcedRetire
-        | EventKind::Denied
-        | EventKind::ScheduleFailed
-        | EventKind::LiveFailed => out.paint(Style::Yellow, &kind),
-        EventKind::Switched | EventKind::Ready => out.paint(Style::Green, &kind),
+    let kind = match (event.kind.level(), event.kind) {
+        (tracing::Level::ERROR, _) => out.paint(Style::Red, &kind),
+        (tracing::Level::WARN, _) => out.paint(Style::Yellow, &kind),
+        (_, EventKind::Switched | EventKind::Ready) => out.paint(Style::Green, &kind),
         _ => kind,
     };
     format!(

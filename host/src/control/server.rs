@@ -8,21 +8,21 @@
 use super::answer::{self, Answer, Body};
 use super::operation::{Backend, Operation, bad_request, body_max};
 use super::protocol::{Exit, Failure};
-use super::slots::{Busy, Slot, Slots};
+use super::slots::{Slot, Slots};
 use super::socket::{BoundSocket, own_uid};
 use super::stream;
 use super::target::Target;
+use crate::guarded::Guarded;
 use crate::host::Host;
 use http_body_util::BodyExt;
-use hyper::body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint};
+use hyper::body::{Body as HttpBody, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::Future;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
@@ -131,7 +131,7 @@ async fn connection<B: Backend>(
         let answer = answer(bounds, backend.clone(), streams_end.clone(), request);
         async move {
             let response = answer.await.unwrap_or_else(|failure| answer::failed(&failure));
-            Ok::<_, Infallible>(response.map(|body| Guarded { body, _busy: busy }))
+            Ok::<_, Infallible>(response.map(|body| Guarded::new(body, busy)))
         }
     });
     let mut http = http1::Builder::new();
@@ -150,32 +150,6 @@ async fn connection<B: Backend>(
                 served.as_mut().graceful_shutdown();
             }
         }
-    }
-}
-
-/// A body, and the note that the connection is in use until it is written.
-struct Guarded {
-    body: Body,
-    _busy: Busy,
-}
-
-impl HttpBody for Guarded {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -32,24 +32,9 @@ impl Target {
     }
 }
 
-/// `a%20b` → `a b`.
 fn decode(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte != b'%' {
-            bytes.push(byte);
-            rest = after;
-            continue;
-        }
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        // `from_str_radix` alone would take a sign.
-        let digits = digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
-        let decoded = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(decoded.ok_or_else(|| format!("{text:?}: `%` needs two hexadecimal digits after it"))?);
-        rest = &after[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| format!("{text:?}: this is not UTF-8"))
+    let decoded = wasmhot_appup::http::decode(text).map_err(|fault| format!("{text:?}: {fault}"))?;
+    Ok(decoded.into_owned())
 }
 
 /// A segment of a path or the value of a parameter, so that [`Target::parse`] gives the same text again.

@@ -6,18 +6,17 @@
 use super::problem::Problem;
 use super::stall::Stalling;
 use super::{calls, request};
-use crate::call::invocation::{Body, Broken};
+use crate::call::invocation::Body;
+use crate::guarded::Guarded;
 use crate::host::Host;
-use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::convert::Infallible;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -63,7 +62,7 @@ impl Serving {
                     .answer(request)
                     .await
                     .unwrap_or_else(|problem| problem.response());
-                Ok::<_, Infallible>(response.map(|body| Guarded { body, _guard: guard }))
+                Ok::<_, Infallible>(response.map(|body| Guarded::new(body, guard)))
             }
         });
         let stream = Stalling::new(stream, self.settings.send_timeout());
@@ -142,28 +141,5 @@ impl Drop for Guard {
         let mut underway = self.0.lock();
         underway.0 -= 1;
         underway.1 = Instant::now();
-    }
-}
-
-/// A body, and the note that its request is under way until it is written.
-struct Guarded {
-    body: Body,
-    _guard: Guard,
-}
-
-impl HttpBody for Guarded {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -7,7 +7,7 @@
 
 use super::catalog::builder;
 use super::{StoreError, private_dir, sync_dir};
-use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
+use redb::{Database, ReadOnlyTable, ReadableDatabase, ReadableTable, Table, TableDefinition};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -129,15 +129,15 @@ impl KeyValue {
         Ok(opened)
     }
 
+    /// What is on the disk now.
+    fn values(&self) -> Answer<ReadOnlyTable<(&'static str, &'static str), &'static [u8]>> {
+        let read = self.opened()?.database.begin_read().map_err(failed)?;
+        read.open_table(VALUES).map_err(failed)
+    }
+
     /// The values of these keys with their stamps. Blocks on the disk.
     pub(crate) fn get(&self, bucket: &str, keys: &[String]) -> Answer<Vec<Found>> {
-        let table = self
-            .opened()?
-            .database
-            .begin_read()
-            .map_err(failed)?
-            .open_table(VALUES)
-            .map_err(failed)?;
+        let table = self.values()?;
         let get = |key: &String| {
             Ok(table
                 .get((bucket, key.as_str()))
@@ -150,13 +150,7 @@ impl KeyValue {
     /// Keys of a bucket in their order: at most [`PAGE`] of them, behind `after` and without the first `skip`; and whether there are
     /// more. Blocks on the disk.
     pub(crate) fn keys(&self, bucket: &str, after: Option<&str>, skip: usize) -> Answer<(Vec<String>, bool)> {
-        let table = self
-            .opened()?
-            .database
-            .begin_read()
-            .map_err(failed)?
-            .open_table(VALUES)
-            .map_err(failed)?;
+        let table = self.values()?;
         let from = after.map_or(Bound::Included((bucket, "")), |after| Bound::Excluded((bucket, after)));
         let mut found = Vec::new();
         for entry in table.range((from, Bound::Unbounded)).map_err(failed)?.skip(skip) {

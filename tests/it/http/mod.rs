@@ -34,6 +34,12 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// Calls that run in whatever module.
+    fn running(&self) -> u64 {
+        let modules = self.world.host.status().modules;
+        modules.iter().map(|module| module.running).sum()
+    }
+
     async fn of(guests: &[&str]) -> Self {
         Self::serving(World::of(guests).await)
     }

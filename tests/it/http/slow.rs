@@ -59,18 +59,9 @@ async fn a_pool_s_instance_is_free_when_what_is_left_fits_the_buffer() {
     let mut slow = small(&site).await;
     let (count, bytes) = (60, 100_000);
     ask(&mut slow, &format!("/echo/parts?count={count}&bytes={bytes}")).await;
-    let running = || {
-        site.world
-            .host
-            .status()
-            .modules
-            .iter()
-            .map(|module| module.running)
-            .sum::<u64>()
-    };
     let mut first = [0; 9];
     slow.read_exact(&mut first).await.unwrap();
-    until("the guest is done", || running() == 0).await;
+    until("the guest is done", || site.running() == 0).await;
     // Chunked: the parts and what frames them.
     assert!(body(&mut slow, count * bytes).await >= count * bytes);
 }
@@ -87,16 +78,7 @@ async fn a_client_that_takes_nothing_for_too_long_is_cut_off() {
     ask(&mut slow, "/echo/parts?count=1000&bytes=100000").await;
     let mut first = [0; 9];
     slow.read_exact(&mut first).await.unwrap();
-    let running = || {
-        site.world
-            .host
-            .status()
-            .modules
-            .iter()
-            .map(|module| module.running)
-            .sum::<u64>()
-    };
-    until("the guest is let go", || running() == 0).await;
+    until("the guest is let go", || site.running() == 0).await;
     let mut rest = Vec::new();
     // An end, or a reset: never the whole.
     let _ = slow.read_to_end(&mut rest).await;

@@ -11,16 +11,7 @@ async fn what_is_under_way_is_answered_and_idle_connections_are_closed() {
     let (mut idle, mut client, mut pool) = (site.tcp().await, site.client().await, site.client().await);
     let page = tokio::spawn(async move { client.get("/page/sleep?ms=400").await.ok() });
     let echo = tokio::spawn(async move { pool.get("/echo/parts?count=4&bytes=10&ms=100").await.ok() });
-    let running = || {
-        site.world
-            .host
-            .status()
-            .modules
-            .iter()
-            .map(|module| module.running)
-            .sum::<u64>()
-    };
-    until("both run", || running() == 2).await;
+    until("both run", || site.running() == 2).await;
     let report = site.world.host.stop().await;
     assert_eq!((report.interrupted, report.not_saved.len()), (0, 0), "{report:?}");
     assert_eq!(page.await.unwrap(), "1");

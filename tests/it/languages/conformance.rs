@@ -85,20 +85,12 @@ const GOOD: [(&[u8], &str); 4] = [
 
 fn limits() -> LimitsSpec {
     LimitsSpec {
-        start_timeout: Some(HANG),
-        health_timeout: Some(HANG),
-        quiesce_timeout: Some(HANG),
-        save_timeout: Some(HANG),
-        migrate_timeout: Some(HANG),
-        compile_timeout: Some(10 * HANG),
-        call_deadline: Some(HANG),
-        max_pause: Some(HANG),
         // For the call that never ends.
         stuck_timeout: Some(Duration::from_secs(5)),
         // Saved is what this test saves.
         save_interval: Some(60 * HANG),
         memory_max: Some(MEMORY_MAX),
-        ..LimitsSpec::default()
+        ..super::patient()
     }
 }
 

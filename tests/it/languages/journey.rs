@@ -1,12 +1,11 @@
 //! A running counter changes its language, with its state, under load: Rust, Go, Python, C, JavaScript, and back.
 
-use super::{C, GO, JAVASCRIPT, Language, PYTHON, RUST};
+use super::{C, GO, JAVASCRIPT, Language, PYTHON, RUST, patient};
 use crate::clients::{Clients, Orders};
 use crate::support::{HANG, World};
 use std::time::Duration;
 use wasmhot::Host;
 use wasmhot::event::EventKind;
-use wasmhot_appup::LimitsSpec;
 
 /// Where it goes; the version is that of the file's name, except that Rust's says its own.
 static WAY: [(&Language, &str); 5] = [
@@ -32,20 +31,6 @@ denied = ["sockets"]
 
 /// Calls that are answered between two changes.
 const MORE: u64 = 300;
-
-fn limits() -> LimitsSpec {
-    LimitsSpec {
-        start_timeout: Some(HANG),
-        health_timeout: Some(HANG),
-        quiesce_timeout: Some(HANG),
-        save_timeout: Some(HANG),
-        migrate_timeout: Some(HANG),
-        compile_timeout: Some(10 * HANG),
-        call_deadline: Some(HANG),
-        max_pause: Some(HANG),
-        ..LimitsSpec::default()
-    }
-}
 
 /// A client that never rests for long; gives the counts that it was answered.
 async fn count(host: Host, orders: Orders) -> Vec<i64> {
@@ -86,7 +71,7 @@ async fn a_counter_changes_its_language_under_load_and_no_call_is_lost() {
     let (file, bytes) = &steps[0];
     let release = ("release.toml".to_string(), RELEASE.as_bytes().to_vec());
     let world = World::of_files(&[(file.clone(), bytes.to_vec()), release], |builder| {
-        builder.limits(limits())
+        builder.limits(patient())
     })
     .await;
     let host = &world.host;

@@ -9,6 +9,7 @@ mod journey;
 mod measures;
 mod new;
 
+use crate::support::HANG;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -16,6 +17,22 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use wasmhot_appup::LimitsSpec;
+
+/// Nothing gives way, however long this machine takes.
+fn patient() -> LimitsSpec {
+    LimitsSpec {
+        start_timeout: Some(HANG),
+        health_timeout: Some(HANG),
+        quiesce_timeout: Some(HANG),
+        save_timeout: Some(HANG),
+        migrate_timeout: Some(HANG),
+        compile_timeout: Some(10 * HANG),
+        call_deadline: Some(HANG),
+        max_pause: Some(HANG),
+        ..LimitsSpec::default()
+    }
+}
 
 /// A language, and the tools that its example needs.
 pub(crate) struct Language {

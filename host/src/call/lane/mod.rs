@@ -6,6 +6,9 @@
 //! - While a gate is closed only calls that it lets pass start (R21); all others keep their place.
 //! - A lane is *busy* from the moment a runner has taken the instance until it has put it back.
 
+mod figures;
+mod upgrade;
+
 use super::crowd::Crowd;
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
@@ -222,12 +225,8 @@ impl Lane {
             self.enqueue(&mut state, job)?;
             self.runner_if_idle(&mut state)
         };
-        match runner {
-            Some(runner) if can_begin_here => run_here_or_spill(&self.services.guests, runner.run()),
-            Some(runner) => {
-                self.services.guests.spawn(runner.run());
-            }
-            None => {}
+        if let Some(runner) = runner {
+            run_here_or_spill(&self.services.guests, can_begin_here, runner.run());
         }
         Ok(())
     }
@@ -400,6 +399,14 @@ impl Lane {
         }
     }
 
+    /// A call runs in this instance from now on.
+    pub(super) fn begin_call(&self, origin: Origin, instance: &Instance) -> Arc<Frame> {
+        let template = Arc::clone(&instance.template);
+        let frame = Frame::new(origin, template, self.key.clone(), instance.revision);
+        self.add_holder(&frame);
+        frame
+    }
+
     /// A call runs from now on.
     pub(super) fn add_holder(&self, frame: &Arc<Frame>) {
         self.lock().holders.push(Arc::clone(frame));
@@ -445,173 +452,14 @@ impl Lane {
         }
     }
 
-    // ---- what upgrades and the host do ----
-
-    /// Closes the gate: from now on only calls that it lets pass start here.
-    pub(crate) fn close(&self, gate: &Arc<Gate>) {
-        let mut state = self.lock();
-        if state.busy {
-            gate.enter();
-        }
-        // What waits already and may pass, passes: its tree would never end otherwise (R21).
-        let (passing, waiting) = std::mem::take(&mut state.queue)
-            .into_iter()
-            .partition(|work| matches!(work, Work::Call(job) if self.passes(gate, job)));
-        state.passing = passing;
-        state.queue = waiting;
-        for work in &state.queue {
-            if matches!(work, Work::Call(_)) {
-                gate.note_waiting();
-            }
-        }
-        state.gate = Some(Arc::clone(gate));
-        self.changed.notify_one();
-    }
-
     fn passes(&self, gate: &Gate, job: &Job) -> bool {
         gate.passes(&job.origin, &self.module, &job.invocation)
-    }
-
-    /// Takes the seat out of a closed, idle lane. `None` while a call runs.
-    pub(crate) fn take_seat(&self) -> Option<Seat> {
-        let mut state = self.lock();
-        if state.busy || !state.passing.is_empty() || matches!(state.seat, Seat::Away) {
-            return None;
-        }
-        Some(std::mem::replace(&mut state.seat, Seat::Away))
-    }
-
-    /// Puts a seat in, where an upgrade or a person decided so. `saved`: its state is the last saved one too (R28). Does not open
-    /// the gate.
-    pub(crate) fn set_seat(&self, seat: Seat, saved: bool) {
-        let mut state = self.lock();
-        state.seat = seat;
-        state.unsaved_calls = 0;
-        // Another version: how long it takes to save is not known yet.
-        state.last_save_took = Duration::ZERO;
-        state.restored = None;
-        if saved {
-            state.saved_at = Some(Instant::now());
-        }
-    }
-
-    /// Its instance has a state that was saved so long ago.
-    pub(crate) fn note_saved_before(&self, age: Duration) {
-        self.lock().saved_at = Instant::now().checked_sub(age);
-    }
-
-    /// Gives back what [`Lane::take_seat`] took: the upgrade did not happen. What may start, starts.
-    pub(crate) fn return_seat(self: &Arc<Self>, seat: Seat) {
-        let runner = {
-            let mut state = self.lock();
-            state.seat = seat;
-            self.runner_if_idle(&mut state)
-        };
-        if let Some(runner) = runner {
-            self.services.guests.spawn(runner.run());
-        }
-    }
-
-    /// The instance died in an upgrade's hands: before anything else runs here, `on_trap` is followed.
-    pub(crate) fn recover_first(self: &Arc<Self>, error: CallError) {
-        // Before the calls that pass a gate, too: else one of them would wake the module without a word about its loss.
-        self.lock().passing.push_front(Work::Errand(Errand::Recover(error)));
-        self.return_seat(Seat::Asleep);
-    }
-
-    /// Opens the gate; what waited starts, in order.
-    pub(crate) fn open(self: &Arc<Self>) {
-        let (runner, failed) = {
-            let mut state = self.lock();
-            state.gate = None;
-            // What passed the gate comes first: its trees hold other lanes.
-            let passing = std::mem::take(&mut state.passing);
-            for work in passing.into_iter().rev() {
-                state.queue.push_front(work);
-            }
-            let failed = match &state.seat {
-                Seat::Failed(error) => Some(error.clone()),
-                Seat::Here(_) | Seat::Away | Seat::Asleep => None,
-            };
-            (self.runner_if_idle(&mut state), failed)
-        };
-        if let Some(error) = failed {
-            self.fail(&error);
-        }
-        if let Some(runner) = runner {
-            self.services.guests.spawn(runner.run());
-        }
-    }
-
-    /// A call has ended. From now on its tree no longer holds the lane: the next call of that tree may come before this one's
-    /// runner looks at the lane again.
-    pub(super) fn note_answered(&self, frame: &Arc<Frame>) {
-        frame.note_answered();
-        let mut state = self.lock();
-        state.unsaved_calls += 1;
-        state.holders.retain(|other| !Arc::ptr_eq(other, frame));
-    }
-
-    /// The instance is lost, with what was called since the last save: so many calls.
-    pub(super) fn note_lost(&self) -> u64 {
-        let mut state = self.lock();
-        state.holders.clear();
-        std::mem::take(&mut state.unsaved_calls)
-    }
-
-    /// Another state has taken the place of the lost one. `unsaved`: it is not the last saved one, and is to be saved soon.
-    pub(super) fn note_restored(&self, told: &str, unsaved: bool) {
-        let mut state = self.lock();
-        state.restored = Some(told.to_string());
-        state.unsaved_calls = u64::from(unsaved);
-    }
-
-    /// A save begins, however it may end.
-    pub(super) fn note_save_tried(&self) {
-        self.lock().save_tried_at = Some(Instant::now());
-    }
-
-    /// The state was saved, which took so long. Gives how many calls are unsaved until it is written.
-    pub(super) fn note_save(&self, took: Duration) -> u64 {
-        let mut state = self.lock();
-        state.last_save_took = took;
-        state.unsaved_calls
-    }
-
-    /// A saved state was written: the calls that it has are unsaved no more.
-    pub(crate) fn note_stored(&self, calls: u64) {
-        let mut state = self.lock();
-        state.unsaved_calls = state.unsaved_calls.saturating_sub(calls);
-        state.saved_at = Some(Instant::now());
     }
 
     /// True if nothing waits here.
     pub(super) fn is_done(&self) -> bool {
         let state = self.lock();
         state.queue.is_empty() && state.passing.is_empty()
-    }
-
-    /// For `status`, periodic saves and hibernation.
-    pub(crate) fn figures(&self) -> LaneFigures {
-        let state = self.lock();
-        LaneFigures {
-            waiting: state.queue.len() + state.passing.len(),
-            busy: state.busy,
-            is_live: state.busy || matches!(state.seat, Seat::Here(_)),
-            instance: match &state.seat {
-                Seat::Here(instance) => Some((instance.id, instance.revision, instance.memory_bytes())),
-                Seat::Away | Seat::Asleep | Seat::Failed(_) => None,
-            },
-            failed: match &state.seat {
-                Seat::Failed(error) => Some(error.clone()),
-                Seat::Here(_) | Seat::Away | Seat::Asleep => None,
-            },
-            unsaved_calls: state.unsaved_calls,
-            last_save_took: state.last_save_took,
-            saved_at: state.saved_at,
-            save_tried_at: state.save_tried_at,
-            restored: state.restored.clone(),
-        }
     }
 
     /// How long nobody has called, by the host's clock.
@@ -627,23 +475,6 @@ impl Lane {
     pub(crate) fn change_for_self(template: &Template) -> Change {
         Change::restore(&template.version.id.version)
     }
-}
-
-/// A look at a lane.
-#[derive(Clone, Debug)]
-pub(crate) struct LaneFigures {
-    pub(crate) waiting: usize,
-    pub(crate) busy: bool,
-    pub(crate) is_live: bool,
-    /// Id, revision and memory of the idle instance.
-    pub(crate) instance: Option<(u64, u64, u64)>,
-    pub(crate) failed: Option<CallError>,
-    /// Calls whose effect is not in the catalog yet.
-    pub(crate) unsaved_calls: u64,
-    pub(crate) last_save_took: Duration,
-    pub(crate) saved_at: Option<Instant>,
-    pub(crate) save_tried_at: Option<Instant>,
-    pub(crate) restored: Option<String>,
 }
 
 impl std::fmt::Debug for Lane {
