@@ -15,8 +15,8 @@ use crate::interface::{FunctionName, ModuleInterface};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The interfaces by which a module answers HTTP requests, and the beginning of their versions. (`wasi:http/handler` 0.3 will be one.)
-const HANDLERS: [(&str, &str); 1] = [("wasi:http/incoming-handler", "0.2.")];
+/// The interfaces by which a module answers HTTP requests, and the beginning of their versions.
+const HANDLERS: [(&str, &str); 2] = [("wasi:http/handler", "0.3."), ("wasi:http/incoming-handler", "0.2.")];
 
 /// True for the function by which the host gives a request to a module. It has no parameter for a key, and needs none: the path has it.
 #[must_use]
@@ -29,7 +29,7 @@ pub fn is_handler(function: &FunctionName) -> bool {
 }
 
 impl ModuleInterface {
-    /// The export by which it answers HTTP requests, if it does.
+    /// The export by which it answers HTTP requests, if it does; of two that of the newer WASI.
     #[must_use]
     pub fn http_handler(&self) -> Option<&FunctionName> {
         self.exports.keys().find(|function| is_handler(function))

@@ -191,7 +191,8 @@ fn handlers_are_known_by_interface_and_version() {
     for (interface, is) in [
         ("wasi:http/incoming-handler@0.2.0", true),
         ("wasi:http/incoming-handler@0.2.12", true),
-        ("wasi:http/handler@0.3.0", false),
+        ("wasi:http/handler@0.3.0", true),
+        ("wasi:http/handler@0.2.0", false),
         ("wasi:http/incoming-handler@0.3.0", false),
         ("wasi:http/incoming-handler@1.0.0", false),
         ("demo:http/incoming-handler@0.2.0", false),

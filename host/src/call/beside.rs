@@ -11,7 +11,6 @@ use crate::error::{CallError, CallErrorCode};
 use crate::instance::InstanceError;
 use crate::instance::concurrent::Calls;
 use crate::store::SaveReason;
-use crate::value::Value;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -81,7 +80,7 @@ enum Ended {
     Stuck(u64),
 }
 
-type EndOf<'a> = Pin<Box<dyn Future<Output = (u64, wasmtime::Result<Option<Value>>)> + Send + 'a>>;
+type EndOf<'a> = Pin<Box<dyn Future<Output = (u64, wasmtime::Result<CallResult>)> + Send + 'a>>;
 
 impl Runner {
     /// Runs `first` and whatever may begin beside it, until the instance is at rest or something has to be done alone: that is given
@@ -222,15 +221,18 @@ impl<'a> Beside<'a> {
             let _ = job.reply.send(Err(error));
             return None;
         }
-        // A request is answered by an instance that does nothing else meanwhile.
-        let Invocation::Function { name, ty, args } = job.invocation else {
+        if !job.invocation.runs_beside(&template.version) {
             return Some(Work::Call(job));
+        }
+        let holds = match &job.invocation {
+            Invocation::Function { ty, .. } => !ty.is_async,
+            Invocation::Exchange(_) => false,
         };
         let (called, origin, reply) = (job.called, job.origin, job.reply);
         let lane = self.lane;
         let frame = Frame::new(origin, Arc::clone(template), lane.key.clone(), self.revision);
-        frame.set_holds(!ty.is_async);
-        match self.calls.begin(&name, args, Arc::clone(&frame)) {
+        frame.set_holds(holds);
+        match self.calls.begin(job.invocation, Arc::clone(&frame)) {
             Ok(end) => {
                 let number = self.begun;
                 self.begun += 1;
@@ -251,13 +253,13 @@ impl<'a> Beside<'a> {
         None
     }
 
-    fn answer(&self, number: u64, answer: Option<Value>) {
+    fn answer(&self, number: u64, answer: CallResult) {
         if let Some(call) = self.ledger.take(number) {
             if self.calls.take_denied() {
                 call.frame.tree.note_denied();
             }
             self.lane.note_answered(&call.frame);
-            let _ = call.reply.send(Ok(answer));
+            let _ = call.reply.send(answer);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::error::{CallError, CallErrorCode};
 use crate::value::Value;
-use crate::version::Version;
+use crate::version::{EngineKind, HttpHandler, Version};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use std::fmt;
@@ -97,6 +97,15 @@ impl Invocation {
             ),
         };
         key.ok_or_else(|| CallError::not_executed(CallErrorCode::WrongArgument, message))
+    }
+
+    /// True if it can run beside others in one instance of this version. A handler of WASI 0.2 cannot: its request has the instance
+    /// for itself.
+    pub(crate) fn runs_beside(&self, version: &Version) -> bool {
+        match self {
+            Invocation::Function { .. } => version.engine == EngineKind::Concurrent,
+            Invocation::Exchange(_) => matches!(version.http, Some(HttpHandler::Handler(_))),
+        }
     }
 
     /// Why this version can no longer run it, if it cannot (R25).

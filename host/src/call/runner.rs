@@ -7,7 +7,7 @@
 
 use super::crowd::Place;
 use super::frame::{Frame, Origin};
-use super::invocation::{Called, Invocation};
+use super::invocation::Called;
 use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
 use super::routes::Routes;
 use crate::error::{CallError, CallErrorCode};
@@ -126,7 +126,7 @@ impl Runner {
                 .send(Err(CallError::not_executed(CallErrorCode::Internal, "no instance")));
             return None;
         };
-        if instance.is_concurrent() && matches!(job.invocation, Invocation::Function { .. }) {
+        if job.invocation.runs_beside(&instance.template.version) {
             return self.beside(Some(job)).await;
         }
         let version = Arc::clone(&instance.template.version);

@@ -6,15 +6,18 @@
 use super::guest::Guest;
 use super::{Instance, Template};
 use crate::call::frame::Frame;
+use crate::call::invocation::Invocation;
+use crate::call::lane::CallResult;
 use crate::error::CallError;
-use crate::value::{ConcurrentFunction, PreparedFunction, Value};
+use crate::value::{ConcurrentFunction, PreparedFunction};
+use futures_util::future::Either;
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wasmhot_appup::interface::FunctionName;
-use wasmtime::component::Accessor;
+use wasmtime::AsContextMut;
+use wasmtime::component::{Accessor, ComponentExportIndex, ComponentNamedList, Lift, Lower, TypedFunc};
 
 /// Begins calls in an instance that runs.
 pub(crate) struct Calls<'a> {
@@ -27,9 +30,6 @@ pub(crate) struct Calls<'a> {
 /// Functions that were called before.
 pub(super) type ConcurrentFunctions = Mutex<HashMap<FunctionName, ConcurrentFunction>>;
 
-/// What a call gives in the end. An error that is not of the store's making has not executed anything.
-pub(crate) type End<'a> = Pin<Box<dyn Future<Output = wasmtime::Result<Option<Value>>> + Send + 'a>>;
-
 impl<'a> Calls<'a> {
     pub(crate) fn template(&self) -> &Arc<Template> {
         &self.template
@@ -39,20 +39,42 @@ impl<'a> Calls<'a> {
         self.template.config.limits.max_pause
     }
 
-    /// Begins a call of a function.
+    /// Begins a call. In what its future gives the outer error is a trap, which has ended the store.
     ///
     /// # Errors
     /// Nothing was executed.
-    pub(crate) fn begin(&self, name: &FunctionName, args: Vec<Value>, frame: Arc<Frame>) -> Result<End<'a>, CallError> {
-        let none = |error: wasmtime::Error| self.template.no_such_function(name, &error);
-        let function = self.function(name).map_err(none)?;
-        let (task, end) = function.begin(self.accessor, args).map_err(none)?;
-        self.accessor.with(|mut store| {
-            let guest = store.data_mut();
-            guest.take_values();
-            guest.add_frame(task, frame);
-        });
-        Ok(end)
+    pub(crate) fn begin(
+        &self,
+        invocation: Invocation,
+        frame: Arc<Frame>,
+    ) -> Result<impl Future<Output = wasmtime::Result<CallResult>> + Send + use<'a>, CallError> {
+        Ok(match invocation {
+            Invocation::Function { name, args, .. } => {
+                let no_such = |error: wasmtime::Error| self.template.no_such_function(&name, &error);
+                let function = self.function(&name).map_err(no_such)?;
+                let (task, end) = function.begin(self.accessor, args).map_err(no_such)?;
+                self.accessor.with(|mut store| store.data_mut().begin_call(task, frame));
+                Either::Left(async move { end.await.map(Ok) })
+            }
+            Invocation::Exchange(exchange) => Either::Right(self.begin_exchange(*exchange, frame, Arc::default())?),
+        })
+    }
+
+    pub(super) fn accessor(&self) -> &'a Accessor<Guest> {
+        self.accessor
+    }
+
+    /// A function whose type is known when the host is built.
+    pub(super) fn typed<P, R>(
+        &self,
+        store: impl AsContextMut,
+        place: ComponentExportIndex,
+    ) -> wasmtime::Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        self.instance.get_typed_func(store, place)
     }
 
     fn function(&self, name: &FunctionName) -> wasmtime::Result<ConcurrentFunction> {

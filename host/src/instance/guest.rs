@@ -114,8 +114,9 @@ impl Guest {
         })
     }
 
-    /// A call has begun beside others.
-    pub(crate) fn add_frame(&mut self, task: GuestTaskId, frame: Arc<Frame>) {
+    /// A call begins, beside others.
+    pub(super) fn begin_call(&mut self, task: GuestTaskId, frame: Arc<Frame>) {
+        self.take_values();
         // Wasmtime gives the numbers of tasks that have ended to others.
         self.frames.retain(|(known, _)| *known != task);
         if self.frames.len() >= FRAMES_MAX {

@@ -68,8 +68,12 @@ fn callable(component: &Component, interface: &ModuleInterface) -> BTreeMap<Func
 
 fn handler_of(component: &Component, interface: &ModuleInterface) -> Option<HttpHandler> {
     let name = interface.http_handler()?;
-    let place = index_of(component, name.interface.as_deref(), &name.name)?;
-    Some(HttpHandler::Incoming(place))
+    let interface = name.interface.as_deref()?;
+    let place = index_of(component, Some(interface), &name.name)?;
+    Some(match interface.starts_with("wasi:http/incoming-handler@") {
+        true => HttpHandler::Incoming(place),
+        false => HttpHandler::Handler(place),
+    })
 }
 
 fn index_of(component: &Component, interface: Option<&str>, function: &str) -> Option<ComponentExportIndex> {

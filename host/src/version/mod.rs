@@ -75,10 +75,12 @@ pub struct Export {
 }
 
 /// The function by which a module answers HTTP requests.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 pub enum HttpHandler {
     /// `wasi:http/incoming-handler` 0.2: place of `handle`.
     Incoming(ComponentExportIndex),
+    /// `wasi:http/handler` 0.3: place of `handle`, which is async.
+    Handler(ComponentExportIndex),
 }
 
 /// The functions of `wasmhot:module/lifecycle`.
@@ -114,7 +116,7 @@ impl Version {
             lifecycle: self.lifecycle.clone(),
             health: self.health,
             live: self.live,
-            http: self.http.clone(),
+            http: self.http,
         }
     }
 }

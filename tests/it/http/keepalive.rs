@@ -52,6 +52,16 @@ async fn number(mut client: Client, name: &str, stop: &AtomicBool, answered: &At
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn p01_no_request_fails_and_no_connection_breaks_over_twenty_upgrades() {
+    twenty_upgrades("1.1.0").await;
+}
+
+/// From the handler of WASI 0.2 to that of 0.3 and back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p01_the_handlers_of_both_wasi_take_over_from_each_other_under_load() {
+    twenty_upgrades("2.0.0").await;
+}
+
+async fn twenty_upgrades(other: &str) {
     let site = Site::of(&["page-1.0.0"]).await;
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let mut clients = Vec::new();
@@ -69,7 +79,7 @@ async fn p01_no_request_fails_and_no_connection_breaks_over_twenty_upgrades() {
         })
         .await;
         let report = match upgrade % 2 {
-            0 => site.world.apply(&page("1.1.0")).await,
+            0 => site.world.apply(&page(other)).await,
             _ => site.world.host.undo(UndoRequest::default()).await,
         };
         report.unwrap();
@@ -106,7 +116,12 @@ async fn r19_an_upload_that_is_under_way_neither_holds_the_instance_nor_breaks_o
 
 #[tokio::test]
 async fn a_stream_through_a_pool_goes_on_over_a_switch() {
-    let site = Site::of(&["echo-1.0.0", "counter-1.0.0"]).await;
+    goes_on_over_a_switch("echo-1.0.0").await;
+    goes_on_over_a_switch("echo-2.0.0").await;
+}
+
+async fn goes_on_over_a_switch(echo: &str) {
+    let site = Site::of(&[echo, "counter-1.0.0"]).await;
     let mut client = site.client().await;
     let (parts, request) = upload("/echo/echo");
     parts.send("one ").unwrap();
@@ -115,7 +130,7 @@ async fn a_stream_through_a_pool_goes_on_over_a_switch() {
     let first = response.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(&first[..], b"one ");
     site.world
-        .apply_bytes("echo-1.0.0.wasm", &other_bytes("echo-1.0.0", 1))
+        .apply_bytes(&format!("{echo}.wasm"), &other_bytes(echo, 1))
         .await
         .unwrap();
     parts.send("two").unwrap();

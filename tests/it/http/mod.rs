@@ -1,5 +1,6 @@
 //! HTTP from the network: modules that answer requests, over connections that outlive upgrades.
 
+mod beside;
 mod keepalive;
 mod limits;
 mod problems;

@@ -5,7 +5,7 @@ use crate::support::{Binary, World, guest};
 use hyper::Request;
 use wasmhot::control::protocol::UndoRequest;
 
-const RELEASE: &str = "format = 1\n[release]\nname = \"site\"\nversion = \"1.0.0\"\n";
+pub(super) const RELEASE: &str = "format = 1\n[release]\nname = \"site\"\nversion = \"1.0.0\"\n";
 
 fn module(name: &str, more: &str) -> String {
     format!("[[modules]]\nname = \"{name}\"\nversion = \"1.0.0\"\n{more}\n")

@@ -36,17 +36,22 @@ async fn body(stream: &mut TcpStream, length: usize) -> usize {
 
 #[tokio::test]
 async fn r19_a_client_that_reads_nothing_does_not_hold_the_instance() {
-    let site = Site::of(&["page-1.0.0"]).await;
+    holds_nothing("1.0.0", "1.1.0").await;
+    holds_nothing("2.0.0", "1.0.0").await;
+}
+
+async fn holds_nothing(from: &str, to: &str) {
+    let site = Site::of(&[&format!("page-{from}")]).await;
     let mut slow = small(&site).await;
     let length = 7_000_000;
-    ask(&mut slow, &format!("/page/big?bytes={length}")).await;
+    ask(&mut slow, &format!("/page/parts?count=7&bytes={}", length / 7)).await;
     let mut first = [0; 9];
     slow.read_exact(&mut first).await.unwrap();
     assert_eq!(&first, b"HTTP/1.1 ");
     // Most of the response is still to be sent, and the page is free.
     assert_eq!(site.get("/page/count").await.ok(), "1");
-    site.world.apply(&page("1.1.0")).await.unwrap();
-    assert_eq!(site.get("/page/describe").await.ok(), "page: 1 visits");
+    site.world.apply(&page(to)).await.unwrap();
+    assert_eq!(site.get("/page/version").await.ok(), to);
     assert_eq!(body(&mut slow, length).await, length);
     // And the connection is good for more.
     let mut client = Client::new(slow).await;
@@ -55,7 +60,12 @@ async fn r19_a_client_that_reads_nothing_does_not_hold_the_instance() {
 
 #[tokio::test]
 async fn a_pool_s_instance_is_free_when_what_is_left_fits_the_buffer() {
-    let site = Site::of(&["echo-1.0.0", "counter-1.0.0"]).await;
+    free_when_it_fits("echo-1.0.0").await;
+    free_when_it_fits("echo-2.0.0").await;
+}
+
+async fn free_when_it_fits(echo: &str) {
+    let site = Site::of(&[echo, "counter-1.0.0"]).await;
     let mut slow = small(&site).await;
     let (count, bytes) = (60, 100_000);
     ask(&mut slow, &format!("/echo/parts?count={count}&bytes={bytes}")).await;
@@ -68,12 +78,17 @@ async fn a_pool_s_instance_is_free_when_what_is_left_fits_the_buffer() {
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_for_too_long_is_cut_off() {
+    cut_off("echo-1.0.0").await;
+    cut_off("echo-2.0.0").await;
+}
+
+async fn cut_off(echo: &str) {
     let http = HttpSettings {
         send_timeout: Some(Duration::from_millis(200)),
         response_max: Some(100_000),
         ..HttpSettings::default()
     };
-    let site = Site::limited(&["echo-1.0.0", "counter-1.0.0"], http).await;
+    let site = Site::limited(&[echo, "counter-1.0.0"], http).await;
     let mut slow = small(&site).await;
     ask(&mut slow, "/echo/parts?count=1000&bytes=100000").await;
     let mut first = [0; 9];

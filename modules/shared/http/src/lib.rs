@@ -26,28 +26,56 @@ pub trait Site {
     }
 }
 
-/// A request, its target taken apart.
-struct Asked {
+/// The target of a request, taken apart.
+pub struct Target {
     words: Vec<String>,
     query: BTreeMap<String, String>,
-    request: IncomingRequest,
 }
 
-impl Asked {
-    fn new(request: IncomingRequest) -> Self {
-        let target = request.path_with_query().unwrap_or_default();
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+impl Target {
+    /// Of a path with its query.
+    #[must_use]
+    pub fn new(target: &str) -> Self {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let words = path.split('/').filter(|word| !word.is_empty());
         let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
         Self {
             words: words.map(str::to_owned).collect(),
             query: pairs.map(|(name, value)| (name.into(), value.into())).collect(),
-            request,
         }
     }
 
-    fn number(&self, name: &str) -> u64 {
-        self.query.get(name).and_then(|value| value.parse().ok()).unwrap_or(0)
+    /// The last word of the path.
+    #[must_use]
+    pub fn last(&self) -> &str {
+        self.words.last().map(String::as_str).unwrap_or_default()
+    }
+
+    /// A value of the query.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &str {
+        self.query.get(name).map(String::as_str).unwrap_or_default()
+    }
+
+    /// A number of the query; 0 for none.
+    #[must_use]
+    pub fn number(&self, name: &str) -> u64 {
+        self.text(name).parse().unwrap_or(0)
+    }
+}
+
+/// A request, and its target.
+struct Asked {
+    target: Target,
+    request: IncomingRequest,
+}
+
+impl Asked {
+    fn new(request: IncomingRequest) -> Self {
+        Self {
+            target: Target::new(&request.path_with_query().unwrap_or_default()),
+            request,
+        }
     }
 
     /// The body; of one that breaks what came of it, and a note.
@@ -125,28 +153,29 @@ pub fn answer(request: IncomingRequest, out: ResponseOutparam, site: impl FnOnce
 
 fn make(asked: &Asked, site: &mut dyn Site) -> Made {
     let text = |text: String| Made::Whole(200, text.into_bytes());
-    match asked.words.last().map(String::as_str).unwrap_or_default() {
+    let target = &asked.target;
+    match target.last() {
         "count" => text(site.count().to_string()),
         "describe" => text(site.describe()),
         "version" => text(site.version()),
-        "record" => match site.record(asked.query.get("client").map_or("", String::as_str), asked.number("n")) {
+        "record" => match site.record(target.text("client"), target.number("n")) {
             Ok(total) => text(total.to_string()),
             Err(why) => Made::Whole(409, why.into_bytes()),
         },
-        "pass-on" => text(site.pass_on(asked.number("by").cast_signed())),
+        "pass-on" => text(site.pass_on(target.number("by").cast_signed())),
         "echo" => Made::Echo,
         "size" => text(asked.body().len().to_string()),
         "body" => Made::Whole(200, asked.body()),
-        "big" => Made::Whole(200, vec![b'x'; usize::try_from(asked.number("bytes")).unwrap_or(0)]),
+        "big" => Made::Whole(200, vec![b'x'; usize::try_from(target.number("bytes")).unwrap_or(0)]),
         "parts" => {
-            let bytes = usize::try_from(asked.number("bytes")).unwrap_or(0);
-            Made::Parts(asked.number("count"), bytes, Duration::from_millis(asked.number("ms")))
+            let bytes = usize::try_from(target.number("bytes")).unwrap_or(0);
+            Made::Parts(target.number("count"), bytes, Duration::from_millis(target.number("ms")))
         }
         "sleep" => {
-            std::thread::sleep(Duration::from_millis(asked.number("ms")));
+            std::thread::sleep(Duration::from_millis(target.number("ms")));
             text(site.count().to_string())
         }
-        "status" => Made::Whole(u16::try_from(asked.number("code")).unwrap_or(200), Vec::new()),
+        "status" => Made::Whole(u16::try_from(target.number("code")).unwrap_or(200), Vec::new()),
         "where" => text(asked.target()),
         "trap" => {
             // The visit is counted, and lost.
