@@ -1,7 +1,8 @@
 //! What a call costs on its way: bare in Wasmtime, through the library, through the control socket; and what a switch adds to it.
 //!
 //! `cargo bench -p wasmhot --bench calls`. Prints tables: medians of batches that take turns, so that all rows of a table have the
-//! same machine. Compare rows, not runs.
+//! same machine. Compare rows, not runs. Names after `--` choose tables: `single`, `pool`, `keyed`, `async`, `nested`, `crowds`,
+//! `switches`.
 
 mod bare;
 mod nested;
@@ -255,13 +256,25 @@ fn main() -> anyhow::Result<()> {
                 .block_on(serve(bound, host, async move { stopped.stopped().await }));
         }
     });
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let wants = |name: &str| chosen.is_empty() || chosen.iter().any(|one| one == name);
     for subject in &SUBJECTS {
-        one_subject(&runtime, &host, &socket, subject);
+        if wants(subject.title.split(':').next().unwrap_or_default()) {
+            one_subject(&runtime, &host, &socket, subject);
+        }
     }
-    concurrent(&runtime, &host);
-    nested::costs(&runtime, &host)?;
-    crowds(&runtime, &host);
-    runtime.block_on(switches::longest_calls(&host));
+    if wants("async") {
+        concurrent(&runtime, &host);
+    }
+    if wants("nested") {
+        nested::costs(&runtime, &host)?;
+    }
+    if wants("crowds") {
+        crowds(&runtime, &host);
+    }
+    if wants("switches") {
+        runtime.block_on(switches::longest_calls(&host));
+    }
     runtime.block_on(host.stop());
     server.join().expect("the server ends");
     Ok(())

@@ -24,7 +24,7 @@ const BEGUN_IN_A_ROW: u64 = 64;
 /// A call that runs.
 struct Running {
     number: u64,
-    called: Arc<Called>,
+    called: Called,
     since: Instant,
     frame: Arc<Frame>,
     reply: oneshot::Sender<CallResult>,
@@ -225,7 +225,7 @@ impl<'a> Beside<'a> {
             return Some(Work::Call(job));
         }
         let holds = match &job.invocation {
-            Invocation::Function { ty, .. } => !ty.is_async,
+            Invocation::Function { export, .. } => !export.ty.is_async,
             Invocation::Exchange(_) => false,
         };
         let (called, origin, reply) = (job.called, job.origin, job.reply);

@@ -69,20 +69,20 @@ impl Gate {
     /// could no longer call the new version.
     pub(crate) fn passes(&self, origin: &Origin, callee: &ModuleName, invocation: &Invocation) -> bool {
         // Requests come from outside only.
-        let Invocation::Function { name, ty, .. } = invocation else {
+        let (Invocation::Function { export, .. }, Some(parent)) = (invocation, &origin.parent) else {
             return false;
         };
-        let Some(parent) = &origin.parent else { return false };
         if parent
             .with_callers()
             .any(|frame| self.members.contains(&frame.template.version.id.name))
         {
             return true;
         }
-        let still_fits = self
-            .next
-            .get(callee)
-            .is_none_or(|next| next.exports.get(name).is_some_and(|new| new.same_as(ty)));
+        let still_fits = self.next.get(callee).is_none_or(|next| {
+            next.exports
+                .get(&export.name)
+                .is_some_and(|new| new.same_as(&export.ty))
+        });
         origin.stamp.revision < self.revision && !still_fits
     }
 

@@ -35,7 +35,7 @@ pub(crate) fn define_imports(linker: &mut Linker<Guest>, version: &Version) -> w
                     Ok(caller) => {
                         // Whatever else runs in the caller's instance has to wait, unless the function is async.
                         let held = (!ty.is_async).then(|| caller.set_holds(true));
-                        let answer = call_nested(&caller, &imported, &ty, args).await;
+                        let answer = call_nested(&caller, &imported, args).await;
                         held.map(|held| caller.set_holds(held));
                         answer
                     }
@@ -73,7 +73,6 @@ fn deliver(
 async fn call_nested(
     caller: &Arc<Frame>,
     imported: &FunctionName,
-    ty: &Arc<FunctionType>,
     args: Vec<Value>,
 ) -> Result<Option<Value>, CallError> {
     let name = &caller.template.version.id.name;
@@ -95,9 +94,12 @@ async fn call_nested(
                 .in_module(name),
         );
     };
+    let Some(export) = route.template.version.exports.get(&link.function) else {
+        let message = format!("`{}` of {} cannot be called", link.function, link.callee);
+        return Err(CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_module(name));
+    };
     let invocation = Invocation::Function {
-        name: link.function.clone(),
-        ty: Arc::clone(ty),
+        export: Arc::clone(export),
         args,
     };
     router::dispatch(route, invocation, origin).await

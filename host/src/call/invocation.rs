@@ -3,13 +3,12 @@
 
 use crate::error::{CallError, CallErrorCode};
 use crate::value::Value;
-use crate::version::{EngineKind, HttpHandler, Version};
+use crate::version::{EngineKind, Export, HttpHandler, Version};
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use wasmhot_appup::interface::{FunctionName, FunctionType};
 
 /// The body of a request or response.
 pub(crate) type Body = BoxBody<Bytes, Broken>;
@@ -32,11 +31,7 @@ pub(crate) enum Broken {
 #[derive(Debug)]
 pub(crate) enum Invocation {
     /// Calls a function; its arguments were checked against the type (R25).
-    Function {
-        name: FunctionName,
-        ty: Arc<FunctionType>,
-        args: Vec<Value>,
-    },
+    Function { export: Arc<Export>, args: Vec<Value> },
     /// Gives a request to the HTTP handler. The value of such a call is the status of the response.
     Exchange(Box<Exchange>),
 }
@@ -56,9 +51,9 @@ pub(crate) struct Exchange {
 /// What was called, for messages.
 #[derive(Clone, Debug)]
 pub(crate) enum Called {
-    Function(FunctionName),
+    Function(Arc<Export>),
     /// Method and path.
-    Request(String),
+    Request(Arc<str>),
 }
 
 /// A longer path is cut in messages.
@@ -68,12 +63,12 @@ impl Invocation {
     /// What is called.
     pub(crate) fn called(&self) -> Called {
         match self {
-            Invocation::Function { name, .. } => Called::Function(name.clone()),
+            Invocation::Function { export, .. } => Called::Function(Arc::clone(export)),
             Invocation::Exchange(exchange) => {
                 let request = &exchange.request;
                 // Without the query: secrets stand there.
                 let path: String = request.uri().path().chars().take(PATH_SHOWN).collect();
-                Called::Request(format!("{} {path}", request.method()))
+                Called::Request(format!("{} {path}", request.method()).into())
             }
         }
     }
@@ -111,13 +106,16 @@ impl Invocation {
     /// Why this version can no longer run it, if it cannot (R25).
     pub(crate) fn misfit(&self, version: &Version) -> Option<String> {
         match self {
-            Invocation::Function { name, ty, .. } => {
-                let export = version.exports.get(name);
-                if export.is_some_and(|export| export.ty.same_as(ty)) {
+            Invocation::Function { export: called, .. } => {
+                let export = version.exports.like(called);
+                if export.is_some_and(|export| Arc::ptr_eq(export, called) || export.ty.same_as(&called.ty)) {
                     return None;
                 }
                 let now = export.map_or("is gone".to_string(), |export| format!("is now {}", export.ty));
-                Some(format!("`{name}` was {ty} when the call was made and {now}"))
+                Some(format!(
+                    "`{}` was {} when the call was made and {now}",
+                    called.name, called.ty
+                ))
             }
             Invocation::Exchange(_) if version.http.is_some() => None,
             Invocation::Exchange(_) => Some("the HTTP handler of the module is gone".to_string()),
@@ -128,7 +126,7 @@ impl Invocation {
 impl fmt::Display for Called {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Called::Function(name) => write!(out, "{name}"),
+            Called::Function(export) => write!(out, "{}", export.name),
             Called::Request(request) => out.write_str(request),
         }
     }

@@ -3,20 +3,24 @@
 use crate::control::protocol::CallRequest;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Value, json, wave};
-use crate::version::Version;
+use crate::version::{Export, Version};
 use std::sync::Arc;
 use wasmhot_appup::ModuleVersion;
 use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface};
 
-/// A function, its type, and arguments that fit it.
-pub(crate) type Named = (FunctionName, Arc<FunctionType>, Vec<Value>);
+/// A function, and arguments that fit it.
+pub(crate) type Named = (Arc<Export>, Vec<Value>);
 
 /// The one function that `typed` names, or an error that lists those there are.
-pub(crate) fn find(version: &Version, typed: &str) -> Result<(FunctionName, Arc<FunctionType>), CallError> {
-    let (name, ty) = find_in(&version.id, &version.interface, typed)?;
-    let export = version.exports.get(name);
-    let ty = export.map_or_else(|| Arc::new(ty.clone()), |export| Arc::clone(&export.ty));
-    Ok((name.clone(), ty))
+pub(crate) fn find<'v>(version: &'v Version, typed: &str) -> Result<&'v Arc<Export>, CallError> {
+    if let Some(export) = version.exports.named(typed) {
+        return Ok(export);
+    }
+    let (name, _) = find_in(&version.id, &version.interface, typed)?;
+    version.exports.get(name).ok_or_else(|| {
+        let message = format!("the function `{name}` cannot be found in the component");
+        CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_version(&version.id)
+    })
 }
 
 /// As [`find`], for a version of which only the interface is known.
@@ -65,17 +69,18 @@ pub(crate) fn read_call(version: &Version, request: &CallRequest) -> Result<Name
     match (&request.call, &request.function) {
         (Some(text), None) => {
             let call = wave::CallText::split(text).map_err(|error| wrong(error.to_string()))?;
-            let (name, ty) = find(version, call.name())?;
+            let export = find(version, call.name())?;
             let args = call
-                .args(&ty)
-                .map_err(|error| wrong(format!("{error}\n`{name}` is {ty}")))?;
-            Ok((name, ty, args))
+                .args(&export.ty)
+                .map_err(|error| wrong(format!("{error}\n`{}` is {}", export.name, export.ty)))?;
+            Ok((Arc::clone(export), args))
         }
         (None, Some(function)) => {
-            let (name, ty) = find(version, function)?;
+            let export = find(version, function)?;
             let args = serde_json::Value::Array(request.args.clone().unwrap_or_default());
-            let args = json::args_from_json(&args, &ty).map_err(|error| wrong_argument(id, &name, &ty, &error))?;
-            Ok((name, ty, args))
+            let args = json::args_from_json(&args, &export.ty)
+                .map_err(|error| wrong_argument(id, &export.name, &export.ty, &error))?;
+            Ok((Arc::clone(export), args))
         }
         _ => Err(wrong(
             "a call is either `call` (WAVE text) or `function` with `args` (a JSON array)".to_string(),

@@ -7,16 +7,15 @@ use super::frame::{Frame, Origin};
 use super::gate::Gate;
 use super::invocation::Invocation;
 use super::lane::CallResult;
-use super::runner::{run_here_or_spill, within};
+use super::runner::{Begun, begin_here, begin_there, until};
 use super::services::Services;
-use super::ticket::{AbandonOnDrop, Ticket};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, Template, is_main};
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// Calls of modules may take this many times `instances_max` places.
 const NESTED_FACTOR: usize = 4;
@@ -51,14 +50,15 @@ struct Door {
 /// A call that runs.
 pub(crate) struct Running {
     pub(crate) since: Instant,
-    pub(crate) origin: Origin,
+    /// Who called, if a module did.
+    pub(crate) caller: Option<Arc<Frame>>,
 }
 
 impl Door {
     fn enter(&mut self, origin: &Origin) -> usize {
         let running = Some(Running {
             since: Instant::now(),
-            origin: origin.clone(),
+            caller: origin.parent.clone(),
         });
         match self.free.pop() {
             Some(seat) => {
@@ -112,57 +112,64 @@ impl Pool {
 
     /// Runs one call. The client may leave at any time: a started call runs to its end without it.
     pub(crate) async fn call(self: &Arc<Self>, invocation: Invocation, origin: Origin) -> PoolAnswer {
-        let deadline = origin.tree.deadline;
-        let place = match self.place(&origin, &invocation, deadline).await {
-            Ok(Some(place)) => place,
-            Ok(None) => return PoolAnswer::Replaced(invocation),
-            Err(error) => return PoolAnswer::Done(Err(error)),
+        let place = match self.place_now(&origin, &invocation) {
+            Some(place) => place,
+            None => match Box::pin(self.place(&origin, &invocation)).await {
+                Ok(Some(place)) => place,
+                Ok(None) => return PoolAnswer::Replaced(invocation),
+                Err(error) => return PoolAnswer::Done(Err(error)),
+            },
         };
-        let ticket = Ticket::new();
-        let gone = AbandonOnDrop(Arc::clone(&ticket));
-        let (reply, answer) = oneshot::channel();
+        let can_begin_here = origin.can_begin_here();
         let work = PoolCall {
             pool: Arc::clone(self),
             place,
             invocation,
             origin,
         };
-        let can_begin_here = work.origin.can_begin_here();
-        let work = async move {
-            if ticket.start() {
-                let _ = reply.send(work.run().await);
-            }
+        let guests = &self.services.guests;
+        let begun = match can_begin_here {
+            true => begin_here(guests, work.run()),
+            false => begin_there(guests, work.run()),
         };
-        run_here_or_spill(&self.services.guests, can_begin_here, work);
-        let answer = answer.await;
-        drop(gone);
-        PoolAnswer::Done(answer.unwrap_or_else(|_| {
-            Err(CallError::unknown(
-                CallErrorCode::Internal,
-                "the task that ran the call ended before its time",
-            )
-            .in_version(self.id()))
-        }))
+        PoolAnswer::Done(match begun {
+            Begun::Done(answer) => answer,
+            Begun::Running(answer) => answer.await.unwrap_or_else(|_| {
+                Err(CallError::unknown(
+                    CallErrorCode::Internal,
+                    "the task that ran the call ended before its time",
+                )
+                .in_version(self.id()))
+            }),
+        })
     }
 
     fn id(&self) -> &wasmhot_appup::ModuleVersion {
         &self.template.version.id
     }
 
+    fn places_for(&self, origin: &Origin) -> &Arc<Semaphore> {
+        match origin.is_nested() {
+            true => &self.nested_places,
+            false => &self.places,
+        }
+    }
+
+    /// A place, where there is one and no closed gate is before it.
+    fn place_now(self: &Arc<Self>, origin: &Origin, invocation: &Invocation) -> Option<Place> {
+        let permit = Arc::clone(self.places_for(origin)).try_acquire_owned().ok()?;
+        Place::take(self, permit, origin, invocation).ok()
+    }
+
     /// Waits for the gate and for a place. `None`: the pool was replaced while a call from outside waited.
-    async fn place(
-        self: &Arc<Self>,
-        origin: &Origin,
-        invocation: &Invocation,
-        deadline: Instant,
-    ) -> Result<Option<Place>, CallError> {
-        let by = tokio::time::Instant::from_std(deadline);
+    async fn place(self: &Arc<Self>, origin: &Origin, invocation: &Invocation) -> Result<Option<Place>, CallError> {
+        let by = tokio::time::Instant::from_std(origin.tree.deadline);
         let timed_out = || {
             let message = format!("`{}` waited for a place until its deadline", invocation.called());
             CallError::not_executed(CallErrorCode::TimedOut, message).in_version(self.id())
         };
         let nested = origin.is_nested();
-        let places = if nested { &self.nested_places } else { &self.places };
+        let places = self.places_for(origin);
         let permit = match Arc::clone(places).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) if places.is_closed() => return Ok(None),
@@ -242,6 +249,12 @@ impl Pool {
         self.outside_running.load(Ordering::Acquire)
     }
 
+    /// Returns when calls from outside are interrupted. Asked only by calls that have to wait.
+    async fn interrupted(&self) {
+        let mut retired = self.retired.subscribe();
+        let _ = retired.wait_for(|retired| *retired).await;
+    }
+
     /// Calls that run now.
     pub(crate) fn running(&self) -> usize {
         self.outside_running.load(Ordering::Acquire) + self.nested_running.load(Ordering::Acquire)
@@ -281,30 +294,29 @@ impl PoolCall {
             invocation,
             origin,
         } = self;
-        let id = pool.id().clone();
         // A program runs once: libc and language runtimes do not start twice in one memory.
-        let once = matches!(&invocation, Invocation::Function { name, .. } if is_main(name));
+        let once = matches!(&invocation, Invocation::Function { export, .. } if is_main(&export.name));
         let idle = if once { None } else { pool.take_idle() };
         let mut instance = match idle {
             Some(instance) => instance,
-            None => pool.template.start(pool.revision).await.map_err(|error| {
+            // Boxed: calls of instances that are there need not carry its size.
+            None => Box::pin(pool.template.start(pool.revision)).await.map_err(|error| {
                 CallError::not_executed(CallErrorCode::NoCapacity, format!("no instance could be made: {error}"))
-                    .in_version(&id)
+                    .in_version(pool.id())
             })?,
         };
         let from_outside = !origin.is_nested();
-        let left = origin.tree.deadline.saturating_duration_since(Instant::now());
+        let deadline = origin.tree.deadline;
         let frame = Frame::new(origin, Arc::clone(&pool.template), None, pool.revision);
-        let mut retired = pool.retired.subscribe();
         let called = invocation.called();
-        let call = within(left, instance.run(invocation, frame));
+        let call = until(deadline, instance.run(invocation, frame));
         let answer = if from_outside {
             tokio::select! {
                 biased;
                 answer = call => answer,
-                _ = retired.wait_for(|retired| *retired) => {
+                () = pool.interrupted() => {
                     let message = format!("`{called}` still ran on an old version when drain_timeout passed");
-                    return Err(CallError::unknown(CallErrorCode::Retired, message).in_version(&id));
+                    return Err(CallError::unknown(CallErrorCode::Retired, message).in_version(pool.id()));
                 }
             }
         } else {
@@ -317,7 +329,7 @@ impl PoolCall {
                 CallErrorCode::TimedOut,
                 format!("`{called}` was interrupted at its deadline"),
             )
-            .in_version(&id)),
+            .in_version(pool.id())),
         };
         if !instance.is_usable()
             && let Err(error) = &answer
@@ -326,11 +338,17 @@ impl PoolCall {
             let details = serde_json::json!({ "backtrace": error.backtrace });
             pool.services.events.publish(
                 Happening::new(EventKind::Trapped, error.message.clone())
-                    .version(&id)
+                    .version(pool.id())
                     .details(details),
             );
         }
-        let (has_tasks, guests) = (instance.has_tasks, pool.services.guests.clone());
+        if !instance.has_tasks {
+            if !once && instance.is_usable() {
+                pool.give_back(instance);
+            }
+            return answer;
+        }
+        let guests = pool.services.guests.clone();
         // The place is taken until the guest tasks of the call have ended (WASI 0.3).
         let end = async move {
             instance.settle(pool.template.config.limits.stuck_timeout).await;
@@ -339,12 +357,8 @@ impl PoolCall {
             }
             drop(place);
         };
-        if has_tasks {
-            // The caller has its answer before.
-            guests.spawn(end);
-        } else {
-            end.await;
-        }
+        // The caller has its answer before.
+        guests.spawn(end);
         answer
     }
 }

@@ -7,12 +7,13 @@ use super::named::Named;
 use super::pool::PoolAnswer;
 use super::rates;
 use super::routes::{Route, Routes, Target};
+use super::runner::{Begun, begin_here};
 use super::ticket::{AbandonOnDrop, Ticket};
 use crate::error::{CallError, CallErrorCode};
 use crate::value::Value;
 use arc_swap::ArcSwap;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use wasmhot_appup::{ModuleName, Open};
 
@@ -78,18 +79,22 @@ impl Router {
         open.collect()
     }
 
-    /// A call from outside. `prepare` reads function, type and arguments for the version that it is shown; it is asked again where
-    /// the release changed before the call could start.
+    /// A call from outside. `prepare` reads function and arguments for the version that it is shown; it is asked again, with the
+    /// arguments of before, where the release changed before the call could start.
     pub(crate) async fn call(
         &self,
-        module: &ModuleName,
-        deadline: Option<Instant>,
-        prepare: impl Fn(&Route) -> Result<Named, CallError>,
+        module: &str,
+        deadline: Option<Duration>,
+        mut prepare: impl FnMut(&Route, Option<Vec<Value>>) -> Result<Named, CallError>,
     ) -> CallResult {
         let began = Instant::now();
+        let deadline = deadline.map(|limit| began + limit);
+        let mut back = None;
         loop {
             let routes = self.routes.load_full();
             let Some(route) = routes.modules.get(module) else {
+                let module = ModuleName::parse(module)
+                    .map_err(|error| CallError::not_executed(CallErrorCode::NoSuchModule, error.to_string()))?;
                 let known: Vec<_> = routes.modules.keys().map(ToString::to_string).collect();
                 let known = if known.is_empty() {
                     "there are none".to_string()
@@ -101,10 +106,12 @@ impl Router {
                     format!("no module `{module}`; {known}"),
                 ));
             };
-            let (name, ty, args) = prepare(route)?;
-            let invocation = Invocation::Function { name, ty, args };
-            if let Given::Done(answer) = self.give(&routes, route, invocation, began, deadline).await {
-                return answer;
+            let (export, args) = prepare(route, back.take())?;
+            let invocation = Invocation::Function { export, args };
+            match self.give(&routes, route, invocation, began, deadline).await {
+                Given::Done(answer) => return answer,
+                Given::Replaced(Invocation::Function { args, .. }) => back = Some(args),
+                Given::Replaced(Invocation::Exchange(_)) => {}
             }
         }
     }
@@ -175,6 +182,19 @@ pub(crate) async fn dispatch(route: &Route, mut invocation: Invocation, origin: 
 
 async fn call_lane(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> CallResult {
     let deadline = origin.tree.deadline;
+    let called = invocation.called();
+    let Some(begun) = lane.begin_at_once(&invocation, &origin) else {
+        return Box::pin(wait_in_line(lane, invocation, origin, called)).await;
+    };
+    match begin_here(&lane.services.guests, begun.first(invocation)) {
+        Begun::Done(answer) => answer,
+        Begun::Running(answer) => wait(answer, deadline, None, lane, &called).await,
+    }
+}
+
+/// Puts a call into the queue of a lane.
+async fn wait_in_line(lane: &Arc<Lane>, invocation: Invocation, origin: Origin, called: Called) -> CallResult {
+    let deadline = origin.tree.deadline;
     if let Some(caller) = &origin.parent {
         lane.services.wait_for(caller, lane)?;
     }
@@ -182,10 +202,9 @@ async fn call_lane(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> 
     let ticket = Ticket::new();
     let gone = AbandonOnDrop(Arc::clone(&ticket));
     let (reply, answer) = oneshot::channel();
-    let called = Arc::new(invocation.called());
     let job = Job {
         invocation,
-        called: Arc::clone(&called),
+        called: called.clone(),
         origin,
         ticket: Arc::clone(&ticket),
         reply,
@@ -194,17 +213,17 @@ async fn call_lane(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> 
         tree.set_waits_for(None);
         return Err(error);
     }
-    let answer = wait(answer, deadline, &ticket, lane, &called).await;
+    let answer = wait(answer, deadline, Some(&ticket), lane, &called).await;
     tree.set_waits_for(None);
     drop(gone);
     answer
 }
 
-/// Waits for the answer until the deadline. The call itself is not interrupted by it (R11).
+/// Waits for the answer until the deadline. The call itself is not interrupted by it (R11). Without a ticket it has begun.
 async fn wait(
     mut answer: oneshot::Receiver<CallResult>,
     deadline: Instant,
-    ticket: &Ticket,
+    ticket: Option<&Ticket>,
     lane: &Lane,
     called: &Called,
 ) -> CallResult {
@@ -222,7 +241,7 @@ async fn wait(
     match tokio::time::timeout_at(tokio::time::Instant::from_std(deadline), &mut answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) => Err(ended()),
-        Err(_) if ticket.abandon() => {
+        Err(_) if ticket.is_some_and(Ticket::abandon) => {
             let message = format!("`{called}` waited until its deadline and did not start");
             Err(CallError::not_executed(CallErrorCode::TimedOut, message).in_module(&lane.module))
         }

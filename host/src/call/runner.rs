@@ -7,7 +7,7 @@
 
 use super::crowd::Place;
 use super::frame::{Frame, Origin};
-use super::invocation::Called;
+use super::invocation::{Called, Invocation};
 use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
 use super::routes::Routes;
 use crate::error::{CallError, CallErrorCode};
@@ -16,10 +16,10 @@ use crate::instance::{Instance, InstanceError};
 use crate::restore::tagged;
 use crate::store::SaveReason;
 use crate::version::Version;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use wasmhot_appup::Create;
 
 /// After this many calls in a row other tasks get their turn.
@@ -35,22 +35,37 @@ pub(crate) struct Runner {
     finished: bool,
 }
 
-/// Polls once here if the caller's thread may begin the call, with the guest runtime's timers at hand; what is not finished then goes on
-/// as a task of that runtime.
-pub(crate) fn run_here_or_spill(
+/// What has become of a call that its caller's thread has begun.
+pub(crate) enum Begun<T> {
+    /// It is done.
+    Done(T),
+    /// It goes on as a task of the guest runtime.
+    Running(oneshot::Receiver<T>),
+}
+
+/// Polls a call once here, with the guest runtime's timers at hand; what is not finished then goes on as a task of that runtime.
+pub(crate) fn begin_here<T: Send + 'static>(
     guests: &tokio::runtime::Handle,
-    can_begin_here: bool,
-    work: impl Future<Output = ()> + Send + 'static,
-) {
-    if !can_begin_here {
-        guests.spawn(work);
-        return;
-    }
-    let mut work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(work);
+    work: impl Future<Output = T> + Send + 'static,
+) -> Begun<T> {
+    let mut work = Box::pin(work);
     let _inside = guests.enter();
-    if work.as_mut().poll(&mut Context::from_waker(Waker::noop())) == Poll::Pending {
-        guests.spawn(work);
+    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => Begun::Done(answer),
+        Poll::Pending => begin_there(guests, work),
     }
+}
+
+/// As [`begin_here`], on a thread of the guests from its beginning.
+pub(crate) fn begin_there<T: Send + 'static>(
+    guests: &tokio::runtime::Handle,
+    work: impl Future<Output = T> + Send + 'static,
+) -> Begun<T> {
+    let (reply, answer) = oneshot::channel();
+    guests.spawn(async move {
+        let _ = reply.send(work.await);
+    });
+    Begun::Running(answer)
 }
 
 /// `None` when `limit` passed first; the future is dropped then, and the store with it is lost.
@@ -63,6 +78,15 @@ pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) ->
     }
 }
 
+/// As [`within`], with the moment at which the work ends.
+pub(crate) async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        done = work => Some(done),
+        () = async { tokio::time::sleep_until(deadline.into()).await } => None,
+    }
+}
+
 impl Runner {
     pub(super) fn new(lane: Arc<Lane>, instance: Option<Box<Instance>>) -> Self {
         Self {
@@ -72,6 +96,40 @@ impl Runner {
             place: None,
             finished: false,
         }
+    }
+
+    /// With a call that has begun: see [`Runner::first`].
+    pub(super) fn with(lane: Arc<Lane>, instance: Box<Instance>, frame: Arc<Frame>) -> Self {
+        let mut runner = Self::new(lane, Some(instance));
+        runner.frame = Some(frame);
+        runner
+    }
+
+    /// Runs a call that has found the lane idle. What waits when it has ended is left to a task of its own.
+    pub(super) async fn first(mut self, invocation: Invocation) -> CallResult {
+        let (Some(instance), Some(frame)) = (self.instance.as_mut(), self.frame.take()) else {
+            return Err(CallError::not_executed(CallErrorCode::Internal, "no instance"));
+        };
+        let stuck = instance.template.config.limits.stuck_timeout;
+        let called = invocation.called();
+        let answer = match within(stuck, instance.run(invocation, Arc::clone(&frame))).await {
+            Some(answer) => answer,
+            None => Err(stuck_error(&called, stuck).in_version(&frame.template.version.id)),
+        };
+        frame.note_answered();
+        let is_whole = instance.is_usable();
+        let answer = match answer {
+            Err(error) if !is_whole => Err(Box::pin(self.lost(error)).await),
+            other => other,
+        };
+        if is_whole && self.lane.end_at_once(&mut self.instance) {
+            self.finished = true;
+            self.give_way();
+        } else {
+            let guests = self.lane.services.guests.clone();
+            guests.spawn(self.run());
+        }
+        answer
     }
 
     pub(crate) async fn run(mut self) {
@@ -87,19 +145,25 @@ impl Runner {
                 }
             };
             // After the first one the caller on whose thread this runs has its answer: the rest is for a task of its own.
-            if served == 1 || served % CALLS_IN_A_ROW == CALLS_IN_A_ROW - 1 {
+            let rests = served == 1 || served % CALLS_IN_A_ROW == CALLS_IN_A_ROW - 1;
+            if rests && !matches!(next, Next::Done) {
                 tokio::task::yield_now().await;
             }
             served += 1;
             match next {
                 Next::Work(Work::Call(job)) => alone = self.call(job).await,
-                Next::Work(Work::Errand(errand)) => self.errand(errand).await,
-                Next::Tasks => alone = self.beside(None).await,
+                // Boxed: calls need not carry their size.
+                Next::Work(Work::Errand(errand)) => Box::pin(self.errand(errand)).await,
+                Next::Tasks => alone = Box::pin(self.beside(None)).await,
                 Next::Done => break,
             }
         }
         self.finished = true;
-        // Somebody waits for a place: a key that has nothing to do gives up its own.
+        self.give_way();
+    }
+
+    /// Somebody waits for a place: a key that has nothing to do gives up its own.
+    fn give_way(&self) {
         if let Some(crowd) = &self.lane.crowd
             && crowd.is_full()
             && self.lane.figures().instance.is_some()
@@ -111,11 +175,11 @@ impl Runner {
     /// Runs a call. In an instance that runs calls beside each other it is the first of several: gives what has to be done alone.
     async fn call(&mut self, job: Job) -> Option<Work> {
         let live = self.lane.live_for(&job);
-        if let Err(error) = self.bring_up(&live).await {
+        if let Err(error) = Box::pin(self.bring_up(&live)).await {
             let _ = job.reply.send(Err(error));
             return None;
         }
-        let failed = self.go_live(&job.origin.stamp).await;
+        let failed = Box::pin(self.go_live(&job.origin.stamp)).await;
         if let Some(error) = failed.filter(|_| self.instance.is_none()) {
             let _ = job.reply.send(Err(error));
             return None;
@@ -127,7 +191,7 @@ impl Runner {
             return None;
         };
         if job.invocation.runs_beside(&instance.template.version) {
-            return self.beside(Some(job)).await;
+            return Box::pin(self.beside(Some(job))).await;
         }
         let version = Arc::clone(&instance.template.version);
         if let Err(error) = still_fits(&version, &job) {
@@ -148,7 +212,7 @@ impl Runner {
             .await
             .unwrap_or_else(|| Err(stuck_error(&called, stuck).in_version(&version.id)));
         let answer: CallResult = match answer {
-            Err(error) if !instance.is_usable() => Err(self.lost(error).await),
+            Err(error) if !instance.is_usable() => Err(Box::pin(self.lost(error)).await),
             other => {
                 self.lane.note_answered(&frame);
                 other

@@ -182,13 +182,16 @@ impl Host {
         args: Vec<Value>,
         deadline: Option<Duration>,
     ) -> Result<Option<Value>, CallError> {
-        let module = self.module(module)?;
-        let prepare = |route: &Route| {
-            let (name, ty) = find(&route.template.version, function)?;
-            check_args(&ty, &args).map_err(|error| wrong_argument(&route.template.version.id, &name, &ty, &error))?;
-            Ok((name, ty, args.clone()))
+        let mut given = Some(args);
+        let prepare = |route: &Route, back: Option<Vec<Value>>| {
+            let version = &route.template.version;
+            let export = find(version, function)?;
+            let args = back.or_else(|| given.take()).unwrap_or_default();
+            check_args(&export.ty, &args)
+                .map_err(|error| wrong_argument(&version.id, &export.name, &export.ty, &error))?;
+            Ok((Arc::clone(export), args))
         };
-        self.routed(&module, deadline, prepare).await
+        self.routed(module, deadline, prepare).await
     }
 
     /// A call in WAVE or JSON, as the CLI and the control socket make it.
@@ -205,18 +208,16 @@ impl Host {
         request: CallRequest,
         may_be_called: impl Fn(&Route, &FunctionName) -> Result<(), CallError>,
     ) -> Result<CallReply, CallError> {
-        let module = self.module(&request.module)?;
-        let answered = Mutex::new(None);
-        let prepare = |route: &Route| {
-            let (name, ty, args) = read_call(&route.template.version, &request)?;
-            may_be_called(route, &name)?;
-            *answered.lock().expect("no panic under this lock") = Some(Arc::clone(&ty));
-            Ok((name, ty, args))
+        let mut answered = None;
+        let prepare = |route: &Route, _| {
+            let (export, args) = read_call(&route.template.version, &request)?;
+            may_be_called(route, &export.name)?;
+            answered = Some(Arc::clone(&export.ty));
+            Ok((export, args))
         };
         let deadline = request.deadline_ms.map(Duration::from_millis);
-        let answer = self.routed(&module, deadline, prepare).await?;
-        let ty = answered.into_inner().ok().flatten();
-        let shown = answer.as_ref().zip(ty.as_ref().and_then(|ty| ty.result.as_ref()));
+        let answer = self.routed(&request.module, deadline, prepare).await?;
+        let shown = answer.as_ref().zip(answered.as_ref().and_then(|ty| ty.result.as_ref()));
         Ok(CallReply {
             wave: shown.map(|(value, of)| wave::to_string(value, of)),
             value: shown.map(|(value, of)| json::to_json(value, of)).unwrap_or_default(),
@@ -225,15 +226,17 @@ impl Host {
 
     async fn routed(
         &self,
-        module: &ModuleName,
+        module: &str,
         deadline: Option<Duration>,
-        prepare: impl Fn(&Route) -> Result<Named, CallError>,
+        prepare: impl FnMut(&Route, Option<Vec<Value>>) -> Result<Named, CallError>,
     ) -> Result<Option<Value>, CallError> {
-        self.refuse_if_stopping().map_err(|error| error.in_module(module))?;
+        self.refuse_if_stopping()
+            .map_err(|error| match ModuleName::parse(module) {
+                Ok(module) => error.in_module(&module),
+                Err(_) => error,
+            })?;
         self.count_call();
-        self.router()
-            .call(module, deadline.map(|limit| Instant::now() + limit), prepare)
-            .await
+        self.router().call(module, deadline, prepare).await
     }
 
     pub(crate) fn refuse_if_stopping(&self) -> Result<(), CallError> {

@@ -164,7 +164,7 @@ impl Host {
                 report.alive = true;
                 report.calls.extend(pool.each_running(|running| RunningCall {
                     age_ms: Some(u64::try_from(running.since.elapsed().as_millis()).unwrap_or(u64::MAX)),
-                    from: came_from(running.origin.parent.as_deref()),
+                    from: came_from(running.caller.as_deref()),
                 }));
             }
         }

@@ -178,15 +178,14 @@ async fn answer(host: &Host, (module, text): &Key) -> Result<String, CallError> 
         args: None,
         deadline_ms: None,
     };
-    let answered = Mutex::new(None);
-    let prepare = |route: &Route| {
+    let mut answered = None;
+    let prepare = |route: &Route, _| {
         let named = read_call(&route.template.version, &request)?;
-        *answered.lock().expect("no panic under this lock") = Some(Arc::clone(&named.1));
+        answered = Some(Arc::clone(&named.0.ty));
         Ok(named)
     };
-    let answer = host.routed(module, None, prepare).await?;
-    let ty = answered.into_inner().ok().flatten();
-    let shown = answer.as_ref().zip(ty.as_ref().and_then(|ty| ty.result.as_ref()));
+    let answer = host.routed(module.as_ref(), None, prepare).await?;
+    let shown = answer.as_ref().zip(answered.as_ref().and_then(|ty| ty.result.as_ref()));
     let mut shown = shown.map(|(value, of)| wave::to_string(value, of)).unwrap_or_default();
     if matches!(answer, Some(Value::Result(Err(_)))) {
         return Err(CallError::unknown(CallErrorCode::Internal, format!("it gave {shown}")).in_module(module));

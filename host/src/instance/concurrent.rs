@@ -49,9 +49,9 @@ impl<'a> Calls<'a> {
         frame: Arc<Frame>,
     ) -> Result<impl Future<Output = wasmtime::Result<CallResult>> + Send + use<'a>, CallError> {
         Ok(match invocation {
-            Invocation::Function { name, args, .. } => {
-                let no_such = |error: wasmtime::Error| self.template.no_such_function(&name, &error);
-                let function = self.function(&name).map_err(no_such)?;
+            Invocation::Function { export, args } => {
+                let no_such = |error: wasmtime::Error| self.template.no_such_function(&export.name, &error);
+                let function = self.function(&export.name).map_err(no_such)?;
                 let (task, end) = function.begin(self.accessor, args).map_err(no_such)?;
                 self.accessor.with(|mut store| store.data_mut().begin_call(task, frame));
                 Either::Left(async move { end.await.map(Ok) })

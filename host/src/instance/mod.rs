@@ -20,10 +20,9 @@ use crate::call::invocation::Invocation;
 use crate::call::lane::CallResult;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
-use crate::version::EngineKind;
+use crate::version::{EngineKind, Export};
 use guest::Guest;
 pub(crate) use lifecycle::{Change, Direction};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use template::{ModuleConfig, Template};
@@ -41,7 +40,8 @@ pub(crate) struct Instance {
     pub(crate) revision: u64,
     store: Store<Guest>,
     instance: wasmtime::component::Instance,
-    functions: HashMap<FunctionName, Function>,
+    /// By the slots of its version.
+    functions: Vec<Option<Function>>,
     concurrent_functions: Arc<concurrent::ConcurrentFunctions>,
     usable: bool,
     /// Guest tasks may still run in it, of calls that have answered (WASI 0.3).
@@ -69,7 +69,7 @@ impl Instance {
             revision,
             store,
             instance,
-            functions: HashMap::new(),
+            functions: Vec::new(),
             concurrent_functions: Arc::default(),
             usable: true,
             has_tasks: false,
@@ -98,24 +98,20 @@ impl Instance {
     /// Runs one call. The future must be polled to its end unless the instance is given up.
     pub(crate) async fn run(&mut self, invocation: Invocation, frame: Arc<Frame>) -> CallResult {
         match invocation {
-            Invocation::Function { name, args, .. } => self.call(&name, &args, frame).await,
-            Invocation::Exchange(exchange) => self.exchange(*exchange, frame).await,
+            Invocation::Function { export, args } => self.call(&export, &args, frame).await,
+            // Boxed: a call of a function has not to carry its size.
+            Invocation::Exchange(exchange) => Box::pin(self.exchange(*exchange, frame)).await,
         }
     }
 
     pub(crate) async fn call(
         &mut self,
-        name: &FunctionName,
+        called: &Arc<Export>,
         args: &[Value],
         frame: Arc<Frame>,
     ) -> Result<Option<Value>, CallError> {
-        if !self.functions.contains_key(name) {
-            let function = PreparedFunction::new(&self.template.version.component, name)
-                .and_then(|prepared| prepared.bind(&mut self.store, &self.instance))
-                .map_err(|error| self.template.no_such_function(name, &error))?;
-            self.functions.insert(name.clone(), function);
-        }
-        let function = self.functions.get(name).expect("it was inserted above");
+        let function = self.function(called)?;
+        let name = &called.name;
         let tree = enter(&mut self.store, &mut self.usable, frame);
         let answer = function.call(&mut self.store, args).await;
         self.leave(&tree);
@@ -133,6 +129,23 @@ impl Instance {
                 }
             }
         }
+    }
+
+    /// The function, looked up at its first call.
+    fn function(&mut self, called: &Arc<Export>) -> Result<Function, CallError> {
+        let version = &self.template.version;
+        let slot = version.exports.like(called).map_or(usize::MAX, |export| export.slot);
+        if let Some(Some(known)) = self.functions.get(slot) {
+            return Ok(known.clone());
+        }
+        let function = PreparedFunction::new(&version.component, &called.name)
+            .and_then(|prepared| prepared.bind(&mut self.store, &self.instance))
+            .map_err(|error| self.template.no_such_function(&called.name, &error))?;
+        self.functions.resize(version.exports.len(), None);
+        if let Some(place) = self.functions.get_mut(slot) {
+            *place = Some(function.clone());
+        }
+        Ok(function)
     }
 
     /// A call has ended, however it did.

@@ -15,6 +15,7 @@ use crate::control::protocol::{Exit, Failure};
 use crate::event::{EventKind, Happening};
 use crate::instance::Template;
 use crate::value::{Value, json, wave};
+use crate::version::{Export, Version};
 use std::sync::Arc;
 use std::time::Instant;
 use wasmhot_appup::{CallSpec, Kind, ModuleInterface, ModuleName, ModuleVersion, Node, Transition, When, Wiring};
@@ -111,21 +112,17 @@ fn check_one(transition: &Transition, step: &Step) -> Result<(), String> {
     Ok(())
 }
 
-type Arguments = (
-    wasmhot_appup::FunctionName,
-    Arc<wasmhot_appup::FunctionType>,
-    Vec<Value>,
-);
-
-fn arguments(version: &crate::version::Version, call: &CallSpec) -> Result<Arguments, String> {
-    arguments_of(&version.id, &version.interface, call)
+fn arguments(version: &Version, call: &CallSpec) -> Result<(Arc<Export>, Vec<Value>), String> {
+    let args = arguments_of(&version.id, &version.interface, call)?;
+    let export = find(version, &call.function).map_err(|error| error.to_string())?;
+    Ok((Arc::clone(export), args))
 }
 
-fn arguments_of(id: &ModuleVersion, interface: &ModuleInterface, call: &CallSpec) -> Result<Arguments, String> {
+/// The arguments of a call, as the function wants them.
+fn arguments_of(id: &ModuleVersion, interface: &ModuleInterface, call: &CallSpec) -> Result<Vec<Value>, String> {
     let (name, ty) = find_in(id, interface, &call.function).map_err(|error| error.to_string())?;
     let args = serde_json::Value::Array(call.args.clone());
-    let args = json::args_from_json(&args, ty).map_err(|error| wrong_argument(id, name, ty, &error).to_string())?;
-    Ok((name.clone(), Arc::new(ty.clone()), args))
+    json::args_from_json(&args, ty).map_err(|error| wrong_argument(id, name, ty, &error).to_string())
 }
 
 /// Carries out the steps of one kind in their order; stops at the first that fails.
@@ -222,18 +219,18 @@ async fn call_one(core: &Core, call: &CallSpec, new: &NewVersions) -> Result<(),
         Some(template) => call_new(core, call, template, new).await?,
         None => {
             let deadline = None;
-            let prepare = |route: &crate::call::routes::Route| {
+            let prepare = |route: &crate::call::routes::Route, _| {
                 arguments(&route.template.version, call).map_err(|message| {
                     let code = crate::error::CallErrorCode::WrongArgument;
                     crate::error::CallError::not_executed(code, message)
                 })
             };
-            let answer = core.router.call(&call.module, deadline, prepare).await;
+            let answer = core.router.call(call.module.as_ref(), deadline, prepare).await;
             let value = answer.map_err(|error| error.to_string())?;
             let routes = core.router.routes();
             let version = routes.modules.get(&call.module).map(|route| &route.template.version);
             let ty = version.and_then(|version| find(version, &call.function).ok());
-            (value, ty.and_then(|(_, ty)| ty.result.clone()))
+            (value, ty.and_then(|export| export.ty.result.clone()))
         }
     };
     match answer {
@@ -259,7 +256,8 @@ async fn call_new(
     template: &Arc<Template>,
     new: &NewVersions,
 ) -> Result<(Option<Value>, Option<wasmhot_appup::Type>), Said> {
-    let (name, ty, args) = arguments(&template.version, call)?;
+    let (export, args) = arguments(&template.version, call)?;
+    let ty = Arc::clone(&export.ty);
     let limits = &template.config.limits;
     let routes = new.stamp(&call.module, &core.router.routes());
     let revision = routes.revision;
@@ -271,7 +269,7 @@ async fn call_new(
     let done = core
         .services
         .guests
-        .spawn(async move { tokio::time::timeout(limit, instance.call(&name, &args, frame)).await });
+        .spawn(async move { tokio::time::timeout(limit, instance.call(&export, &args, frame)).await });
     match done.await {
         Ok(Ok(answer)) => Ok((answer.map_err(|error| error.to_string())?, ty.result.clone())),
         Ok(Err(_)) => Err(format!("it was interrupted after {limit:?} (call_deadline)")),

@@ -2,8 +2,7 @@
 
 use super::contract::{HEALTH, LIFECYCLE, LIVE};
 use super::prepare::prepare;
-use super::{Engines, Export, HttpHandler, Lifecycle, Version, VersionError};
-use std::collections::BTreeMap;
+use super::{Engines, Exports, HttpHandler, Lifecycle, Version, VersionError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -20,7 +19,8 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
     // `from_binary` takes neither text nor compiled code.
     let component = Component::from_binary(engine, &prepared.component)
         .map_err(|error| VersionError::invalid(format!("{error:#}")))?;
-    let exports = callable(&component, &prepared.contract.interface);
+    let place = |name: &FunctionName| index_of(&component, name.interface.as_deref(), &name.name);
+    let exports = Exports::new(&prepared.contract.interface, place);
     let ours = |interface, function| index_of(&component, Some(interface), function);
     let lifecycle = match (ours(LIFECYCLE, "save"), ours(LIFECYCLE, "migrate")) {
         (Some(save), Some(migrate)) => Some(Lifecycle { save, migrate }),
@@ -48,22 +48,6 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
 #[must_use]
 pub fn name_of(file_stem: &str, bytes: &[u8]) -> Option<ModuleName> {
     Some(prepare(file_stem, bytes).ok()?.id.name)
-}
-
-/// The functions that values can be built for, with their places.
-fn callable(component: &Component, interface: &ModuleInterface) -> BTreeMap<FunctionName, Export> {
-    let can_be_called = interface.exports.iter().filter(|(_, ty)| !ty.cannot_cross());
-    let place = |(name, ty): (&FunctionName, &_)| {
-        let index = index_of(component, name.interface.as_deref(), &name.name)?;
-        Some((
-            name.clone(),
-            Export {
-                ty: Arc::new(Clone::clone(ty)),
-                index,
-            },
-        ))
-    };
-    can_be_called.filter_map(place).collect()
 }
 
 fn handler_of(component: &Component, interface: &ModuleInterface) -> Option<HttpHandler> {

@@ -10,6 +10,7 @@ mod contract;
 mod describe;
 mod engine;
 mod error;
+mod exports;
 mod metadata;
 mod outline;
 mod prepare;
@@ -22,14 +23,14 @@ pub use describe::{CoreOrComponent, DescribedFunction, Description, describe};
 pub(crate) use describe::{Facts, facts};
 pub use engine::{EPOCH, EngineKind, EngineSettings, Engines};
 pub use error::VersionError;
+pub use exports::{Export, Exports};
 pub use metadata::NameSource;
 pub(crate) use outline::APPUP;
 pub use wasmhot_appup::StateDescription;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface};
+use wasmhot_appup::interface::ModuleInterface;
 use wasmhot_appup::{Digest, Kind, ModuleVersion};
 use wasmtime::component::{Component, ComponentExportIndex};
 
@@ -54,7 +55,7 @@ pub struct Version {
     /// The code.
     pub component: Component,
     /// The functions that can be called.
-    pub exports: BTreeMap<FunctionName, Export>,
+    pub exports: Exports,
     /// Where `save` and `migrate` are, if it is stateful.
     pub lifecycle: Option<Lifecycle>,
     /// Where `health.check` is, if it has one.
@@ -63,15 +64,6 @@ pub struct Version {
     pub live: Option<ComponentExportIndex>,
     /// By what it answers HTTP requests, if it does.
     pub http: Option<HttpHandler>,
-}
-
-/// A function that can be called.
-#[derive(Clone)]
-pub struct Export {
-    /// Its signature.
-    pub ty: Arc<FunctionType>,
-    /// Its place in the component, for lookups without a name.
-    pub index: ComponentExportIndex,
 }
 
 /// The function by which a module answers HTTP requests.
@@ -134,7 +126,7 @@ impl fmt::Debug for Version {
             .field("id", &self.id)
             .field("size", &self.size)
             .field("engine", &self.engine)
-            .field("exports", &self.exports.keys().collect::<Vec<_>>())
+            .field("exports", &self.exports.len())
             .finish_non_exhaustive()
     }
 }

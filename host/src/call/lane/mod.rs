@@ -14,7 +14,7 @@ use super::frame::{Frame, Origin};
 use super::gate::Gate;
 use super::invocation::{Called, Invocation};
 use super::routes::Routes;
-use super::runner::{Runner, run_here_or_spill};
+use super::runner::{Runner, begin_here, begin_there};
 use super::services::Services;
 use super::ticket::Ticket;
 use crate::error::{CallError, CallErrorCode};
@@ -53,7 +53,7 @@ pub(crate) struct Live {
 pub(crate) struct Job {
     pub(crate) invocation: Invocation,
     /// What it calls, for messages.
-    pub(crate) called: Arc<Called>,
+    pub(crate) called: Called,
     pub(crate) origin: Origin,
     pub(crate) ticket: Arc<Ticket>,
     pub(crate) reply: oneshot::Sender<CallResult>,
@@ -226,9 +226,69 @@ impl Lane {
             self.runner_if_idle(&mut state)
         };
         if let Some(runner) = runner {
-            run_here_or_spill(&self.services.guests, can_begin_here, runner.run());
+            let guests = &self.services.guests;
+            // Whoever waits has a channel of his own.
+            let _ = match can_begin_here {
+                true => begin_here(guests, runner.run()),
+                false => begin_there(guests, runner.run()),
+            };
         }
         Ok(())
+    }
+
+    /// The instance, for a call that finds the lane idle and nothing in its way. Its caller's thread begins it.
+    pub(super) fn begin_at_once(self: &Arc<Self>, invocation: &Invocation, origin: &Origin) -> Option<Runner> {
+        if !origin.can_begin_here() {
+            return None;
+        }
+        self.touch();
+        let mut state = self.lock();
+        let Seat::Here(instance) = &state.seat else { return None };
+        let is_in_the_way = state.busy || state.gate.is_some() || state.refuses.is_some();
+        if is_in_the_way || !state.queue.is_empty() || !state.passing.is_empty() {
+            return None;
+        }
+        let version = &instance.template.version;
+        let can = self.is_live_for(instance, origin)
+            && !invocation.runs_beside(version)
+            && !instance.has_tasks
+            && !instance.is_to_go_live()
+            && invocation.misfit(version).is_none();
+        if !can {
+            return None;
+        }
+        let template = Arc::clone(&instance.template);
+        let frame = Frame::new(origin.clone(), template, self.key.clone(), instance.revision);
+        state.holders.push(Arc::clone(&frame));
+        state.busy = true;
+        match std::mem::replace(&mut state.seat, Seat::Away) {
+            Seat::Here(instance) => Some(Runner::with(Arc::clone(self), instance, frame)),
+            Seat::Away | Seat::Asleep | Seat::Failed(_) => None,
+        }
+    }
+
+    /// Whether the instance is what a call is to be run by, as [`Lane::live_for`] has it.
+    fn is_live_for(&self, instance: &Instance, origin: &Origin) -> bool {
+        let live = self.live.load();
+        let stamp = &origin.stamp;
+        let is_stamped_newer = || {
+            let stamped = stamp.modules.get(&self.module).and_then(|route| route.live.as_ref());
+            stamped.is_some_and(|stamped| stamped.revision > live.revision)
+        };
+        Arc::ptr_eq(&instance.template, &live.template) && (stamp.revision <= live.revision || !is_stamped_newer())
+    }
+
+    /// A call that began at once has ended, and its instance is whole. False: something is left to do, for a runner.
+    pub(super) fn end_at_once(&self, instance: &mut Option<Box<Instance>>) -> bool {
+        let mut state = self.lock();
+        state.unsaved_calls += 1;
+        state.holders.clear();
+        let may_start = !state.passing.is_empty() || (state.gate.is_none() && !state.queue.is_empty());
+        if may_start {
+            return false;
+        }
+        self.put_back(&mut state, instance.take());
+        true
     }
 
     fn enqueue(&self, state: &mut LaneState, job: Job) -> Result<(), CallError> {
@@ -363,7 +423,9 @@ impl Lane {
             match work {
                 Some(Work::Call(job)) if !job.ticket.start() => {}
                 Some(Work::Call(job)) => {
-                    job.origin.tree.set_waits_for(None);
+                    if job.origin.is_nested() {
+                        job.origin.tree.set_waits_for(None);
+                    }
                     return Some(Work::Call(job));
                 }
                 Some(errand @ Work::Errand(_)) => return Some(errand),
