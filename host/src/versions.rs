@@ -44,6 +44,7 @@ impl Versions {
         let mut concurrent = standard_interfaces(&engines, EngineKind::Concurrent)?;
         wasmtime_wasi::p3::add_to_linker(&mut concurrent)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut concurrent)?;
+        capability::add_concurrent_to_linker(&mut concurrent)?;
         Ok(Self {
             engines,
             objects,

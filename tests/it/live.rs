@@ -103,3 +103,71 @@ async fn a_trap_in_it_costs_the_instance_not_the_state_and_is_not_repeated() {
         1
     );
 }
+
+/// Bells, a key each, with these lines of limits.
+async fn bells(limits: &str) -> World {
+    let release = format!(
+        "format = 1\n[release]\nname = \"s\"\nversion = \"1.0.0\"\n[[modules]]\nname = \"bell\"\nversion = \"1.0.0\"\n[modules.limits]\n{limits}\n"
+    );
+    World::release(&release, &["bell-1.0.0"]).await
+}
+
+/// By what the instances of a key have gone live: it is in the state of the key.
+async fn rung(world: &World, key: &str) -> Vec<String> {
+    world.host.call("bell", "lives", (key,)).await.unwrap()
+}
+
+/// Other bytes of the bell; returns when all keys have been looked at.
+async fn recast(world: &World) {
+    let since = world.now();
+    let other = with_note(std::fs::read(guest("bell-1.0.0")).unwrap(), "other");
+    world.apply_bytes("bell-1.0.0.wasm", &other).await.unwrap();
+    world.event_of(since, EventKind::SweepDone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_instance_of_a_key_is_told_once_also_when_it_wakes_up() {
+    let world = bells("instances_max = 1").await;
+    assert_eq!(rung(&world, "a").await, ["Restore"]);
+    assert_eq!(rung(&world, "a").await, ["Restore"], "once");
+    // The other key has its own, and sends the first to sleep.
+    assert_eq!(rung(&world, "b").await, ["Restore"]);
+    assert_eq!(rung(&world, "a").await, ["Restore"; 2]);
+    let world = world.restart().await;
+    assert_eq!(rung(&world, "a").await, ["Restore"; 3]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_is_awake_is_told_of_an_upgrade_although_nobody_calls() {
+    let world = bells("").await;
+    for key in ["a", "b"] {
+        assert_eq!(rung(&world, key).await, ["Restore"], "{key}");
+    }
+    recast(&world).await;
+    // What it noted then is in the state that is saved at the stop.
+    let world = world.restart().await;
+    assert_eq!(rung(&world, "a").await, ["Restore", "Upgrade", "Restore"]);
+    world.host.undo(UndoRequest::default()).await.unwrap();
+    // By the sweep or by this call, whichever comes first; once.
+    assert_eq!(rung(&world, "a").await, ["Restore", "Upgrade", "Restore", "Upgrade"]);
+    assert_eq!(rung(&world, "a").await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_sleeps_is_told_of_nothing_until_it_wakes_up() {
+    let world = bells("").await;
+    rung(&world, "a").await;
+    let world = world.restart().await;
+    recast(&world).await;
+    let world = world.restart().await;
+    // Migrated while nobody called, and then asleep again.
+    assert_eq!(rung(&world, "a").await, ["Restore", "Restore"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_is_not_told() {
+    let release = RELEASE.replace("[modules.grants]", "kind = \"pool\"\n[modules.grants]");
+    let world = World::release(&release, &["pacer-1.0.0"]).await;
+    assert!(!is_live(&world).await);
+    assert_eq!(lives(&world).await, [""; 0]);
+}

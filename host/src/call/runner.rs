@@ -332,9 +332,14 @@ impl Runner {
                 let answer = self.save(reason).await;
                 let _ = reply.send(answer);
             }
-            Errand::HandOver { reply } => {
+            Errand::HandOver { routes, reply } => {
                 let live = self.lane.live.load_full();
+                let was_awake = self.instance.is_some();
                 let answer = self.bring_up(&live).await;
+                // One that goes back to sleep does not serve: it is told when it wakes up.
+                if was_awake && answer.is_ok() {
+                    let _ = self.go_live(&routes).await;
+                }
                 let _ = reply.send(answer);
             }
             Errand::Recover(error) => self.recover(error).await,

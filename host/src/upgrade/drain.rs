@@ -4,6 +4,7 @@ use super::Core;
 use crate::call::keyed::Keyed;
 use crate::call::lane::{Errand, Lane};
 use crate::call::pool::Pool;
+use crate::call::routes::Routes;
 use crate::event::{EventKind, Happening};
 use futures_util::StreamExt;
 use futures_util::stream;
@@ -36,17 +37,12 @@ pub(super) fn sweep(core: &Arc<Core>, keyed: Arc<Keyed>, revision: u64) {
     let core = Arc::clone(core);
     let guests = core.services.guests.clone();
     guests.spawn(async move {
-        let lanes = keyed.lanes();
-        sweep_lanes(
-            &keyed,
-            lanes.into_iter().filter(|lane| lane.figures().is_live),
-            revision,
-            false,
-        )
-        .await;
+        let routes = core.router.routes();
+        let awake = keyed.lanes().into_iter().filter(|lane| lane.figures().is_live);
+        sweep_lanes(&keyed, awake, &routes, revision, false).await;
         if keyed.live.load().revision == revision {
             let sleeping = sleeping_elsewhere(&core, &keyed).await;
-            sweep_lanes(&keyed, sleeping.into_iter(), revision, true).await;
+            sweep_lanes(&keyed, sleeping.into_iter(), &routes, revision, true).await;
         }
         keyed.forget_sleeping();
         if keyed.live.load().revision == revision {
@@ -55,12 +51,19 @@ pub(super) fn sweep(core: &Arc<Core>, keyed: Arc<Keyed>, revision: u64) {
     });
 }
 
-async fn sweep_lanes(keyed: &Keyed, lanes: impl Iterator<Item = Arc<Lane>>, revision: u64, back_to_sleep: bool) {
+async fn sweep_lanes(
+    keyed: &Keyed,
+    lanes: impl Iterator<Item = Arc<Lane>>,
+    routes: &Arc<Routes>,
+    revision: u64,
+    back_to_sleep: bool,
+) {
     stream::iter(lanes)
         .take_while(|_| std::future::ready(keyed.live.load().revision == revision))
         .for_each_concurrent(SWEPT_AT_ONCE, |lane| async move {
             let (reply, done) = oneshot::channel();
-            lane.send(Errand::HandOver { reply });
+            let routes = Arc::clone(routes);
+            lane.send(Errand::HandOver { routes, reply });
             let _ = done.await;
             if back_to_sleep {
                 lane.send(Errand::Hibernate);

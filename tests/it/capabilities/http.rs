@@ -1,31 +1,8 @@
 //! Outgoing `wasi:http`.
 
-use super::{call, denial, denials, explorer};
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use super::{call, denial, denials, explorer, server};
 use wasmhot::control::protocol::ApplyRequest;
 use wasmhot::event::EventKind;
-
-/// A server that answers each request with its path.
-fn server() -> u16 {
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = server.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in server.incoming() {
-            let Ok(mut stream) = stream else { continue };
-            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
-            let first = lines.next().and_then(Result::ok).unwrap_or_default();
-            while lines.next().and_then(Result::ok).is_some_and(|line| !line.is_empty()) {}
-            let path = first.split(' ').nth(1).unwrap_or_default();
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{path}",
-                path.len()
-            );
-        }
-    });
-    port
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r08_requests_go_only_where_that_is_granted() {

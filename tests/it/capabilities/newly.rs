@@ -97,6 +97,34 @@ async fn r08_what_is_newly_wanted_is_refused_with_the_lines_that_would_settle_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn r08_the_interfaces_of_wasi_0_3_are_of_the_same_families() {
+    for (interface, family) in [
+        ("wasi:sockets/types@0.3.0", "`wasi:sockets`"),
+        ("wasi:sockets/ip-name-lookup@0.3.0", "`wasi:sockets`"),
+        ("wasi:http/client@0.3.0", "`wasi:http`"),
+    ] {
+        let world = World::empty(|builder| builder).await;
+        world.apply_bytes("tool-1.0.0.wasm", &importing(&[], 1)).await.unwrap();
+        let newer = importing(&[interface], 2);
+        let refused = world.apply_bytes("tool-1.1.0.wasm", &newer).await.unwrap_err();
+        assert_eq!(refused.code, "not-granted", "{interface}");
+        assert!(
+            refused
+                .message
+                .contains(&format!("`tool` 1.1.0 newly imports {family}")),
+            "{refused}"
+        );
+        assert_eq!(value(&world).await, 1);
+    }
+    // What serves requests sends none.
+    let world = World::empty(|builder| builder).await;
+    world.apply_bytes("tool-1.0.0.wasm", &importing(&[], 1)).await.unwrap();
+    let newer = importing(&["wasi:http/types@0.3.0", "wasi:clocks/monotonic-clock@0.3.0"], 2);
+    world.apply_bytes("tool-1.1.0.wasm", &newer).await.unwrap();
+    assert_eq!(value(&world).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn r08_a_grant_in_the_relup_lets_it_in_and_the_way_back_is_always_open() {
     let world = World::empty(|builder| builder).await;
     world

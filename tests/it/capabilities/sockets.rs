@@ -1,8 +1,7 @@
 //! `wasi:sockets`.
 
-use super::{call, denial, denials, explorer, greeter, release};
+use super::{answerer, call, denial, denials, explorer, greeter};
 use crate::support::World;
-use std::net::UdpSocket;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r08_a_socket_leads_only_where_that_is_granted() {
@@ -99,14 +98,7 @@ async fn r08_listening_is_granted_by_its_own_word() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r08_datagrams_go_where_that_is_granted_and_come_from_there() {
-    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let address = server.local_addr().unwrap();
-    std::thread::spawn(move || {
-        let mut asked = [0; 64];
-        while let Ok((length, from)) = server.recv_from(&mut asked) {
-            let _ = server.send_to(&[b"re: ", &asked[..length]].concat(), from);
-        }
-    });
+    let address = answerer();
     let world = explorer(&format!("[modules.grants]\nsockets = [\"udp://{address}\"]")).await;
     assert_eq!(
         call(&world, &format!("ask(\"{address}\", \"you\")")).await,
@@ -119,7 +111,7 @@ async fn r08_datagrams_go_where_that_is_granted_and_come_from_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r08_a_guest_that_tries_everything_does_not_fill_the_events() {
-    let world = World::release(&release(""), &["explorer-1.0.0"]).await;
+    let world = explorer("").await;
     for port in 1..=40 {
         call(&world, &format!("listen(\"127.0.0.1:{port}\")")).await;
     }

@@ -67,8 +67,9 @@ pub(crate) enum Errand {
         reason: SaveReason,
         reply: oneshot::Sender<Result<Fresh, InstanceError>>,
     },
-    /// Bring a key to the live version.
+    /// Bring a key to the live version; one that is awake serves from now on, in a call of this release.
     HandOver {
+        routes: Arc<Routes>,
         reply: oneshot::Sender<Result<(), CallError>>,
     },
     /// The instance serves from now on: tell it, in a call of this release.

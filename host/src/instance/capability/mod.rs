@@ -33,6 +33,14 @@ pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     keyvalue::add_to_linker(linker)
 }
 
+/// The same for what WASI 0.3 has defined.
+pub(crate) fn add_concurrent_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    network::add_concurrent_to_linker(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
 /// Each version of an interface, in full.
 fn versions<'v>(interface: &'v str, versions: &'v [&str]) -> impl Iterator<Item = String> + 'v {
     versions.iter().map(move |version| match *version {

@@ -1,4 +1,4 @@
-//! `wasi:sockets`: what WASI does, once this has looked whether it may.
+//! `wasi:sockets` of WASI 0.2 and 0.3: what WASI does, once this has looked whether it may.
 //!
 //! A name is looked up only if it is granted, and a socket leads to an address of it only if a lookup, of the guest or of the host, has
 //! found that address.
@@ -10,21 +10,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use wasmhot_appup::settings::Hosts;
 use wasmhot_appup::{Capability, SocketGrant, SocketUse};
-use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime::component::{Accessor, HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, ResolveAddressStream};
 use wasmtime_wasi::p2::bindings::sockets::network::{self as network_interface, IpAddress, Network};
 use wasmtime_wasi::p2::{DynPollable, SocketError};
-use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsCtxView};
+use wasmtime_wasi::p3::bindings::sockets::ip_name_lookup as concurrent_lookup;
+use wasmtime_wasi::p3::bindings::sockets::types::IpAddress as ConcurrentIpAddress;
+use wasmtime_wasi::sockets::{SocketAddrUse, WasiSockets, WasiSocketsCtxView, WasiSocketsView};
 
 /// Lets the sockets of a guest lead where its grants say.
 pub(crate) fn configure(wasi: &mut WasiCtxBuilder, reach: &Arc<Reach>) {
     // Decided below, where it is known what for: so a denial can say that.
     wasi.allow_tcp(true);
     wasi.allow_udp(true);
-    // Each name is looked at by `Lookup`. WASI 0.3 is not led through that: without a name that is granted it looks up none.
-    let by_name = |grant: &SocketGrant| !matches!(grant.hosts, Hosts::Net(..));
-    wasi.allow_ip_name_lookup(reach.grants.sockets.iter().any(by_name));
+    // So is each name, by `Lookup`.
+    wasi.allow_ip_name_lookup(true);
     let reach = Arc::clone(reach);
     wasi.socket_addr_check(
         move |address, used| -> Pin<Box<dyn Future<Output = bool> + Send + Sync>> {
@@ -125,7 +126,7 @@ fn may(reach: &Reach, is_granted: bool, address: SocketAddr, used: SocketAddrUse
 
 /// `wasi:sockets/ip-name-lookup` of one instance.
 pub(crate) struct Lookup<'a> {
-    pub(crate) reach: &'a Reach,
+    pub(crate) reach: &'a Arc<Reach>,
     /// Which stream gives the addresses of which name.
     pub(crate) names: &'a mut std::collections::HashMap<u32, String>,
     pub(crate) sockets: WasiSocketsCtxView<'a>,
@@ -137,21 +138,25 @@ impl HasData for HasLookup {
     type Data<'a> = Lookup<'a>;
 }
 
+fn may_look_up(reach: &Reach, name: &str) -> bool {
+    // An address in the form of a name asks nobody anything.
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_granted = is_address || reach.grants.sockets.iter().any(|grant| grant.needs_name(name));
+    let shown = name.escape_debug().to_string();
+    let (target, grant) = (
+        || format!("looking up the name {shown}"),
+        || format!("sockets = [\"tcp://{shown}:*\"]"),
+    );
+    reach.may(Capability::Sockets, is_granted, target, grant).is_ok()
+}
+
 impl ip_name_lookup::Host for Lookup<'_> {
     fn resolve_addresses(
         &mut self,
         network: Resource<Network>,
         name: String,
     ) -> Result<Resource<ResolveAddressStream>, SocketError> {
-        // An address in the form of a name asks nobody anything.
-        let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-        let is_granted = is_address || self.reach.grants.sockets.iter().any(|grant| grant.needs_name(&name));
-        let shown = name.escape_debug().to_string();
-        let (target, grant) = (
-            || format!("looking up the name {shown}"),
-            || format!("sockets = [\"tcp://{shown}:*\"]"),
-        );
-        if self.reach.may(Capability::Sockets, is_granted, target, grant).is_err() {
+        if !may_look_up(self.reach, &name) {
             return Err(network_interface::ErrorCode::AccessDenied.into());
         }
         let stream = self.sockets.resolve_addresses(network, name.clone())?;
@@ -180,6 +185,27 @@ impl ip_name_lookup::HostResolveAddressStream for Lookup<'_> {
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
         self.names.remove(&stream.rep());
         ip_name_lookup::HostResolveAddressStream::drop(&mut self.sockets, stream)
+    }
+}
+
+impl concurrent_lookup::Host for Lookup<'_> {}
+
+impl concurrent_lookup::HostWithStore<Guest> for HasLookup {
+    async fn resolve_addresses(
+        store: &Accessor<Guest, Self>,
+        name: String,
+    ) -> wasmtime::Result<Result<Vec<ConcurrentIpAddress>, concurrent_lookup::ErrorCode>> {
+        let reach = store.with(|mut store| Arc::clone(store.get().reach));
+        if !may_look_up(&reach, &name) {
+            return Ok(Err(concurrent_lookup::ErrorCode::AccessDenied));
+        }
+        let wasi = store.with_getter::<WasiSockets>(Guest::sockets);
+        let found =
+            <WasiSockets as concurrent_lookup::HostWithStore<Guest>>::resolve_addresses(&wasi, name.clone()).await?;
+        for found in found.iter().flatten() {
+            reach.note_address(&name, IpAddr::from(*found));
+        }
+        Ok(found)
     }
 }
 
@@ -212,4 +238,9 @@ fn address_of(found: &IpAddress) -> IpAddr {
 
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     ip_name_lookup::add_to_linker::<Guest, HasLookup>(linker, Guest::lookup)
+}
+
+/// The same for WASI 0.3.
+pub(super) fn add_concurrent_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    concurrent_lookup::add_to_linker::<Guest, HasLookup>(linker, Guest::lookup)
 }
