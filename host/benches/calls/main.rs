@@ -1,15 +1,17 @@
 //! What a call costs on its way: bare in Wasmtime, through the library, through the control socket; and what a switch adds to it.
 //!
 //! `cargo bench -p wasmhot --bench calls`. Prints tables: medians of batches that take turns, so that all rows of a table have the
-//! same machine. Compare rows, not runs. Names after `--` choose tables: `single`, `pool`, `keyed`, `async`, `nested`, `crowds`,
-//! `switches`.
+//! same machine. Compare rows, not runs. Names after `--` choose tables: `single`, `pool`, `keyed`, `async`, `nested`, `http`,
+//! `crowds`, `switches`.
 
 mod bare;
+mod http;
 mod nested;
 mod switches;
 mod table;
 
 use bare::Bare;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -128,6 +130,28 @@ const SUBJECTS: [Subject; 3] = [
     },
 ];
 
+/// The guests that run, besides the two of `nested`.
+const MODULES: [&str; 6] = [
+    "counter-1.0.0",
+    "tally-1.0.0",
+    "rooms-1.0.0",
+    "lounge-1.0.0",
+    "page-1.0.0",
+    "echo-2.0.0",
+];
+
+fn release() -> String {
+    let mut toml = "format = 1\n[release]\nname = \"bench\"\nversion = \"1.0.0\"\n".to_string();
+    for file in MODULES.iter().chain(&["calc-1.0.0", "loop-1.0.0"]) {
+        let (name, version) = file.split_once('-').expect("a name and a version");
+        let _ = writeln!(
+            toml,
+            "[[modules]]\nname = {name:?}\nversion = {version:?}\nhttp_calls = [\"*\"]"
+        );
+    }
+    toml
+}
+
 async fn library(host: &Host, module: &str) {
     match module {
         "counter" => {
@@ -236,11 +260,11 @@ fn main() -> anyhow::Result<()> {
     let root = tempfile::tempdir()?;
     let app = root.path().join("app");
     std::fs::create_dir(&app)?;
-    for subject in &SUBJECTS {
-        std::fs::copy(guest(subject.file), app.join(format!("{}.wasm", subject.module)))?;
+    for file in MODULES {
+        std::fs::copy(guest(file), app.join(format!("{file}.wasm")))?;
     }
-    std::fs::copy(guest("lounge-1.0.0"), app.join("lounge-1.0.0.wasm"))?;
     nested::put(&app)?;
+    std::fs::write(app.join("release.toml"), release())?;
     let state = root.path().join("state");
     let host = runtime.block_on(Host::builder().source(&app).state_dir(state).start())?;
     let socket = root.path().join("run/host.sock");
@@ -268,6 +292,9 @@ fn main() -> anyhow::Result<()> {
     }
     if wants("nested") {
         nested::costs(&runtime, &host)?;
+    }
+    if wants("http") {
+        http::rates(&host)?;
     }
     if wants("crowds") {
         crowds(&runtime, &host);

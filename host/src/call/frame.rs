@@ -18,7 +18,9 @@ pub(crate) const DEPTH_MAX: u32 = 64;
 pub(crate) struct Tree {
     /// Unique in this process.
     pub(crate) id: u64,
-    /// When the caller from outside stops waiting.
+    /// When the call from outside came.
+    pub(crate) began: Instant,
+    /// When its caller stops waiting.
     pub(crate) deadline: Instant,
     /// The lane in whose queue the tree's newest call waits, for finding circles (R15).
     waits_for: Mutex<Option<Arc<Lane>>>,
@@ -26,10 +28,11 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    pub(crate) fn new(deadline: Instant) -> Arc<Self> {
+    pub(crate) fn new(began: Instant, deadline: Instant) -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            began,
             deadline,
             waits_for: Mutex::new(None),
             denied: AtomicBool::new(false),
@@ -131,7 +134,8 @@ impl Frame {
     /// What a nested call of this frame comes from. A guest task that has outlived the call makes calls with a deadline of their own.
     pub(crate) fn origin(self: &Arc<Self>) -> Origin {
         let tree = if self.has_answered() {
-            Tree::new(Instant::now() + self.template.config.limits.call_deadline)
+            let now = Instant::now();
+            Tree::new(now, now + self.template.config.limits.call_deadline)
         } else {
             Arc::clone(&self.tree)
         };
@@ -153,9 +157,9 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// A call from outside, stamped with the revision of now.
-    pub(crate) fn outside(stamp: Arc<Routes>, deadline: Instant) -> Self {
+    pub(crate) fn outside(stamp: Arc<Routes>, began: Instant, deadline: Instant) -> Self {
         Self {
-            tree: Tree::new(deadline),
+            tree: Tree::new(began, deadline),
             stamp,
             parent: None,
         }

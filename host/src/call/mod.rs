@@ -2,6 +2,7 @@
 //!
 //! Calls do not know that upgrades exist: an upgrade closes gates, puts instances into seats and tables into place.
 
+pub(crate) mod begin;
 pub(crate) mod beside;
 pub(crate) mod crowd;
 pub(crate) mod frame;

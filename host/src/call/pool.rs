@@ -3,11 +3,11 @@
 //! Invariants: at most `instances_max` calls from outside run at once; a call from a module never waits for one of those places for
 //! ever (it may go beyond, up to four times as many), so that a pool cannot be the missing piece of a circle.
 
+use super::begin::{Begun, begin_here, begin_there, until};
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
 use super::invocation::Invocation;
 use super::lane::CallResult;
-use super::runner::{Begun, begin_here, begin_there, until};
 use super::services::Services;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
@@ -57,7 +57,10 @@ pub(crate) struct Running {
 impl Door {
     fn enter(&mut self, origin: &Origin) -> usize {
         let running = Some(Running {
-            since: Instant::now(),
+            since: match origin.is_nested() {
+                true => Instant::now(),
+                false => origin.tree.began,
+            },
             caller: origin.parent.clone(),
         });
         match self.free.pop() {
@@ -129,7 +132,7 @@ impl Pool {
         };
         let guests = &self.services.guests;
         let begun = match can_begin_here {
-            true => begin_here(guests, work.run()),
+            true => begin_here(guests, || work.run()),
             false => begin_there(guests, work.run()),
         };
         PoolAnswer::Done(match begun {

@@ -1,5 +1,6 @@
 //! The router: the table of the current revision, and the way of a call into it.
 
+use super::begin::{Begun, begin_here};
 use super::frame::Origin;
 use super::invocation::{Called, Invocation};
 use super::lane::{CallResult, Job, Lane};
@@ -7,7 +8,6 @@ use super::named::Named;
 use super::pool::PoolAnswer;
 use super::rates;
 use super::routes::{Route, Routes, Target};
-use super::runner::{Begun, begin_here};
 use super::ticket::{AbandonOnDrop, Ticket};
 use crate::error::{CallError, CallErrorCode};
 use crate::value::Value;
@@ -126,7 +126,7 @@ impl Router {
         deadline: Option<Instant>,
     ) -> Given {
         let deadline = deadline.unwrap_or_else(|| began + route.template.config.limits.call_deadline);
-        let origin = Origin::outside(Arc::clone(routes), deadline);
+        let origin = Origin::outside(Arc::clone(routes), began, deadline);
         let tree = Arc::clone(&origin.tree);
         let is_exchange = matches!(invocation, Invocation::Exchange(_));
         let answer = match &route.target {
@@ -183,10 +183,12 @@ pub(crate) async fn dispatch(route: &Route, mut invocation: Invocation, origin: 
 async fn call_lane(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> CallResult {
     let deadline = origin.tree.deadline;
     let called = invocation.called();
-    let Some(begun) = lane.begin_at_once(&invocation, &origin) else {
-        return Box::pin(wait_in_line(lane, invocation, origin, called)).await;
+    let begun = match lane.begin_at_once(&invocation, origin) {
+        Ok(begun) => begun,
+        Err(origin) => return Box::pin(wait_in_line(lane, invocation, origin, called)).await,
     };
-    match begin_here(&lane.services.guests, begun.first(invocation)) {
+    let shown = called.clone();
+    match begin_here(&lane.services.guests, move || begun.first(invocation, shown)) {
         Begun::Done(answer) => answer,
         Begun::Running(answer) => wait(answer, deadline, None, lane, &called).await,
     }

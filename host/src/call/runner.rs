@@ -5,6 +5,7 @@
 //!   the guest runtime if it has to wait.
 //! - Every call it has taken is answered exactly once.
 
+use super::begin::within;
 use super::crowd::Place;
 use super::frame::{Frame, Origin};
 use super::invocation::{Called, Invocation};
@@ -17,9 +18,7 @@ use crate::restore::tagged;
 use crate::store::SaveReason;
 use crate::version::Version;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
 use wasmhot_appup::Create;
 
 /// After this many calls in a row other tasks get their turn.
@@ -33,58 +32,6 @@ pub(crate) struct Runner {
     /// The place of an instance that has died, for the one that comes after it.
     pub(super) place: Option<Place>,
     finished: bool,
-}
-
-/// What has become of a call that its caller's thread has begun.
-pub(crate) enum Begun<T> {
-    /// It is done.
-    Done(T),
-    /// It goes on as a task of the guest runtime.
-    Running(oneshot::Receiver<T>),
-}
-
-/// Polls a call once here, with the guest runtime's timers at hand; what is not finished then goes on as a task of that runtime.
-pub(crate) fn begin_here<T: Send + 'static>(
-    guests: &tokio::runtime::Handle,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Begun<T> {
-    let mut work = Box::pin(work);
-    let _inside = guests.enter();
-    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(answer) => Begun::Done(answer),
-        Poll::Pending => begin_there(guests, work),
-    }
-}
-
-/// As [`begin_here`], on a thread of the guests from its beginning.
-pub(crate) fn begin_there<T: Send + 'static>(
-    guests: &tokio::runtime::Handle,
-    work: impl Future<Output = T> + Send + 'static,
-) -> Begun<T> {
-    let (reply, answer) = oneshot::channel();
-    guests.spawn(async move {
-        let _ = reply.send(work.await);
-    });
-    Begun::Running(answer)
-}
-
-/// `None` when `limit` passed first; the future is dropped then, and the store with it is lost.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    // The timer is made only if the work has to wait: most calls never do.
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        () = async { tokio::time::sleep(limit).await } => None,
-    }
-}
-
-/// As [`within`], with the moment at which the work ends.
-pub(crate) async fn until<T>(deadline: Instant, work: impl Future<Output = T>) -> Option<T> {
-    tokio::select! {
-        biased;
-        done = work => Some(done),
-        () = async { tokio::time::sleep_until(deadline.into()).await } => None,
-    }
 }
 
 impl Runner {
@@ -106,12 +53,11 @@ impl Runner {
     }
 
     /// Runs a call that has found the lane idle. What waits when it has ended is left to a task of its own.
-    pub(super) async fn first(mut self, invocation: Invocation) -> CallResult {
+    pub(super) async fn first(mut self, invocation: Invocation, called: Called) -> CallResult {
         let (Some(instance), Some(frame)) = (self.instance.as_mut(), self.frame.take()) else {
             return Err(CallError::not_executed(CallErrorCode::Internal, "no instance"));
         };
         let stuck = instance.template.config.limits.stuck_timeout;
-        let called = invocation.called();
         let answer = match within(stuck, instance.run(invocation, Arc::clone(&frame))).await {
             Some(answer) => answer,
             None => Err(stuck_error(&called, stuck).in_version(&frame.template.version.id)),
@@ -360,7 +306,8 @@ impl Runner {
     async fn go_live(&mut self, routes: &Arc<Routes>) -> Option<CallError> {
         let instance = self.instance.as_mut().filter(|instance| instance.is_to_go_live())?;
         let limit = instance.template.config.limits.stuck_timeout;
-        let origin = Origin::outside(Arc::clone(routes), Instant::now() + limit);
+        let now = Instant::now();
+        let origin = Origin::outside(Arc::clone(routes), now, now + limit);
         let tree = Arc::clone(&origin.tree);
         let frame = self.lane.begin_call(origin, instance);
         self.frame = Some(Arc::clone(&frame));

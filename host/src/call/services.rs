@@ -45,7 +45,12 @@ impl Services {
 
     /// Milliseconds since the host started.
     pub(crate) fn clock_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.millis_at(Instant::now())
+    }
+
+    /// The same clock at this moment.
+    pub(crate) fn millis_at(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// A pool drains from now on.

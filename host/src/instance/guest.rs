@@ -145,7 +145,10 @@ impl Guest {
 
     /// A call begins: it sees the values of now, and only these.
     pub(super) fn take_values(&mut self) {
-        self.values = self.shared_values.load_full();
+        let values = self.shared_values.load();
+        if !Arc::ptr_eq(&self.values, &values) {
+            self.values = Arc::clone(&values);
+        }
     }
 
     /// The values that the running call sees.

@@ -110,10 +110,15 @@ impl Instance {
         args: &[Value],
         frame: Arc<Frame>,
     ) -> Result<Option<Value>, CallError> {
-        let function = self.function(called)?;
+        let slot = self.slot_of(called)?;
+        let Some(function) = self.functions.get(slot).and_then(Option::as_ref) else {
+            let error = wasmtime::format_err!("it was not found");
+            return Err(self.template.no_such_function(&called.name, &error));
+        };
         let name = &called.name;
         let tree = enter(&mut self.store, &mut self.usable, frame);
-        let answer = function.call(&mut self.store, args).await;
+        // What comes here was checked against the type that is called (R25).
+        let answer = function.call_checked(&mut self.store, args).await;
         self.leave(&tree);
         match answer {
             Ok(answer) => {
@@ -131,21 +136,24 @@ impl Instance {
         }
     }
 
-    /// The function, looked up at its first call.
-    fn function(&mut self, called: &Arc<Export>) -> Result<Function, CallError> {
+    /// The slot of a function, which is looked up at its first call.
+    fn slot_of(&mut self, called: &Arc<Export>) -> Result<usize, CallError> {
         let version = &self.template.version;
-        let slot = version.exports.like(called).map_or(usize::MAX, |export| export.slot);
-        if let Some(Some(known)) = self.functions.get(slot) {
-            return Ok(known.clone());
+        let Some(slot) = version.exports.like(called).map(|export| export.slot) else {
+            let error = wasmtime::format_err!("it is gone");
+            return Err(self.template.no_such_function(&called.name, &error));
+        };
+        if let Some(Some(_)) = self.functions.get(slot) {
+            return Ok(slot);
         }
         let function = PreparedFunction::new(&version.component, &called.name)
             .and_then(|prepared| prepared.bind(&mut self.store, &self.instance))
             .map_err(|error| self.template.no_such_function(&called.name, &error))?;
         self.functions.resize(version.exports.len(), None);
         if let Some(place) = self.functions.get_mut(slot) {
-            *place = Some(function.clone());
+            *place = Some(function);
         }
-        Ok(function)
+        Ok(slot)
     }
 
     /// A call has ended, however it did.

@@ -263,8 +263,9 @@ async fn call_new(
     let revision = routes.revision;
     let instance = template.start_within(revision, limits.start_timeout).await;
     let mut instance = instance.map_err(|error| error.to_string())?;
-    let deadline = Instant::now() + limits.call_deadline;
-    let frame = Frame::new(Origin::outside(routes, deadline), Arc::clone(template), None, revision);
+    let now = Instant::now();
+    let origin = Origin::outside(routes, now, now + limits.call_deadline);
+    let frame = Frame::new(origin, Arc::clone(template), None, revision);
     let limit = limits.call_deadline;
     let done = core
         .services

@@ -9,12 +9,13 @@
 mod figures;
 mod upgrade;
 
+use super::begin::{begin_here, begin_there};
 use super::crowd::Crowd;
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
 use super::invocation::{Called, Invocation};
 use super::routes::Routes;
-use super::runner::{Runner, begin_here, begin_there};
+use super::runner::Runner;
 use super::services::Services;
 use super::ticket::Ticket;
 use crate::error::{CallError, CallErrorCode};
@@ -195,7 +196,7 @@ impl Lane {
             changed: Notify::new(),
             state: Mutex::new(state),
         };
-        lane.touch();
+        lane.used_at(lane.made_at);
         Arc::new(lane)
     }
 
@@ -213,7 +214,7 @@ impl Lane {
 
     /// Puts a call into the queue and, where the lane is idle, begins it on this thread.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Result<(), CallError> {
-        self.touch();
+        self.used_at(job.origin.tree.began);
         let can_begin_here = job.origin.can_begin_here();
         let runner = {
             let mut state = self.lock();
@@ -230,7 +231,7 @@ impl Lane {
             let guests = &self.services.guests;
             // Whoever waits has a channel of his own.
             let _ = match can_begin_here {
-                true => begin_here(guests, runner.run()),
+                true => begin_here(guests, || runner.run()),
                 false => begin_there(guests, runner.run()),
             };
         }
@@ -238,34 +239,38 @@ impl Lane {
     }
 
     /// The instance, for a call that finds the lane idle and nothing in its way. Its caller's thread begins it.
-    pub(super) fn begin_at_once(self: &Arc<Self>, invocation: &Invocation, origin: &Origin) -> Option<Runner> {
+    pub(super) fn begin_at_once(self: &Arc<Self>, invocation: &Invocation, origin: Origin) -> Result<Runner, Origin> {
         if !origin.can_begin_here() {
-            return None;
+            return Err(origin);
         }
-        self.touch();
+        self.used_at(origin.tree.began);
         let mut state = self.lock();
-        let Seat::Here(instance) = &state.seat else { return None };
-        let is_in_the_way = state.busy || state.gate.is_some() || state.refuses.is_some();
-        if is_in_the_way || !state.queue.is_empty() || !state.passing.is_empty() {
-            return None;
-        }
+        let instance = match std::mem::replace(&mut state.seat, Seat::Away) {
+            Seat::Here(instance) if self.may_begin(&state, &instance, invocation, &origin) => instance,
+            other => {
+                state.seat = other;
+                return Err(origin);
+            }
+        };
+        let template = Arc::clone(&instance.template);
+        let frame = Frame::new(origin, template, self.key.clone(), instance.revision);
+        state.holders.push(Arc::clone(&frame));
+        state.busy = true;
+        Ok(Runner::with(Arc::clone(self), instance, frame))
+    }
+
+    /// Whether nothing is in the way of a call to this instance, which is idle.
+    fn may_begin(&self, state: &LaneState, instance: &Instance, invocation: &Invocation, origin: &Origin) -> bool {
         let version = &instance.template.version;
-        let can = self.is_live_for(instance, origin)
+        let is_in_the_way = state.busy || state.gate.is_some() || state.refuses.is_some();
+        let somebody_waits = !state.queue.is_empty() || !state.passing.is_empty();
+        !is_in_the_way
+            && !somebody_waits
+            && self.is_live_for(instance, origin)
             && !invocation.runs_beside(version)
             && !instance.has_tasks
             && !instance.is_to_go_live()
-            && invocation.misfit(version).is_none();
-        if !can {
-            return None;
-        }
-        let template = Arc::clone(&instance.template);
-        let frame = Frame::new(origin.clone(), template, self.key.clone(), instance.revision);
-        state.holders.push(Arc::clone(&frame));
-        state.busy = true;
-        match std::mem::replace(&mut state.seat, Seat::Away) {
-            Seat::Here(instance) => Some(Runner::with(Arc::clone(self), instance, frame)),
-            Seat::Away | Seat::Asleep | Seat::Failed(_) => None,
-        }
+            && invocation.misfit(version).is_none()
     }
 
     /// Whether the instance is what a call is to be run by, as [`Lane::live_for`] has it.
@@ -530,8 +535,8 @@ impl Lane {
         self.last_used_ms.load(Ordering::Relaxed)
     }
 
-    fn touch(&self) {
-        self.last_used_ms.store(self.services.clock_ms(), Ordering::Relaxed);
+    fn used_at(&self, at: Instant) {
+        self.last_used_ms.store(self.services.millis_at(at), Ordering::Relaxed);
     }
 
     /// What `save` is told when the live version saves for itself.
