@@ -1,7 +1,7 @@
 //! `wasmhot:module/live`: what a stateful module does first when it has begun to serve, with outside effects.
 
 use crate::made::with_note;
-use crate::support::{World, guest};
+use crate::support::{World, guest, until};
 use wasmhot::control::protocol::UndoRequest;
 use wasmhot::event::EventKind;
 
@@ -159,6 +159,11 @@ async fn a_key_that_sleeps_is_told_of_nothing_until_it_wakes_up() {
     rung(&world, "a").await;
     let world = world.restart().await;
     recast(&world).await;
+    until("it sleeps again", || {
+        let instances = world.host.status().modules[0].instances;
+        instances == 0
+    })
+    .await;
     let world = world.restart().await;
     // Migrated while nobody called, and then asleep again.
     assert_eq!(rung(&world, "a").await, ["Restore", "Restore"]);

@@ -3,6 +3,7 @@
 //! Invariants:
 //! - Calls start in the order of the queue (R16), one at a time; where the module has async functions (WASI 0.3), beside each other.
 //!   A [`Runner`] owns the instance while they run.
+//! - A call that finds the lane idle does not queue ([`Lane::begin_at_once`]): nobody is there whom it could overtake.
 //! - While a gate is closed only calls that it lets pass start (R21); all others keep their place.
 //! - A lane is *busy* from the moment a runner has taken the instance until it has put it back.
 
