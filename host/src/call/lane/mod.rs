@@ -265,8 +265,11 @@ impl Lane {
         let version = &instance.template.version;
         let is_in_the_way = state.busy || state.gate.is_some() || state.refuses.is_some();
         let somebody_waits = !state.queue.is_empty() || !state.passing.is_empty();
+        // A module whose queue has no room for anybody takes no call, idle or not.
+        let has_room = instance.template.config.limits.queue_max > 0 || origin.is_nested();
         !is_in_the_way
             && !somebody_waits
+            && has_room
             && self.is_live_for(instance, origin)
             && !invocation.runs_beside(version)
             && !instance.has_tasks
