@@ -169,7 +169,11 @@ fn make(asked: &Asked, site: &mut dyn Site) -> Made {
         "big" => Made::Whole(200, vec![b'x'; usize::try_from(target.number("bytes")).unwrap_or(0)]),
         "parts" => {
             let bytes = usize::try_from(target.number("bytes")).unwrap_or(0);
-            Made::Parts(target.number("count"), bytes, Duration::from_millis(target.number("ms")))
+            Made::Parts(
+                target.number("count"),
+                bytes,
+                Duration::from_millis(target.number("ms")),
+            )
         }
         "sleep" => {
             std::thread::sleep(Duration::from_millis(target.number("ms")));
