@@ -2,7 +2,7 @@
 
 use crate::clients::{CLIENTS, Clients, IN_FLIGHT, Orders, Seen, THINKING, acknowledge, counts_are_exact, record};
 use crate::made::with_note;
-use crate::support::{HANG, World, guest};
+use crate::support::{self, HANG, World, guest};
 use futures_util::future::join_all;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,15 +21,8 @@ const LONG_CALL: Duration = Duration::from_millis(30);
 /// On a slow machine nothing may be called off for its slowness.
 fn patient() -> LimitsSpec {
     LimitsSpec {
-        start_timeout: Some(HANG),
-        health_timeout: Some(HANG),
-        quiesce_timeout: Some(HANG),
-        save_timeout: Some(HANG),
-        migrate_timeout: Some(HANG),
         drain_timeout: Some(HANG),
-        call_deadline: Some(HANG),
-        max_pause: Some(HANG),
-        ..LimitsSpec::default()
+        ..support::patient()
     }
 }
 

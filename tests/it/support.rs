@@ -15,6 +15,20 @@ use wasmhot_appup::LimitsSpec;
 /// Only a hang takes this long.
 pub(crate) const HANG: Duration = Duration::from_secs(60);
 
+/// On a slow machine nothing is called off for its slowness.
+pub(crate) fn patient() -> LimitsSpec {
+    LimitsSpec {
+        start_timeout: Some(HANG),
+        health_timeout: Some(HANG),
+        quiesce_timeout: Some(HANG),
+        save_timeout: Some(HANG),
+        migrate_timeout: Some(HANG),
+        call_deadline: Some(HANG),
+        max_pause: Some(HANG),
+        ..LimitsSpec::default()
+    }
+}
+
 /// The file of a guest, such as `counter-1.0.0`.
 pub(crate) fn guest(name: &str) -> PathBuf {
     let path = PathBuf::from(env!("WASMHOT_GUESTS")).join(format!("{name}.wasm"));

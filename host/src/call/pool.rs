@@ -346,7 +346,7 @@ impl PoolCall {
             );
         }
         if !instance.has_tasks {
-            if !once && instance.is_usable() {
+            if !once {
                 pool.give_back(instance);
             }
             return answer;

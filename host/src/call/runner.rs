@@ -54,20 +54,11 @@ impl Runner {
 
     /// Runs a call that has found the lane idle. What waits when it has ended is left to a task of its own.
     pub(super) async fn first(mut self, invocation: Invocation, called: Called) -> CallResult {
-        let (Some(instance), Some(frame)) = (self.instance.as_mut(), self.frame.take()) else {
-            return Err(CallError::not_executed(CallErrorCode::Internal, "no instance"));
+        let Some(frame) = self.frame.take() else {
+            return Err(no_instance());
         };
-        let stuck = instance.template.config.limits.stuck_timeout;
-        let answer = match within(stuck, instance.run(invocation, Arc::clone(&frame))).await {
-            Some(answer) => answer,
-            None => Err(stuck_error(&called, stuck).in_version(&frame.template.version.id)),
-        };
+        let (answer, is_whole) = self.carry_out(invocation, &called, &frame).await;
         frame.note_answered();
-        let is_whole = instance.is_usable();
-        let answer = match answer {
-            Err(error) if !is_whole => Err(Box::pin(self.lost(error)).await),
-            other => other,
-        };
         if is_whole && self.lane.end_at_once(&mut self.instance) {
             self.finished = true;
             self.give_way();
@@ -131,9 +122,7 @@ impl Runner {
             return None;
         }
         let Some(instance) = self.instance.as_mut() else {
-            let _ = job
-                .reply
-                .send(Err(CallError::not_executed(CallErrorCode::Internal, "no instance")));
+            let _ = job.reply.send(Err(no_instance()));
             return None;
         };
         if job.invocation.runs_beside(&instance.template.version) {
@@ -153,19 +142,30 @@ impl Runner {
         } = job;
         let frame = self.lane.begin_call(origin, instance);
         self.frame = Some(Arc::clone(&frame));
-        let stuck = instance.template.config.limits.stuck_timeout;
-        let answer = within(stuck, instance.run(invocation, Arc::clone(&frame)))
-            .await
-            .unwrap_or_else(|| Err(stuck_error(&called, stuck).in_version(&version.id)));
-        let answer: CallResult = match answer {
-            Err(error) if !instance.is_usable() => Err(Box::pin(self.lost(error)).await),
-            other => {
-                self.lane.note_answered(&frame);
-                other
-            }
-        };
+        let (answer, is_whole) = self.carry_out(invocation, &called, &frame).await;
+        if is_whole {
+            self.lane.note_answered(&frame);
+        }
         let _ = reply.send(answer);
         None
+    }
+
+    /// Runs a call on the instance that is here, and looks after the state if that is lost. Says whether it is whole.
+    async fn carry_out(&mut self, invocation: Invocation, called: &Called, frame: &Arc<Frame>) -> (CallResult, bool) {
+        let Some(instance) = self.instance.as_mut() else {
+            return (Err(no_instance()), true);
+        };
+        let stuck = instance.template.config.limits.stuck_timeout;
+        let answer = match within(stuck, instance.run(invocation, Arc::clone(frame))).await {
+            Some(answer) => answer,
+            None => Err(stuck_error(called, stuck).in_version(&frame.template.version.id)),
+        };
+        let is_whole = instance.is_usable();
+        let answer = match answer {
+            Err(error) if !is_whole => Err(Box::pin(self.lost(error)).await),
+            other => other,
+        };
+        (answer, is_whole)
     }
 
     /// Makes sure that an instance of the live version is here.
@@ -434,6 +434,10 @@ async fn place_for(lane: &Arc<Lane>, live: &Live, is_new: bool) -> Result<Option
             Err(CallError::not_executed(CallErrorCode::NoCapacity, message).in_version(id))
         }
     }
+}
+
+fn no_instance() -> CallError {
+    CallError::not_executed(CallErrorCode::Internal, "no instance")
 }
 
 /// R25: checked again against the version that runs it.

@@ -16,13 +16,12 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use wasmhot_appup::interface::FunctionName;
-use wasmtime::AsContextMut;
-use wasmtime::component::{Accessor, ComponentExportIndex, ComponentNamedList, Lift, Lower, TypedFunc};
+use wasmtime::component::Accessor;
 
 /// Begins calls in an instance that runs.
 pub(crate) struct Calls<'a> {
-    accessor: &'a Accessor<Guest>,
-    instance: wasmtime::component::Instance,
+    pub(super) accessor: &'a Accessor<Guest>,
+    pub(super) instance: wasmtime::component::Instance,
     template: Arc<Template>,
     functions: Arc<ConcurrentFunctions>,
 }
@@ -58,23 +57,6 @@ impl<'a> Calls<'a> {
             }
             Invocation::Exchange(exchange) => Either::Right(self.begin_exchange(*exchange, frame, Arc::default())?),
         })
-    }
-
-    pub(super) fn accessor(&self) -> &'a Accessor<Guest> {
-        self.accessor
-    }
-
-    /// A function whose type is known when the host is built.
-    pub(super) fn typed<P, R>(
-        &self,
-        store: impl AsContextMut,
-        place: ComponentExportIndex,
-    ) -> wasmtime::Result<TypedFunc<P, R>>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
-        self.instance.get_typed_func(store, place)
     }
 
     fn function(&self, name: &FunctionName) -> wasmtime::Result<ConcurrentFunction> {

@@ -1,6 +1,6 @@
 //! Outgoing `wasi:http`.
 
-use super::{call, denial, denials, explorer, server};
+use super::{call, denial, denials, explorer, server, tells_of_a_request};
 use wasmhot::control::protocol::ApplyRequest;
 use wasmhot::event::EventKind;
 
@@ -14,15 +14,7 @@ async fn r08_requests_go_only_where_that_is_granted() {
     assert_eq!(denials(&world), []);
     let refused = fetch(other, "/v1?token=s3cret").await;
     assert!(refused.contains("HttpRequestDenied"), "{refused}");
-    let (message, grant) = denial(&world);
-    assert!(
-        grant.ends_with(&format!("[modules.grants]\nhttp = [\"http://127.0.0.1:{other}\"]")),
-        "{grant}"
-    );
-    assert!(
-        message.contains("was denied wasi:http: a request to") && !message.contains("s3cret"),
-        "{message}"
-    );
+    tells_of_a_request(denial(&world), other);
     for path in ["/v2", "/v1/../admin", "/v1/%2e%2e/admin"] {
         let refused = fetch(granted, path).await;
         assert!(refused.contains("HttpRequestDenied"), "{path}: {refused}");

@@ -116,3 +116,16 @@ fn greeter(greeting: &'static str) -> u16 {
     });
     port
 }
+
+/// The event of a request that was denied names the line that would grant it, and not what stands in its query.
+#[track_caller]
+fn tells_of_a_request((message, grant): (String, String), port: u16) {
+    assert!(
+        grant.ends_with(&format!("[modules.grants]\nhttp = [\"http://127.0.0.1:{port}\"]")),
+        "{grant}"
+    );
+    assert!(
+        message.contains("was denied wasi:http: a request to") && !message.contains("s3cret"),
+        "{message}"
+    );
+}

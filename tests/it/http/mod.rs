@@ -73,6 +73,14 @@ impl Site {
         Client::new(self.tcp().await).await
     }
 
+    /// Whether there is a good answer to its last byte, on a connection of its own.
+    async fn looks_whole(&self, path: &str) -> bool {
+        match self.client().await.send(get(path)).await {
+            Ok(response) => Answer::of(response).await.is_ok_and(|answer| answer.status == 200),
+            Err(_) => false,
+        }
+    }
+
     /// One request on a connection of its own.
     async fn get(&self, path: &str) -> Answer {
         get_from(self.address, path).await

@@ -9,7 +9,7 @@ mod journey;
 mod measures;
 mod new;
 
-use crate::support::HANG;
+use crate::support::{self, HANG};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -22,15 +22,8 @@ use wasmhot_appup::LimitsSpec;
 /// Nothing gives way, however long this machine takes.
 fn patient() -> LimitsSpec {
     LimitsSpec {
-        start_timeout: Some(HANG),
-        health_timeout: Some(HANG),
-        quiesce_timeout: Some(HANG),
-        save_timeout: Some(HANG),
-        migrate_timeout: Some(HANG),
         compile_timeout: Some(10 * HANG),
-        call_deadline: Some(HANG),
-        max_pause: Some(HANG),
-        ..LimitsSpec::default()
+        ..support::patient()
     }
 }
 

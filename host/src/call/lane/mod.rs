@@ -293,8 +293,8 @@ impl Lane {
         let mut state = self.lock();
         state.unsaved_calls += 1;
         state.holders.clear();
-        let may_start = !state.passing.is_empty() || (state.gate.is_none() && !state.queue.is_empty());
-        if may_start {
+        let has_tasks = instance.as_ref().is_some_and(|instance| instance.has_tasks);
+        if has_tasks || Self::may_start(&state) {
             return false;
         }
         self.put_back(&mut state, instance.take());
@@ -368,8 +368,7 @@ impl Lane {
         if state.busy {
             self.changed.notify_one();
         }
-        let may_start = !state.passing.is_empty() || (state.gate.is_none() && !state.queue.is_empty());
-        if state.busy || !may_start {
+        if state.busy || !Self::may_start(state) {
             return None;
         }
         let instance = match std::mem::replace(&mut state.seat, Seat::Away) {
@@ -421,6 +420,11 @@ impl Lane {
     /// Returns when there may be something to start, or the gate has changed.
     pub(super) async fn changed(&self) {
         self.changed.notified().await;
+    }
+
+    /// Whether something waits that no gate holds back.
+    fn may_start(state: &LaneState) -> bool {
+        !state.passing.is_empty() || (state.gate.is_none() && !state.queue.is_empty())
     }
 
     fn pop(state: &mut LaneState) -> Option<Work> {

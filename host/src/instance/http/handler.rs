@@ -62,7 +62,7 @@ impl<'a> Calls<'a> {
         frame: Arc<Frame>,
         left: Arc<AtomicBool>,
     ) -> Result<impl Future<Output = wasmtime::Result<CallResult>> + Send + use<'a>, CallError> {
-        let (template, accessor) = (Arc::clone(self.template()), self.accessor());
+        let (template, accessor) = (Arc::clone(self.template()), self.accessor);
         let Exchange {
             request,
             response,
@@ -73,7 +73,7 @@ impl<'a> Calls<'a> {
             let Some(HttpHandler::Handler(place)) = template.version.http else {
                 wasmtime::bail!("the module has no handler of WASI 0.3");
             };
-            let handle = self.typed::<Params, Results>(&mut store, place)?;
+            let handle = self.instance.get_typed_func::<Params, Results>(&mut store, place)?;
             let view = store.data_mut().http();
             let request = incoming(view.hooks, request)?;
             let request = view.table.push(request)?;
