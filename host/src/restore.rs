@@ -7,7 +7,8 @@
 use crate::call::lane::Live;
 use crate::instance::{Change, Instance, InstanceError, Template};
 use crate::keeper::{Keeper, Kept, Written};
-use crate::store::{Catalog, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
+use crate::store::chunks::ChunkFile;
+use crate::store::{Catalog, Form, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
 use crate::versions::Versions;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -28,6 +29,8 @@ pub(crate) type Chain = Vec<(ModuleVersion, serde_json::Value)>;
 pub(crate) struct Rehearsed {
     /// How long `migrate` took.
     pub(crate) there: Duration,
+    /// How much of that calls have to wait for.
+    pub(crate) behind_the_gate: Duration,
     /// Whether there is a way back, where that was asked.
     pub(crate) back: Option<Result<(), InstanceError>>,
 }
@@ -59,6 +62,8 @@ pub(crate) fn tagged(instance: &Instance, key: Option<&str>, reason: SaveReason,
         reason,
         order: SaveOrder::next(),
         written_for: None,
+        form: Form::Whole,
+        ahead: None,
     };
     SavedState {
         tag,
@@ -138,6 +143,21 @@ impl States {
         self.keeper.give(states, durable)
     }
 
+    /// Keeps states of which a part lies in these files.
+    pub(crate) fn keep_with(&self, states: Vec<SavedState>, files: Vec<ChunkFile>) {
+        let kept = self.keep(states, false);
+        self.guests.spawn(async move {
+            // What could not be written has been told. Until then the files are nobody's.
+            let _ = kept.written().await;
+            drop(files);
+        });
+    }
+
+    /// A file for the chunks of a module's state.
+    pub(crate) fn chunk_file(&self, module: &ModuleName) -> Result<ChunkFile, StoreError> {
+        self.catalog.chunks().create(module)
+    }
+
     /// Returns when everything that was kept until now is written.
     pub(crate) async fn settled(&self) -> Written {
         self.put(Vec::new(), false).await
@@ -167,6 +187,10 @@ impl States {
         saved: &SavedState,
         limits: &Limits,
     ) -> Result<Box<Instance>, InstanceError> {
+        if saved.tag.form == Form::Chunks && !self.takes_chunks(live, saved).await {
+            let whole = self.made_whole(live, saved, limits).await?;
+            return Box::pin(self.revive(live, &whole, limits)).await;
+        }
         let to = &live.template.version.id;
         let from = &saved.tag.version;
         let is_older = |one: &ModuleVersion| one.name == from.name && one.version < from.version;
@@ -185,7 +209,7 @@ impl States {
             _ if is_older(to) => (Change::restore(&from.version), self.way_behind(from, live).await),
             _ => {
                 let way = self.way(from, live).await;
-                let read = self.read_by(live, first_change(from, &way, live), &saved.bytes, &way, limits);
+                let read = self.read_by(live, first_change(from, &way, live), saved.content(), &way, limits);
                 return match read.await {
                     Err(error @ InstanceError::Said { .. }) if way.is_empty() => {
                         self.try_all_between(live, saved, error, limits).await
@@ -194,7 +218,48 @@ impl States {
                 };
             }
         };
-        self.read_by(live, change, &saved.bytes, &chain, limits).await
+        self.read_by(live, change, saved.content(), &chain, limits).await
+    }
+
+    /// Whether the live version reads the chunks of this state itself.
+    async fn takes_chunks(&self, live: &Live, saved: &SavedState) -> bool {
+        let (to, from) = (&live.template.version.id, &saved.tag.version);
+        let was_written_for_it = || {
+            let written_for = saved.tag.written_for.as_ref();
+            written_for.is_some_and(|written| written.to.digest == to.digest)
+        };
+        live.template.version.incremental.is_some()
+            && (from.digest == to.digest
+                || was_written_for_it()
+                || (from.name == to.name && from.version <= to.version && self.way(from, live).await.is_empty()))
+    }
+
+    /// The same state as a whole, by a throw-away instance of the version in whose format it is.
+    async fn made_whole(&self, live: &Live, saved: &SavedState, limits: &Limits) -> Result<SavedState, InstanceError> {
+        let writer = &saved.tag.version;
+        let for_older = saved
+            .tag
+            .written_for
+            .as_ref()
+            .filter(|written| written.to.version < writer.version);
+        let (holder, change) = match for_older {
+            Some(written) => (&written.to, Change::of_versions(writer, &written.to, &written.extra)),
+            None => (writer, Change::restore(&writer.version)),
+        };
+        let template = self.throw_away(holder, &live.template).await?;
+        let mut copy = template.start_within(live.revision, limits.start_timeout).await?;
+        copy.read_state(&change, saved.content(), limits.migrate_timeout)
+            .await?;
+        let again = copy
+            .save(&Change::restore(&holder.version), limits.save_timeout)
+            .await?;
+        let whole = tagged(&copy, saved.tag.key.as_deref(), saved.tag.reason, again.bytes);
+        let tag = SavedStateTag {
+            time_ms: saved.tag.time_ms,
+            order: saved.tag.order,
+            ..whole.tag
+        };
+        Ok(SavedState { tag, ..whole })
     }
 
     /// The versions through which a state of this version goes to the live one (R28), each with its `extra`: those that the upgrade has
@@ -233,27 +298,27 @@ impl States {
         &self,
         live: &Live,
         change: Change,
-        bytes: &[u8],
+        (form, bytes): (Form, &[u8]),
         chain: &[(ModuleVersion, serde_json::Value)],
         limits: &Limits,
     ) -> Result<Box<Instance>, InstanceError> {
         if chain.is_empty() {
-            return self.read(live, &change, bytes, limits).await;
+            return self.read(live, &change, (form, bytes), limits).await;
         }
         let (last, bytes) = self.through(live, change, bytes.to_vec(), chain, limits).await?;
         let change = Change::between(&last.version, &live.template.version.id.version, &live.extra);
-        self.read(live, &change, &bytes, limits).await
+        self.read(live, &change, (Form::Whole, &bytes), limits).await
     }
 
     async fn read(
         &self,
         live: &Live,
         change: &Change,
-        bytes: &[u8],
+        content: (Form, &[u8]),
         limits: &Limits,
     ) -> Result<Box<Instance>, InstanceError> {
         let mut instance = live.template.start_within(live.revision, limits.start_timeout).await?;
-        instance.migrate(change, bytes, limits.migrate_timeout).await?;
+        instance.read_state(change, content, limits.migrate_timeout).await?;
         instance.health(limits.health_timeout).await?;
         Ok(instance)
     }
@@ -273,7 +338,7 @@ impl States {
         }
         let names: Vec<_> = between.iter().map(|id| id.version.to_string()).collect();
         let chain: Chain = between.into_iter().map(|id| (id, live.extra.clone())).collect();
-        let read = self.read_by(live, first_change(from, &chain, live), &saved.bytes, &chain, limits);
+        let read = self.read_by(live, first_change(from, &chain, live), saved.content(), &chain, limits);
         // What the version that is to read it has said itself stays what went wrong.
         let failed = |error: InstanceError| refusal.and_also(&format!("by way of {}: {error}", names.join(", ")));
         read.await.map_err(failed)
@@ -330,12 +395,22 @@ impl States {
         old: Option<&ModuleVersion>,
     ) -> Result<Rehearsed, InstanceError> {
         let mut new = self.revive(&self.without_effects(live)?, saved, limits).await?;
-        let there = new.migrated_in;
+        let (there, behind_the_gate) = (new.migrated_in, new.finished_in);
+        if saved.tag.form == Form::Chunks {
+            // Entries are converted when they are first touched: here all are.
+            let own = Change::restore(&live.template.version.id.version);
+            let saved = new.save(&own, limits.save_timeout).await;
+            saved.map_err(InstanceError::of_migrate)?;
+        }
         let back = match old {
             Some(old) => Some(self.rehearse_back(&mut new, old, limits).await),
             None => None,
         };
-        Ok(Rehearsed { there, back })
+        Ok(Rehearsed {
+            there,
+            behind_the_gate,
+            back,
+        })
     }
 
     /// What a throw-away instance of a version, which reads this state, saves of it; and how long that took.
@@ -394,7 +469,9 @@ impl States {
         let change = first_change(&from, &way, live);
         // R26: a `save` that takes long is not interrupted before `stuck_timeout`: that would cost the state.
         let saved = old.save(&change, limits.stuck_timeout).await?;
-        let mut new = self.read_by(live, change, &saved.bytes, &way, limits).await?;
+        let mut new = self
+            .read_by(live, change, (Form::Whole, &saved.bytes), &way, limits)
+            .await?;
         // R28 asks for the true writer: these bytes were written by the old version, for this change; or, what has gone through others
         // is saved by the new one at once.
         let state = if way.is_empty() {

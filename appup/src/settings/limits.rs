@@ -77,6 +77,8 @@ limits! {
     save_timeout: Duration, given Duration, read duration, serde "units::duration", Duration::from_secs(5);
     /// How long `migrate` may take.
     migrate_timeout: Duration, given Duration, read duration, serde "units::duration", Duration::from_secs(5);
+    /// How long a state may be handed over in chunks, while calls go on, before the upgrade is called off.
+    transfer_timeout: Duration, given Duration, read duration, serde "units::duration", Duration::from_secs(300);
     /// How long after a switch calls from outside may stay on old instances (R23).
     drain_timeout: Duration, given Duration, read duration, serde "units::duration", Duration::from_secs(30);
     /// After how long a call on a stateful instance is interrupted (R11).

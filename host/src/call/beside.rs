@@ -202,8 +202,11 @@ impl<'a> Beside<'a> {
                 () = self.calls.quiet(), if self.ends.is_empty() => return Ended::AtRest(alone),
                 () = lane.changed(), if alone.is_none() => {}
                 limit = passes(alone_since, gives_way) => {
-                    if let Some(Work::Errand(Errand::Save { reply, .. })) = alone.take() {
-                        let _ = reply.send(Err(InstanceError::Timeout { phase: "save", limit }));
+                    let error = InstanceError::Timeout { phase: "save", limit };
+                    match alone.take() {
+                        Some(Work::Errand(Errand::Save { reply, .. })) => drop(reply.send(Err(error))),
+                        Some(Work::Errand(Errand::Chunks(step))) => step.give_up(error),
+                        _ => {}
                     }
                 }
             }
@@ -272,6 +275,7 @@ fn gives_way(alone: Option<&Work>, max_pause: Duration) -> Option<Duration> {
             SaveReason::Periodic | SaveReason::Export => Some(max_pause),
             SaveReason::HandedOver | SaveReason::Stop | SaveReason::Removed | SaveReason::Hibernated => None,
         },
+        Some(Work::Errand(Errand::Chunks(_))) => Some(max_pause),
         _ => None,
     }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod begin;
 pub(crate) mod beside;
+pub(crate) mod chunks;
 pub(crate) mod crowd;
 pub(crate) mod frame;
 pub(crate) mod gate;

@@ -296,6 +296,7 @@ impl Runner {
                     let _ = self.go_live(&routes).await;
                 }
             }
+            Errand::Chunks(step) => self.chunk_step(step).await,
             Errand::Hibernate => self.hibernate().await,
             Errand::Expire(after_ms) => self.expire(after_ms).await,
         }

@@ -218,5 +218,11 @@ fn handed_over(module: &ModuleReport) -> Option<String> {
     let steps = steps
         .iter()
         .filter_map(|(step, us)| Some(format!(", {step} in {}", time((*us)?))));
-    Some(format!("{bytes}{}", steps.collect::<String>()))
+    let ahead = module.ahead_bytes.zip(module.ahead_us);
+    let ahead = ahead.map(|(bytes, us)| format!(" ({} sent ahead in {})", size(bytes), time(us)));
+    Some(format!(
+        "{bytes}{}{}",
+        ahead.unwrap_or_default(),
+        steps.collect::<String>()
+    ))
 }

@@ -1,6 +1,7 @@
 //! Periodic saves (R14): a stateful module that was called is saved every `save_interval`, so that a trap or a crash costs little.
 
 use super::Inner;
+use crate::call::chunks::{self, Session};
 use crate::call::keyed::Keyed;
 use crate::call::lane::{Errand, Fresh, Lane};
 use crate::call::routes::Target;
@@ -70,14 +71,38 @@ async fn save_due(inner: &Arc<Inner>) {
             .into_iter()
             .filter(|lane| is_due(inner, name, lane, limits))
             .collect();
+        let (in_chunks, due): (Vec<_>, Vec<_>) = due.into_iter().partition(|lane| Session::is_possible(lane));
+        for lane in in_chunks {
+            save_in_chunks(inner, lane);
+        }
         if !due.is_empty() {
             let (_, not_saved) = save_all(inner, due, SaveReason::Periodic).await;
             if let Some((lane, why)) = not_saved.into_iter().next() {
-                let mut skipped = inner.save_skipped.lock().expect("no panic under this lock");
-                skipped.insert(name.clone(), format!("{lane} was not saved: {why}"));
+                skipped(inner, name, format!("{lane} was not saved: {why}"));
             }
         }
     }
+}
+
+fn skipped(inner: &Inner, name: &ModuleName, why: String) {
+    let mut skipped = inner.save_skipped.lock().expect("no panic under this lock");
+    skipped.insert(name.clone(), why);
+}
+
+/// Takes its time, and nobody waits for it.
+fn save_in_chunks(inner: &Arc<Inner>, lane: Arc<Lane>) {
+    // Until its first step has its turn it is not due again.
+    lane.note_save_tried();
+    let inner = Arc::clone(inner);
+    let guests = inner.core.services.guests.clone();
+    guests.spawn(async move {
+        if let Some(Err(error)) = chunks::save(&lane).await {
+            let why = format!("{} was not saved: {error}", lane.name());
+            skipped(&inner, &lane.module, why.clone());
+            let told = Happening::new(EventKind::SaveSkipped, why).module(&lane.module);
+            inner.core.events.publish(told);
+        }
+    });
 }
 
 fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> bool {

@@ -109,24 +109,17 @@ impl Instance {
             return Err(InstanceError::Stateless);
         };
         let index = lifecycle.save;
-        let limits = self.template.config.limits.clone();
-        let cap = self
-            .store
-            .data_mut()
-            .set_memory_cap(limits.memory_max.saturating_mul(SAVE_MEMORY_FACTOR));
-        let fuel = self.store.hostcall_fuel();
-        self.store
-            .set_hostcall_fuel(usize::try_from(limits.state_max).unwrap_or(usize::MAX));
+        let state_max = self.template.config.limits.state_max;
+        let room = self.make_room();
         let began = Instant::now();
         let answer = self.lifecycle_call("save", index, (change.clone(),), limit).await;
-        self.store.set_hostcall_fuel(fuel);
-        self.store.data_mut().set_memory_cap(cap);
+        self.end_room(room);
         let (said,): (Result<Vec<u8>, String>,) = answer?;
         let bytes = said.map_err(|said| InstanceError::Said { phase: "save", said })?;
-        if bytes.len() as u64 > limits.state_max {
+        if bytes.len() as u64 > state_max {
             return Err(InstanceError::StateTooLarge {
                 bytes: bytes.len() as u64,
-                limit: limits.state_max,
+                limit: state_max,
             });
         }
         Ok(Saved {
@@ -135,7 +128,25 @@ impl Instance {
         })
     }
 
-    /// Gives a state to a fresh instance.
+    /// More memory than calls may have, and as many bytes as a state may have, until [`Instance::end_room`].
+    pub(super) fn make_room(&mut self) -> Room {
+        let limits = &self.template.config.limits;
+        let memory = limits.memory_max.saturating_mul(SAVE_MEMORY_FACTOR);
+        let bytes = usize::try_from(limits.state_max).unwrap_or(usize::MAX);
+        let room = Room {
+            memory: self.store.data_mut().set_memory_cap(memory),
+            bytes: self.store.hostcall_fuel(),
+        };
+        self.store.set_hostcall_fuel(bytes);
+        room
+    }
+
+    pub(super) fn end_room(&mut self, room: Room) {
+        self.store.set_hostcall_fuel(room.bytes);
+        self.store.data_mut().set_memory_cap(room.memory);
+    }
+
+    /// Gives a whole state to a fresh instance.
     pub(crate) async fn migrate(
         &mut self,
         change: &Change,
@@ -153,6 +164,7 @@ impl Instance {
         said.map_err(|said| InstanceError::Said { phase: "migrate", said })?;
         self.brought_by = Some(change.clone());
         self.migrated_in = began.elapsed();
+        self.finished_in = self.migrated_in;
         Ok(self.migrated_in)
     }
 
@@ -182,7 +194,7 @@ impl Instance {
         self.went_live = true;
     }
 
-    async fn lifecycle_call<P, R>(
+    pub(super) async fn lifecycle_call<P, R>(
         &mut self,
         phase: &'static str,
         index: ComponentExportIndex,
@@ -230,6 +242,12 @@ impl Instance {
             Err(_) => Err(InstanceError::Timeout { phase, limit }),
         }
     }
+}
+
+/// What an instance may take while it serves.
+pub(super) struct Room {
+    memory: u64,
+    bytes: usize,
 }
 
 /// What `save` gave.

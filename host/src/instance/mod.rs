@@ -9,6 +9,7 @@ pub(crate) mod capability;
 pub(crate) mod concurrent;
 pub(crate) mod guest;
 mod http;
+pub(crate) mod incremental;
 pub(crate) mod lifecycle;
 mod output;
 pub(crate) mod outside;
@@ -49,8 +50,10 @@ pub(crate) struct Instance {
     /// What brought its state, if anything did.
     brought_by: Option<Change>,
     went_live: bool,
-    /// How long its last `migrate` took.
+    /// How long its last `migrate` took, or to accept all chunks.
     pub(crate) migrated_in: Duration,
+    /// How much of that cannot be done while the old version serves.
+    pub(crate) finished_in: Duration,
     /// Its place among the live instances of its module, where those are counted.
     pub(crate) place: Option<Place>,
 }
@@ -76,6 +79,7 @@ impl Instance {
             brought_by: None,
             went_live: false,
             migrated_in: Duration::ZERO,
+            finished_in: Duration::ZERO,
             place: None,
         }
     }
@@ -231,13 +235,16 @@ pub(crate) fn describe(error: &wasmtime::Error) -> (String, Option<String>) {
     (message, backtrace)
 }
 
+/// What is asked of the old version.
+const OF_THE_OLD: [&str; 6] = ["save", "begin", "next", "pending", "rest", "cancel"];
+
 /// Why an instance did not start, or did not do what the contract asks.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum InstanceError {
     /// The guest trapped.
     #[error("{phase} {message}")]
     Trap {
-        /// `start`, `health`, `save` or `migrate`.
+        /// The function of the contract, or `start`.
         phase: &'static str,
         /// The trap in words.
         message: String,
@@ -245,7 +252,7 @@ pub(crate) enum InstanceError {
         backtrace: Option<String>,
     },
     /// The time limit passed.
-    #[error("{phase} did not end within {limit:?} ({phase}_timeout)")]
+    #[error("{phase} did not end within {limit:?} ({})", limit_of(phase))]
     Timeout {
         /// `start`, `health`, `save` or `migrate`.
         phase: &'static str,
@@ -277,9 +284,22 @@ pub(crate) enum InstanceError {
     /// An export is not what the contract says.
     #[error("{0}")]
     Contract(String),
+    /// A state changes too fast to be handed over in chunks.
+    #[error("{0}")]
+    TooFast(String),
     /// No version that is known can read the state.
     #[error("{0}")]
     Unreadable(String),
+}
+
+/// The limit of a step of the contract, by its name.
+fn limit_of(phase: &str) -> String {
+    match phase {
+        "accept" | "finish" => "migrate_timeout".to_string(),
+        "begin" | "next" | "pending" | "cancel" => "stuck_timeout".to_string(),
+        "rest" => "save_timeout".to_string(),
+        phase => format!("{phase}_timeout"),
+    }
 }
 
 impl InstanceError {
@@ -289,6 +309,19 @@ impl InstanceError {
             phase,
             message,
             backtrace,
+        }
+    }
+
+    /// What a version did not do with a state that it had taken.
+    pub(crate) fn of_migrate(self) -> Self {
+        match self {
+            InstanceError::Said { said, .. } => InstanceError::Said { phase: "migrate", said },
+            InstanceError::Trap { message, backtrace, .. } => InstanceError::Trap {
+                phase: "migrate",
+                message,
+                backtrace,
+            },
+            other => other,
         }
     }
 
@@ -308,11 +341,12 @@ impl InstanceError {
     #[must_use]
     pub(crate) fn is_fault_of_content(&self) -> bool {
         match self {
-            InstanceError::Trap { phase, .. } | InstanceError::Said { phase, .. } => *phase != "save",
+            InstanceError::Trap { phase, .. } | InstanceError::Said { phase, .. } => !OF_THE_OLD.contains(phase),
             InstanceError::Stateless | InstanceError::Contract(_) => true,
             InstanceError::Timeout { .. }
             | InstanceError::StateTooLarge { .. }
             | InstanceError::Grant(_)
+            | InstanceError::TooFast(_)
             | InstanceError::Unreadable(_) => false,
         }
     }

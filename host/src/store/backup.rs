@@ -24,6 +24,8 @@ impl Catalog {
     /// Of the disk.
     pub fn copy_to(&self, state: &Path) -> Result<(), StoreError> {
         let copy = Catalog::open(state)?;
+        // Nothing that is in the copy goes before its files are.
+        let _unswept = self.chunks().hold();
         let read = |database: &Database| Ok(database.begin_read()?);
         let moment = self.with(read).map_err(|error| self.failed(error))?;
         copy.write(true, |to| {
@@ -38,7 +40,7 @@ impl Catalog {
             copy_table(&moment, to, INSTALLED)
         })?;
         copy.close();
-        Ok(())
+        self.chunks().copy_to(state)
     }
 }
 
@@ -103,6 +105,7 @@ pub fn restore(backup: &Path, state: &Path, needed: &[Digest]) -> Result<(), Sto
         return Err(damaged(&folder, format!("{missing} is not there, which was copied")));
     }
     super::keyvalue::restore(backup, state)?;
+    super::chunks::restore(backup, state)?;
     let new = state.join("catalog.redb.restoring");
     let from = backup.join(CATALOG);
     std::fs::copy(&from, &new).map_err(|error| StoreError::io(&from, error))?;

@@ -5,6 +5,7 @@
 //! - A state and its tag are written together and removed together.
 //! - A catalog file is complete or absent: a new one is built beside its place and renamed into it.
 
+use super::chunks::ChunkFiles;
 use super::tables::{
     BEFORE, BEFORE_BYTES, FILES, HISTORY, INSTALLED, META, REVISIONS, STATE_BYTES, STATES, open, seal,
 };
@@ -25,6 +26,7 @@ pub struct Catalog {
     /// None once it is closed.
     database: RwLock<Option<Database>>,
     path: PathBuf,
+    chunks: Arc<ChunkFiles>,
     /// Something was written that is not on the disk yet.
     unflushed: AtomicBool,
 }
@@ -65,15 +67,22 @@ impl Catalog {
         let catalog = Catalog {
             database: RwLock::new(Some(database)),
             path,
+            chunks: ChunkFiles::open(state)?,
             unflushed: AtomicBool::new(false),
         };
         catalog.write(true, make_tables)?;
         catalog.meta()?;
+        catalog.sweep_chunks()?;
         Ok(catalog)
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The files of large states.
+    pub(crate) fn chunks(&self) -> &Arc<ChunkFiles> {
+        &self.chunks
     }
 
     /// Lets go of the file, when what is being read and written has ended. What comes later is an error.
@@ -194,17 +203,50 @@ impl Catalog {
         self.write(durable, |transaction| insert_states(transaction, states, &tags))
     }
 
-    /// Makes durable what is not.
+    /// Makes durable what is not, and frees what nobody needs any more.
     pub fn flush(&self) -> Result<(), StoreError> {
-        match self.unflushed.load(Ordering::Acquire) {
-            true => self.write(true, |_| Ok(())),
-            false => Ok(()),
+        if self.unflushed.load(Ordering::Acquire) {
+            self.write(true, |_| Ok(()))?;
         }
+        self.sweep_chunks()
+    }
+
+    /// Removes the files of large states that have been replaced. Apart from the writing: that may be waited for behind a gate.
+    fn sweep_chunks(&self) -> Result<(), StoreError> {
+        self.chunks.sweep(|module| {
+            let read = |database: &Database| -> Result<[Option<Vec<u8>>; 2], redb::Error> {
+                let transaction = database.begin_read()?;
+                let (now, before) = (transaction.open_table(STATES)?, transaction.open_table(BEFORE)?);
+                let now = now.get((module.as_str(), None))?.map(|tag| tag.value().to_vec());
+                let before = before.get(module.as_str())?.map(|tag| tag.value().to_vec());
+                Ok([now, before])
+            };
+            let sealed = self.with(read).map_err(|error| self.failed(error))?;
+            let tags = sealed
+                .iter()
+                .flatten()
+                .map(|tag| open::<SavedStateTag>(&self.path, tag));
+            let tags: Vec<_> = tags.collect::<Result<_, _>>()?;
+            Ok(tags.into_iter().filter_map(|tag| Some(tag.ahead?.number)).collect())
+        })
+    }
+
+    /// A state as it was read, with what lies in a file.
+    pub(super) fn joined(&self, (tag, bytes): TagAndBytes) -> Result<SavedState, StoreError> {
+        let mut tag: SavedStateTag = open(&self.path, &tag)?;
+        let Some(ahead) = tag.ahead.take() else {
+            return Ok(SavedState { tag, bytes });
+        };
+        let mut all = self.chunks.read(&tag.module, ahead)?;
+        all.extend_from_slice(&bytes);
+        Ok(SavedState { tag, bytes: all.into() })
     }
 
     /// The last saved state of a module, or of one key of it.
     pub fn state(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
         let place = (module.as_str(), key);
+        // Of one that is replaced meanwhile the file stays until it was read.
+        let _unswept = key.is_none().then(|| self.chunks.hold());
         let read = |database: &Database| -> Result<Option<TagAndBytes>, redb::Error> {
             // One transaction, so that tag and bytes belong together.
             let transaction = database.begin_read()?;
@@ -214,13 +256,8 @@ impl Catalog {
                 _ => Ok(None),
             }
         };
-        match self.with(read).map_err(|error| self.failed(error))? {
-            Some((tag, bytes)) => Ok(Some(SavedState {
-                tag: open(&self.path, &tag)?,
-                bytes,
-            })),
-            None => Ok(None),
-        }
+        let found = self.with(read).map_err(|error| self.failed(error))?;
+        found.map(|found| self.joined(found)).transpose()
     }
 
     /// The tags of all saved states of a module: one for itself, or one for each key.

@@ -76,12 +76,8 @@ impl Catalog {
                 _ => Ok(None),
             }
         };
-        match self.with(read).map_err(|error| self.failed(error))? {
-            Some((tag, bytes)) => Ok(Some(SavedState {
-                tag: open(self.path(), &tag)?,
-                bytes,
-            })),
-            None => Ok(None),
-        }
+        let _unswept = self.chunks().hold();
+        let found = self.with(read).map_err(|error| self.failed(error))?;
+        found.map(|found| self.joined(found)).transpose()
     }
 }

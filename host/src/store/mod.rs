@@ -4,6 +4,7 @@
 //! <state>/            0700
 //!   lock              one host at a time; holds the pid               (lock.rs)
 //!   catalog.redb      revisions, saved states, files seen: one database, so that a switch is one transaction (catalog.rs)
+//!   chunks/           <module>.<number>: large states, as far as they are handed over while they change (chunks.rs)
 //!   objects/          <sha256>.wasm, 0600, written whole or not at all (objects.rs)
 //!   keyvalue.redb     the buckets of `wasi:keyvalue`, once a module has used one (keyvalue.rs)
 //! ```
@@ -12,6 +13,7 @@
 
 mod backup;
 mod catalog;
+pub(crate) mod chunks;
 mod error;
 mod history;
 mod installed;
@@ -24,12 +26,13 @@ mod tables;
 pub(crate) use backup::CATALOG;
 pub use backup::restore;
 pub use catalog::{Catalog, Commit};
+pub use chunks::Ahead;
 pub use error::StoreError;
 pub use installed::InstalledRecord;
 pub(crate) use keyvalue::KeyValue;
 pub use lock::StateLock;
 pub use objects::Objects;
-pub use tables::{FileRecord, Meta, SaveOrder, SaveReason, SavedState, SavedStateTag, WrittenFor};
+pub use tables::{FileRecord, Form, Meta, SaveOrder, SaveReason, SavedState, SavedStateTag, WrittenFor};
 
 use std::path::Path;
 

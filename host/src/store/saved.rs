@@ -83,7 +83,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{SaveOrder, SaveReason, SavedState, SavedStateTag, WrittenFor};
+    use crate::store::{Form, SaveOrder, SaveReason, SavedState, SavedStateTag, WrittenFor};
     use wasmhot_appup::Digest;
 
     fn version(name: &str, version: &str) -> ModuleVersion {
@@ -111,6 +111,8 @@ mod tests {
                 reason: SaveReason::Hibernated,
                 order: SaveOrder::next(),
                 written_for,
+                form: Form::Whole,
+                ahead: None,
             },
             bytes: [1_u8].into(),
         }

@@ -1,7 +1,7 @@
 //! The records of the catalog and how they are written: JSON in an envelope with a format number, so that a newer wasmhot can
 //! read what an older one wrote, and an older one refuses what it does not know instead of guessing.
 
-use super::StoreError;
+use super::{Ahead, StoreError};
 use redb::TableDefinition;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,23 @@ pub enum SaveReason {
     Hibernated,
 }
 
+/// How the bytes of a state are to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// They are what `save` gave.
+    #[default]
+    Whole,
+    /// They are what `incremental` gave: framed chunks, the last of them the rest.
+    Chunks,
+}
+
+impl Form {
+    fn is_whole(&self) -> bool {
+        *self == Form::Whole
+    }
+}
+
 /// What every saved state carries (R28).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedStateTag {
@@ -95,6 +112,12 @@ pub struct SavedStateTag {
     /// For which other version it was written, where it was handed over: on the way down the newer code writes the older format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub written_for: Option<WrittenFor>,
+    /// How the bytes are to be read.
+    #[serde(default, skip_serializing_if = "Form::is_whole")]
+    pub form: Form,
+    /// Where the first of them lie, if not with the others. A state that was read has them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<Ahead>,
 }
 
 /// The place of a save among those of its process.
@@ -136,8 +159,15 @@ pub struct WrittenFor {
 pub struct SavedState {
     /// What it is.
     pub tag: SavedStateTag,
-    /// What `save` gave.
+    /// What `save` gave, or `incremental`, without what lies [ahead](SavedStateTag::ahead).
     pub bytes: std::sync::Arc<[u8]>,
+}
+
+impl SavedState {
+    /// The bytes, and how they are to be read. Of one that was read from the catalog: else a part may lie in a file.
+    pub fn content(&self) -> (Form, &[u8]) {
+        (self.tag.form, &self.bytes)
+    }
 }
 
 /// What became of a file of the watched directory (R34, R36).

@@ -26,6 +26,8 @@ fn saved(module: &str, key: Option<&str>, bytes: &[u8]) -> SavedState {
         reason: SaveReason::HandedOver,
         order: SaveOrder::default(),
         written_for: None,
+        form: Form::Whole,
+        ahead: None,
     };
     SavedState {
         tag,

@@ -5,7 +5,7 @@
 use super::Core;
 use super::plan::{From, Plan};
 use super::prepare::Prepared;
-use super::transfer::{OldInstance, Step, Transferred, micros, save_by_task};
+use super::transfer::{OldInstance, Step, Take, Transferred, micros, save_by_task};
 use crate::instance::{Change, Instance, InstanceError};
 use crate::restore::{handed_over, tagged};
 use crate::store::{SaveReason, SavedState, StoreError, WrittenFor};
@@ -155,7 +155,7 @@ async fn save_all(
     let saves = lanes.into_iter().filter_map(|mut old| {
         let change = change(old.instance()?);
         let limits = &limits;
-        Some(async move { save_by_task(limits, old, &change).await })
+        Some(async move { save_by_task(limits, old, Take::Whole(change)).await })
     });
     let mut saves = stream::iter(saves).buffer_unordered(KEYS_AT_ONCE);
     let (mut states, mut lanes, mut failure) = (Vec::new(), Vec::<OldInstance>::new(), None);

@@ -5,6 +5,7 @@
 //!   made for another revision than the one that runs when the lock is had is outdated and not carried out.
 //! - Whatever fails before the switch leaves code, routing and state as they were (P3); everything that could fail is done before it.
 
+mod ahead;
 mod drain;
 pub(crate) mod journal;
 mod kept;
@@ -93,6 +94,7 @@ fn failed(module: &ModuleName, phase: &str, exit: Exit, error: &InstanceError) -
         InstanceError::StateTooLarge { .. } => "state-too-large",
         InstanceError::Grant(_) => "grant",
         InstanceError::Stateless | InstanceError::Contract(_) => "contract",
+        InstanceError::TooFast(_) => "too-much-traffic",
         InstanceError::Unreadable(_) => "state-unreadable",
     };
     let backtrace = match error {
@@ -241,6 +243,8 @@ impl Core {
         let new = NewVersions::of(&prepared, &checked.wiring);
         let switched = async {
             steps::run(self, attempt, When::Before, &new).await?;
+            ahead::send(self, plan, old, &mut prepared).await?;
+            may_be_killed_here("sent");
             self.gated_part(plan, old, checked, (&mut prepared, &values), attempt, &mut report)
                 .await
         };

@@ -1,8 +1,10 @@
 //! Before any gate closes: new versions are made to start beside the old ones, and migrations are rehearsed. Nothing waits yet, and
 //! whatever fails here leaves no trace.
 
+use super::ahead::SentAhead;
 use super::plan::{From, Plan};
 use super::{Core, failed};
+use crate::call::chunks::{self, Session};
 use crate::call::lane::{Errand, Lane, Live};
 use crate::call::routes::{Route, Routes, Target};
 use crate::control::protocol::{Exit, Failure, ModuleReport, UpgradeReport};
@@ -30,6 +32,8 @@ pub(super) struct Prepared {
     pub(super) template: Option<Arc<Template>>,
     /// An instance that has started and is healthy. The transfer takes it.
     pub(super) instance: Option<Box<Instance>>,
+    /// Its state, as far as it was sent ahead.
+    pub(super) ahead: Option<SentAhead>,
     /// What a stateful module will run.
     pub(super) live: Option<Arc<Live>>,
     /// How many keys a keyed module has from the switch on, as far as that is known before.
@@ -91,6 +95,7 @@ async fn prepare_one(
             step: step.clone(),
             template: None,
             instance: None,
+            ahead: None,
             live: None,
             keys: 0,
             limits,
@@ -124,6 +129,7 @@ async fn prepare_one(
         step: step.clone(),
         template: Some(template),
         instance: Some(instance),
+        ahead: None,
         live,
         keys: keys(core, before, desired.config.kind, &step.module).await,
         limits,
@@ -241,6 +247,12 @@ async fn to_rehearse_on(core: &Core, lane: &Arc<Lane>, limits: &Limits) -> Resul
     let age_of = |saved: &SavedState| Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
     let how = format!("`wasmhot state export {}` saves one", lane.module);
     let figures = lane.figures();
+    if Session::is_possible(lane) && figures.is_live && figures.unsaved_calls > 0 {
+        // It costs calls next to nothing, however large the state is, and all that is there now is tried.
+        if let Some(Err(error)) = chunks::save(lane).await {
+            return Err(format!("not rehearsed: {error}"));
+        }
+    }
     let last = states.newest(&lane.module, None).await.ok().flatten();
     if let Some(saved) = last.as_ref().filter(|saved| age_of(saved) <= REHEARSAL_AGE_MAX) {
         let running = lane.live.load_full();
@@ -298,7 +310,7 @@ async fn rehearse_lane(
     };
     let rehearsed = core.services.states.rehearse(live, &saved, limits, Some(old)).await?;
     // Modules are handed over at the same time: the longest counts.
-    let pause = save_took + rehearsed.there;
+    let pause = save_took + rehearsed.behind_the_gate;
     report.predicted_us = report.predicted_us.max(Some(super::transfer::micros(pause)));
     let back = match rehearsed.back {
         Some(Err(error)) => {

@@ -5,18 +5,21 @@
 //!   died, `on_trap` is followed (P3, R26).
 //! - `save` is owned by a task of its own: the upgrade stops waiting at `save_timeout`, the guest is interrupted at `stuck_timeout`.
 
+use super::ahead::SentAhead;
 use super::plan::{From, Plan};
 use super::prepare::Prepared;
 use super::{Core, failed, keys};
+use crate::call::chunks::in_chunks;
 use crate::call::gate::Gate;
 use crate::call::keyed::Keyed;
-use crate::call::lane::{Lane, Seat};
+use crate::call::lane::{Lane, Live, Seat};
 use crate::call::routes::{Routes, Target};
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::lifecycle::Saved;
 use crate::instance::{Change, Direction, Instance, InstanceError};
 use crate::restore::{States, handed_over, tagged};
+use crate::store::chunks::ChunkFile;
 use crate::store::{SaveReason, SavedState, SavedStateTag};
 use futures_util::future::try_join_all;
 use std::collections::BTreeMap;
@@ -103,6 +106,8 @@ pub(super) struct HandedOver {
     /// The same as states of the versions that wrote them. If the upgrade is called off they are kept: they are newer than any save
     /// before, and who knows whether the old instances answer their next call (R26).
     own: Vec<SavedState>,
+    /// Where parts of these states lie.
+    files: Vec<ChunkFile>,
     states: States,
 }
 
@@ -118,7 +123,7 @@ impl Drop for HandedOver {
     fn drop(&mut self) {
         let own = std::mem::take(&mut self.own);
         if !own.is_empty() {
-            drop(self.states.keep(own, false));
+            self.states.keep_with(own, std::mem::take(&mut self.files));
         }
     }
 }
@@ -131,6 +136,7 @@ impl Transferred {
             states: HandedOver {
                 saved: Vec::new(),
                 own: Vec::new(),
+                files: Vec::new(),
                 states: core.services.states.clone(),
             },
         }
@@ -157,6 +163,7 @@ impl Transferred {
         self.forgotten.append(&mut other.forgotten);
         self.states.saved.append(&mut other.states.saved);
         self.states.own.append(&mut other.states.own);
+        self.states.files.append(&mut other.states.files);
     }
 
     /// Not on a way down: then the bytes have the format of the version that is to read them.
@@ -165,7 +172,11 @@ impl Transferred {
             return;
         };
         if change.direction != Direction::Downgrade {
-            let own = tagged(instance, None, SaveReason::Periodic, state.bytes.to_vec());
+            let mut own = tagged(instance, None, SaveReason::Periodic, Vec::new());
+            own.tag.form = state.tag.form;
+            own.tag.ahead = state.tag.ahead;
+            own.tag.size = state.tag.size;
+            own.bytes = Arc::clone(&state.bytes);
             self.states.own.push(own);
         }
     }
@@ -336,6 +347,9 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             if !item.step.via.is_empty() {
                 return move_through(core, item, &from, done).await;
             }
+            if let Some(sent) = item.ahead.take() {
+                return move_rest(core, item, sent, &live, done).await;
+            }
             let change = Change::between(&from.version, &live.template.version.id.version, &item.step.extra);
             let (state, took) = save_old(&item.limits.clone(), done, &name, &change, |instance, bytes| {
                 handed_over(instance, &live, None, bytes)
@@ -343,7 +357,7 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             .await?;
             item.report.save_us = Some(micros(took));
             done.keep_own(&name, &change, &state);
-            let received = receive(core, item, &change, &state).await;
+            let received = receive_whole(core, item, &change, &state).await;
             done.states.saved.push(state);
             received
         }
@@ -360,6 +374,30 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             keep_new(item, done).await
         }
     }
+}
+
+/// What was not sent ahead.
+async fn move_rest(core: &Core, item: &mut Prepared, sent: SentAhead, live: &Live, done: &mut Transferred) -> Step<()> {
+    let name = item.step.module.clone();
+    let Some(old) = done.old.single.remove(&name) else {
+        return Err(("save", InstanceError::Unreadable(format!("{name} has no live state"))));
+    };
+    let SentAhead { change, session } = sent;
+    let (mut old, rest) = save_by_task(&item.limits, old, Take::Rest).await?;
+    let state = rest.and_then(|rest| {
+        let gone = || InstanceError::Unreadable("no live state".to_string());
+        let state = handed_over(old.instance().ok_or_else(gone)?, live, None, Vec::new());
+        let (state, file) = session.end(in_chunks(state, &rest.bytes)?)?;
+        Ok((state, file, rest))
+    });
+    done.old.single.insert(name.clone(), old);
+    let (state, file, rest) = state.map_err(|error| ("save", error))?;
+    done.states.files.push(file);
+    item.report.save_us = Some(micros(rest.took));
+    done.keep_own(&name, &change, &state);
+    let size = state.tag.size;
+    done.states.saved.push(state);
+    receive(core, item, change, Given::Rest(rest.bytes), size).await
 }
 
 /// R28: the state goes through middle versions, each in a throw-away instance, before the new version reads it.
@@ -388,7 +426,7 @@ async fn move_through(core: &Core, item: &mut Prepared, from: &ModuleVersion, do
         bytes: bytes.into(),
     };
     let change = Change::between(&last.version, &live.template.version.id.version, &item.step.extra);
-    receive(core, item, &change, &passed).await?;
+    receive_whole(core, item, &change, &passed).await?;
     keep_new(item, done).await
 }
 
@@ -397,7 +435,7 @@ async fn take_from_others(core: &Core, item: &mut Prepared, done: &mut Transferr
     for name in item.step.state_from.clone() {
         if done.old.keyed.contains_key(&name) {
             for (change, state) in keys::of_predecessor(core, item, done, &name).await? {
-                receive(core, item, &change, &state).await?;
+                receive_whole(core, item, &change, &state).await?;
             }
             continue;
         }
@@ -418,21 +456,36 @@ async fn take_from_others(core: &Core, item: &mut Prepared, done: &mut Transferr
         })
         .await?;
         item.report.save_us = Some(item.report.save_us.unwrap_or(0) + micros(took));
-        receive(core, item, &change, &state).await?;
+        receive_whole(core, item, &change, &state).await?;
     }
     keep_new(item, done).await
 }
 
-/// `migrate` and `health` in the new instance, by a task of its own: so several modules do it at once.
-async fn receive(core: &Core, item: &mut Prepared, change: &Change, state: &SavedState) -> Step<()> {
+/// What a new instance is given.
+enum Given {
+    Whole(Arc<[u8]>),
+    Rest(Vec<u8>),
+}
+
+async fn receive_whole(core: &Core, item: &mut Prepared, change: &Change, state: &SavedState) -> Step<()> {
+    let given = Given::Whole(Arc::clone(&state.bytes));
+    receive(core, item, change.clone(), given, state.tag.size).await
+}
+
+/// `migrate` (or the end of it) and `health` in the new instance, by a task of its own: so several modules do it at once.
+async fn receive(core: &Core, item: &mut Prepared, change: Change, given: Given, size: u64) -> Step<()> {
     let limits = item.limits.clone();
     let Some(mut new) = item.instance.take() else {
         return Ok(());
     };
-    let (change, bytes) = (change.clone(), Arc::clone(&state.bytes));
     let receiving = core.services.guests.spawn(async move {
-        let migrated = new.migrate(&change, &bytes, limits.migrate_timeout).await;
-        let took = migrated.map_err(|error| ("migrate", error))?;
+        let limit = limits.migrate_timeout;
+        let migrated = match given {
+            Given::Whole(bytes) => new.migrate(&change, &bytes, limit).await.map(drop),
+            Given::Rest(rest) => new.finish_chunks(&change, &rest, limit).await,
+        };
+        migrated.map_err(|error| ("migrate", error))?;
+        let took = new.finished_in;
         let healthy = new.health(limits.health_timeout).await;
         healthy.map_err(|error| ("health", error))?;
         Ok((new, took))
@@ -445,7 +498,7 @@ async fn receive(core: &Core, item: &mut Prepared, change: &Change, state: &Save
     };
     let (new, took) = receiving.await.map_err(ended)??;
     item.instance = Some(new);
-    item.report.state_bytes = Some(item.report.state_bytes.unwrap_or(0) + state.tag.size);
+    item.report.state_bytes = Some(item.report.state_bytes.unwrap_or(0) + size);
     item.report.migrate_us = Some(item.report.migrate_us.unwrap_or(0) + micros(took));
     Ok(())
 }
@@ -475,7 +528,7 @@ async fn save_old(
     let Some(old) = done.old.single.remove(name) else {
         return Err(("save", InstanceError::Unreadable(format!("{name} has no live state"))));
     };
-    let (mut old, saved) = save_by_task(limits, old, change).await?;
+    let (mut old, saved) = save_by_task(limits, old, Take::Whole(change.clone())).await?;
     let tagged = saved.and_then(|saved| match old.instance() {
         Some(instance) => Ok((tag(instance, saved.bytes), saved.took)),
         None => Err(InstanceError::Unreadable("no live state".to_string())),
@@ -484,21 +537,29 @@ async fn save_old(
     tagged.map_err(|error| ("save", error))
 }
 
+/// What is taken out of an old instance.
+pub(super) enum Take {
+    /// What `save` gives.
+    Whole(Change),
+    /// What was not sent ahead.
+    Rest,
+}
+
 /// `save` in an old instance, by a task of its own (R26): where it takes longer than `save_timeout` the instance goes back to its lane
 /// when it has ended.
 pub(super) async fn save_by_task(
     limits: &Limits,
     mut old: OldInstance,
-    change: &Change,
+    take: Take,
 ) -> Step<(OldInstance, Result<Saved, InstanceError>)> {
     let (limit, stuck) = (limits.save_timeout, limits.stuck_timeout);
     let (reply, answer) = oneshot::channel();
-    let change = change.clone();
     let guests = old.lane.services.guests.clone();
     guests.spawn(async move {
-        let saved = match old.instance() {
-            Some(instance) => instance.save(&change, stuck).await,
-            None => Err(InstanceError::Unreadable("no live state".to_string())),
+        let saved = match (old.instance(), &take) {
+            (Some(instance), Take::Whole(change)) => instance.save(change, stuck).await,
+            (Some(instance), Take::Rest) => instance.rest_of_chunks(stuck).await,
+            (None, _) => Err(InstanceError::Unreadable("no live state".to_string())),
         };
         // Nobody waits any more, or will not look: either way `old` goes back to its lane when it is dropped.
         let _ = reply.send((old, saved));

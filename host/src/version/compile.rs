@@ -1,8 +1,8 @@
 //! The compiler, and a bound on how long it may keep others waiting.
 
-use super::contract::{HEALTH, LIFECYCLE, LIVE};
+use super::contract::{HEALTH, INCREMENTAL, LIFECYCLE, LIVE};
 use super::prepare::prepare;
-use super::{Engines, Exports, HttpHandler, Lifecycle, Version, VersionError};
+use super::{Engines, Exports, HttpHandler, Incremental, Lifecycle, Version, VersionError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -38,6 +38,7 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
         lifecycle,
         health: ours(HEALTH, "check"),
         live: ours(LIVE, "live"),
+        incremental: incremental_of(&component),
         http: handler_of(&component, &prepared.contract.interface),
         interface: Arc::new(prepared.contract.interface),
         component,
@@ -48,6 +49,19 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
 #[must_use]
 pub fn name_of(file_stem: &str, bytes: &[u8]) -> Option<ModuleName> {
     Some(prepare(file_stem, bytes).ok()?.id.name)
+}
+
+fn incremental_of(component: &Component) -> Option<Incremental> {
+    let place = |function| index_of(component, Some(INCREMENTAL), function);
+    Some(Incremental {
+        begin: place("begin")?,
+        next: place("next")?,
+        pending: place("pending")?,
+        rest: place("rest")?,
+        cancel: place("cancel")?,
+        accept: place("accept")?,
+        finish: place("finish")?,
+    })
 }
 
 fn handler_of(component: &Component, interface: &ModuleInterface) -> Option<HttpHandler> {

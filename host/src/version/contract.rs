@@ -58,6 +58,9 @@ pub const OFFERED: &[(&str, &[u64])] = &[
     ("wasi:sockets/udp-create-socket", &[2]),
 ];
 
+/// How a large state is handed over in chunks; optional.
+pub(super) const INCREMENTAL: &str = "wasmhot:module/incremental@0.1.0";
+
 /// What a component offers and wants, checked.
 pub(super) struct Contract {
     pub(super) interface: ModuleInterface,
@@ -79,14 +82,23 @@ pub(super) fn read(surface: &Surface) -> Result<Contract, VersionError> {
             export(&types, name, &item.ty, &mut interface)?;
         }
     }
-    if !interface.stateful && surface.exports.iter().any(|name| name == LIVE) {
-        let why = format!(
-            "belongs beside {LIFECYCLE}: a module without state has nothing that `migrate` could not bring along"
-        );
-        return Err(VersionError::UnsupportedContract {
-            item: LIVE.to_owned(),
-            why,
-        });
+    let beside = [
+        (
+            LIVE,
+            "a module without state has nothing that `migrate` could not bring along",
+        ),
+        (
+            INCREMENTAL,
+            "a state that can be handed over in chunks can be handed over as a whole too",
+        ),
+    ];
+    for (name, because) in beside {
+        if !interface.stateful && surface.exports.iter().any(|export| export == name) {
+            return Err(VersionError::UnsupportedContract {
+                item: name.to_owned(),
+                why: format!("belongs beside {LIFECYCLE}: {because}"),
+            });
+        }
     }
     let is_async = interface
         .exports
@@ -226,6 +238,7 @@ fn export(
                     interface.has_health = true;
                 }
                 LIVE => exactly(name, &functions, &[("live", live_type())])?,
+                INCREMENTAL => exactly(name, &functions, &incremental_types())?,
                 _ => return Err(unknown_contract(name)),
             }
         }
@@ -244,7 +257,7 @@ fn export(
 /// R1: unknown is an error, never "absent".
 pub(super) fn unknown_contract(item: &str) -> VersionError {
     let why = format!(
-        "this wasmhot knows {LIFECYCLE}, {HEALTH} and {LIVE}; use the guest SDK or WIT of this wasmhot, or a newer wasmhot"
+        "this wasmhot knows {LIFECYCLE}, {HEALTH}, {LIVE} and {INCREMENTAL}; use the guest SDK or WIT of this wasmhot, or a newer wasmhot"
     );
     VersionError::UnsupportedContract {
         item: item.to_owned(),
@@ -336,37 +349,41 @@ fn or_text(ok: Option<Type>) -> Option<Type> {
     })
 }
 
-fn save_type() -> FunctionType {
-    let params = vec![("change".to_owned(), change_type())];
+fn function(params: &[(&str, Type)], result: Option<Type>) -> FunctionType {
+    let named = params.iter().map(|(name, of)| ((*name).to_owned(), of.clone()));
     FunctionType {
-        params,
-        result: or_text(Some(bytes_type())),
+        params: named.collect(),
+        result,
         is_async: false,
     }
+}
+
+fn save_type() -> FunctionType {
+    function(&[("change", change_type())], or_text(Some(bytes_type())))
 }
 
 fn live_type() -> FunctionType {
-    let params = vec![("change".to_owned(), change_type())];
-    FunctionType {
-        params,
-        result: or_text(None),
-        is_async: false,
-    }
+    function(&[("change", change_type())], or_text(None))
 }
 
 fn migrate_type() -> FunctionType {
-    let params = vec![("change".to_owned(), change_type()), ("state".to_owned(), bytes_type())];
-    FunctionType {
-        params,
-        result: or_text(None),
-        is_async: false,
-    }
+    function(&[("change", change_type()), ("state", bytes_type())], or_text(None))
 }
 
 fn check_type() -> FunctionType {
-    FunctionType {
-        params: Vec::new(),
-        result: or_text(None),
-        is_async: false,
-    }
+    function(&[], or_text(None))
+}
+
+fn incremental_types() -> [(&'static str, FunctionType); 7] {
+    let change = || ("change", change_type());
+    let chunk = Type::Option(Box::new(bytes_type()));
+    [
+        ("begin", function(&[change()], or_text(Some(Type::U64)))),
+        ("next", function(&[("bytes-max", Type::U32)], or_text(Some(chunk)))),
+        ("pending", function(&[], Some(Type::U64))),
+        ("rest", function(&[], or_text(Some(bytes_type())))),
+        ("cancel", function(&[], None)),
+        ("accept", function(&[change(), ("chunk", bytes_type())], or_text(None))),
+        ("finish", function(&[change(), ("rest", bytes_type())], or_text(None))),
+    ]
 }

@@ -62,6 +62,8 @@ pub struct Version {
     pub health: Option<ComponentExportIndex>,
     /// Where `live.live` is, if it has one.
     pub live: Option<ComponentExportIndex>,
+    /// Where the functions are by which it hands a large state over, if it has them.
+    pub incremental: Option<Incremental>,
     /// By what it answers HTTP requests, if it does.
     pub http: Option<HttpHandler>,
 }
@@ -82,6 +84,25 @@ pub struct Lifecycle {
     pub save: ComponentExportIndex,
     /// Place of `migrate`.
     pub migrate: ComponentExportIndex,
+}
+
+/// The functions of `wasmhot:module/incremental`.
+#[derive(Clone, Copy)]
+pub struct Incremental {
+    /// Place of `begin`.
+    pub begin: ComponentExportIndex,
+    /// Place of `next`.
+    pub next: ComponentExportIndex,
+    /// Place of `pending`.
+    pub pending: ComponentExportIndex,
+    /// Place of `rest`.
+    pub rest: ComponentExportIndex,
+    /// Place of `cancel`.
+    pub cancel: ComponentExportIndex,
+    /// Place of `accept`.
+    pub accept: ComponentExportIndex,
+    /// Place of `finish`.
+    pub finish: ComponentExportIndex,
 }
 
 impl Version {
@@ -108,6 +129,7 @@ impl Version {
             lifecycle: self.lifecycle.clone(),
             health: self.health,
             live: self.live,
+            incremental: self.incremental,
             http: self.http,
         }
     }

@@ -31,7 +31,7 @@ impl Lane {
     }
 
     /// A save begins, however it may end.
-    pub(in crate::call) fn note_save_tried(&self) {
+    pub(crate) fn note_save_tried(&self) {
         self.lock().save_tried_at = Some(Instant::now());
     }
 

@@ -11,6 +11,7 @@ mod figures;
 mod upgrade;
 
 use super::begin::{begin_here, begin_there};
+use super::chunks::Step;
 use super::crowd::Crowd;
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
@@ -76,6 +77,8 @@ pub(crate) enum Errand {
     },
     /// The instance serves from now on: tell it, in a call of this release.
     GoLive(Arc<Routes>),
+    /// A step of taking the state out in chunks.
+    Chunks(Step),
     /// Save a key and free its instance.
     Hibernate,
     /// Forget a key that nobody has called for so many milliseconds, with its saved state (R9).
@@ -140,6 +143,8 @@ pub(crate) struct Lane {
     last_used_ms: AtomicU64,
     /// Something has changed for a runner whose calls run beside each other.
     changed: Notify,
+    /// Held by whoever takes the state out in chunks.
+    pub(super) chunked: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<LaneState>,
 }
 
@@ -195,6 +200,7 @@ impl Lane {
             made_at: Instant::now(),
             last_used_ms: AtomicU64::new(0),
             changed: Notify::new(),
+            chunked: Arc::default(),
             state: Mutex::new(state),
         };
         lane.used_at(lane.made_at);

@@ -152,9 +152,15 @@ pub struct ModuleReport {
     pub to: Option<String>,
     /// Bytes of state handed over.
     pub state_bytes: Option<u64>,
-    /// Time that `save` took, in microseconds.
+    /// How many of them were sent ahead, while the old version served (`incremental`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead_bytes: Option<u64>,
+    /// How long that took, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead_us: Option<u64>,
+    /// Time that `save` took, in microseconds; or `rest`, where the state was sent ahead.
     pub save_us: Option<u64>,
-    /// Time that `migrate` took, in microseconds.
+    /// Time that `migrate` took, in microseconds; or `finish`, where the state was sent ahead.
     pub migrate_us: Option<u64>,
     /// What the rehearsal came to, or why there was none.
     pub rehearsal: Option<String>,

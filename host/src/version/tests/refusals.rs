@@ -166,7 +166,11 @@ fn r01_an_unknown_contract_is_an_error() {
     assert!(compiled("module", &wasm(&good)).health.is_some());
     let table = [
         (good.replace("health@0.1.0", "health@0.1.1"), "health@0.1.1"),
-        (good.replace("health@0.1.0", "incremental@0.1.0"), "incremental@0.1.0"),
+        (
+            good.replace("health@0.1.0", "incremental@0.1.0"),
+            "incremental@0.1.0.begin",
+        ),
+        (good.replace("health@0.1.0", "incremental@0.2.0"), "incremental@0.2.0"),
         (good.replace("health@0.1.0", "lifecycle@0.1.0"), "save"),
         (
             good.replace("(error string)", "(error u32)"),

@@ -1,6 +1,6 @@
 //! The world of a module that does not carry one: made up from its exports.
 
-use super::super::contract::{HEALTH, LIFECYCLE, LIVE, unknown_contract};
+use super::super::contract::{HEALTH, INCREMENTAL, LIFECYCLE, LIVE, unknown_contract};
 use super::name::kebab;
 use super::{CoreModule, VersionError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,41 +30,70 @@ const INTERNAL: &[&str] = &[
 /// A function of the contract: its core type, by the canonical ABI. A string or list is a pointer and a length; a result that
 /// does not fit into one number is returned as a pointer.
 struct Ours {
+    /// The name under which it is taken too; the full name where there is no such: a function `live` or `next` is one like any other.
     short: &'static str,
     interface: &'static str,
     function: &'static str,
     params: usize,
+    result: Option<ValType>,
 }
 
-/// `save(change)`: three strings and an enum.
-const SAVE: Ours = Ours {
-    short: "save",
-    interface: LIFECYCLE,
-    function: "save",
-    params: 7,
-};
-/// `migrate(change, state)`
-const MIGRATE: Ours = Ours {
-    short: "migrate",
-    interface: LIFECYCLE,
-    function: "migrate",
-    params: 9,
-};
-/// `check()`
-const CHECK: Ours = Ours {
-    short: "health",
-    interface: HEALTH,
-    function: "check",
-    params: 0,
-};
+impl Ours {
+    /// One that returns a pointer.
+    const fn new(short: &'static str, interface: &'static str, function: &'static str, params: usize) -> Self {
+        Self {
+            short,
+            interface,
+            function,
+            params,
+            result: Some(ValType::I32),
+        }
+    }
 
-/// `live(change)`. By its full name only: a function `live` is one like any other.
-const LIVE_CALL: Ours = Ours {
-    short: "wasmhot:module/live@0.1.0#live",
-    interface: LIVE,
-    function: "live",
-    params: 7,
-};
+    const fn giving(self, result: Option<ValType>) -> Self {
+        Self { result, ..self }
+    }
+}
+
+/// A change: three strings and an enum.
+const CHANGE: usize = 7;
+/// A text or list.
+const BYTES: usize = 2;
+
+/// `save(change)`
+const SAVE: Ours = Ours::new("save", LIFECYCLE, "save", CHANGE);
+/// `migrate(change, state)`
+const MIGRATE: Ours = Ours::new("migrate", LIFECYCLE, "migrate", CHANGE + BYTES);
+/// `check()`
+const CHECK: Ours = Ours::new("health", HEALTH, "check", 0);
+/// `live(change)`
+const LIVE_CALL: Ours = Ours::new("wasmhot:module/live@0.1.0#live", LIVE, "live", CHANGE);
+
+/// The functions of `incremental`: all of them, or none.
+const IN_CHUNKS: [Ours; 7] = [
+    Ours::new("wasmhot:module/incremental@0.1.0#begin", INCREMENTAL, "begin", CHANGE),
+    Ours::new("wasmhot:module/incremental@0.1.0#next", INCREMENTAL, "next", 1),
+    Ours::new("wasmhot:module/incremental@0.1.0#pending", INCREMENTAL, "pending", 0).giving(Some(ValType::I64)),
+    Ours::new("wasmhot:module/incremental@0.1.0#rest", INCREMENTAL, "rest", 0),
+    Ours::new("wasmhot:module/incremental@0.1.0#cancel", INCREMENTAL, "cancel", 0).giving(None),
+    Ours::new(
+        "wasmhot:module/incremental@0.1.0#accept",
+        INCREMENTAL,
+        "accept",
+        CHANGE + BYTES,
+    ),
+    Ours::new(
+        "wasmhot:module/incremental@0.1.0#finish",
+        INCREMENTAL,
+        "finish",
+        CHANGE + BYTES,
+    ),
+];
+
+/// All functions of the contract.
+fn all_ours() -> impl Iterator<Item = &'static Ours> {
+    [SAVE, MIGRATE, CHECK, LIVE_CALL].iter().chain(&IN_CHUNKS)
+}
 
 /// How a module is wrapped.
 pub(super) struct World {
@@ -83,9 +112,7 @@ pub(super) fn plan(module: &CoreModule, notes: &mut Vec<String>) -> Result<World
     for (name, _) in &module.functions {
         // R1: also in core modules.
         let item = name.strip_prefix("cabi_post_").unwrap_or(name);
-        let ours = [SAVE, MIGRATE, CHECK, LIVE_CALL]
-            .iter()
-            .any(|ours| ours.canonical() == item);
+        let ours = all_ours().any(|ours| ours.canonical() == item);
         if item.starts_with("wasmhot:module/") && !ours {
             return Err(unknown_contract(item));
         }
@@ -108,6 +135,13 @@ pub(super) fn plan(module: &CoreModule, notes: &mut Vec<String>) -> Result<World
         world.export(&LIVE_CALL, module)?;
         needs_memory(module, "a module with `live`")?;
         let _ = writeln!(world.wit, "  export {LIVE};");
+    }
+    if IN_CHUNKS.iter().any(|ours| ours.is_in(module)) {
+        for ours in &IN_CHUNKS {
+            world.export(ours, module)?;
+        }
+        needs_memory(module, "a module with `incremental`")?;
+        let _ = writeln!(world.wit, "  export {INCREMENTAL};");
     }
     world.export_scalars(module, notes)?;
     world.wit.push_str("}\n");
@@ -132,6 +166,11 @@ impl World {
         let (name, ty) = match (module.function(&canonical), module.function(ours.short)) {
             (Some(ty), _) => (canonical.as_str(), ty),
             (None, Some(ty)) => (ours.short, ty),
+            (None, None) if ours.interface == INCREMENTAL => {
+                return incomplete(format!(
+                    "does not export `{canonical}`: who exports one function of that interface exports all"
+                ));
+            }
             (None, None) => {
                 let other = if ours.short == "save" { "migrate" } else { "save" };
                 return incomplete(format!(
@@ -141,7 +180,7 @@ impl World {
                 ));
             }
         };
-        let right = FuncType::new(vec![ValType::I32; ours.params], [ValType::I32]);
+        let right = FuncType::new(vec![ValType::I32; ours.params], ours.result);
         if *ty != right {
             return incomplete(format!(
                 "exports `{name}` with the type {}, but by the canonical ABI it is {}; if that is no function of {}, call it \
@@ -222,7 +261,7 @@ impl World {
             || name.starts_with("__")
             || name.starts_with("cabi_post_")
             || name.starts_with("wasmhot:module/")
-            || [SAVE, MIGRATE, CHECK, LIVE_CALL].iter().any(in_use)
+            || all_ours().any(in_use)
     }
 }
 
