@@ -72,6 +72,17 @@ pub enum Tasks {
     Drop,
 }
 
+/// When a call to a stateful module is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// When it has ended. A crash loses what was changed since the state was saved last.
+    #[default]
+    None,
+    /// When what it changed is on the disk: a crash loses no call that was answered.
+    Call,
+}
+
 /// Settings of the host as a whole. The methods give the defaults for what is absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -55,6 +55,8 @@ pub enum CallErrorCode {
     Stopping,
     /// Interrupted after `stuck_timeout` (R11).
     Stuck,
+    /// It was executed, but what it changed is not on the disk (`durability = "call"`).
+    NotDurable,
     /// A fault of wasmhot itself.
     Internal,
 }

@@ -4,6 +4,7 @@
 mod accounts;
 mod calls;
 mod capabilities;
+mod chunks;
 mod cli;
 mod clients;
 mod concurrent;
@@ -12,6 +13,7 @@ mod crossing;
 mod demo;
 mod donations;
 mod drops;
+mod durable;
 mod faults;
 mod hangup;
 mod http;

@@ -4,7 +4,7 @@ use super::grants::{read_config, read_every, read_grants};
 use crate::http::{RouteHost, RoutePath, RouteSpec};
 use crate::name::{ModuleName, Version};
 use crate::read::{Table, Word, nearest};
-use crate::settings::{Create, HostSettings, HttpSettings, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks};
+use crate::settings::{Create, Durability, HostSettings, HttpSettings, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -23,6 +23,10 @@ impl Word for OnTrap {
 
 impl Word for Create {
     const WORDS: &'static [(&'static str, Self)] = &[("call", Create::Call), ("explicit", Create::Explicit)];
+}
+
+impl Word for Durability {
+    const WORDS: &'static [(&'static str, Self)] = &[("none", Durability::None), ("call", Durability::Call)];
 }
 
 impl Word for Tasks {

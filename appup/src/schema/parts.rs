@@ -3,7 +3,7 @@
 use crate::capability::Capability;
 use crate::read::Word;
 use crate::relup::{StatePolicy, When};
-use crate::settings::{Create, HttpSettings, Kind, LimitsSpec, OnTrap, Tasks};
+use crate::settings::{Create, Durability, HttpSettings, Kind, LimitsSpec, OnTrap, Tasks};
 use serde_json::{Map, Value as Json, json};
 
 type Keys<'k> = Vec<(&'k str, Json)>;
@@ -127,6 +127,7 @@ pub(super) fn limits(title: &str) -> Json {
             ("positive", _) => number(1, about),
             ("count", _) => number(0, about),
             (_, "on_trap") => word::<OnTrap>(about),
+            (_, "durability") => word::<Durability>(about),
             (_, "tasks") => word::<Tasks>(about),
             _ => word::<Create>(about),
         };

@@ -27,6 +27,7 @@ fn module() -> String {
             ("size", _) => format!("{key} = \"1KiB\"\n"),
             (_, "on_trap") => "on_trap = \"fail\"\n".to_owned(),
             (_, "create") => "create = \"explicit\"\n".to_owned(),
+            (_, "durability") => "durability = \"call\"\n".to_owned(),
             (_, "tasks") => "tasks = \"drop\"\n".to_owned(),
             _ => format!("{key} = 1\n"),
         });

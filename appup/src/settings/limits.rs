@@ -1,7 +1,7 @@
 //! The limits of a module: one table says name, type, default and how each is read, so that no list of them can lag behind.
 
 use super::units;
-use super::{Create, Kind, OnTrap, Tasks};
+use super::{Create, Durability, Kind, OnTrap, Tasks};
 use crate::read::Table;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -115,6 +115,8 @@ limits! {
     on_trap: OnTrap, given OnTrap, read word, serde "units::plain", OnTrap::Restore;
     /// How a key comes into being (R9).
     create: Create, given Create, read word, serde "units::plain", Create::Call;
+    /// When a call to a stateful module is answered: "none", when it has ended; "call", when what it changed is on the disk.
+    durability: Durability, given Durability, read word, serde "units::plain", Durability::None;
     /// What an upgrade does about guest tasks that outlive their calls (WASI 0.3).
     tasks: Tasks, given Tasks, read word, serde "units::plain", Tasks::Wait;
 }

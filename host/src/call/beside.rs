@@ -273,7 +273,11 @@ fn gives_way(alone: Option<&Work>, max_pause: Duration) -> Option<Duration> {
     match alone {
         Some(Work::Errand(Errand::Save { reason, .. })) => match reason {
             SaveReason::Periodic | SaveReason::Export => Some(max_pause),
-            SaveReason::HandedOver | SaveReason::Stop | SaveReason::Removed | SaveReason::Hibernated => None,
+            SaveReason::HandedOver
+            | SaveReason::Call
+            | SaveReason::Stop
+            | SaveReason::Removed
+            | SaveReason::Hibernated => None,
         },
         Some(Work::Errand(Errand::Chunks(_))) => Some(max_pause),
         _ => None,

@@ -18,6 +18,7 @@ impl Runner {
         let id = dead.template.version.id.clone();
         self.place = dead.place.take();
         drop(dead);
+        self.lane.set_kept(None);
         let details = serde_json::json!({ "backtrace": error.backtrace, "lane": self.lane.name() });
         let services = &self.lane.services;
         services.events.publish(

@@ -6,6 +6,7 @@ pub(crate) mod begin;
 pub(crate) mod beside;
 pub(crate) mod chunks;
 pub(crate) mod crowd;
+pub(crate) mod durable;
 pub(crate) mod frame;
 pub(crate) mod gate;
 pub(crate) mod import;

@@ -146,7 +146,11 @@ impl Runner {
         if is_whole {
             self.lane.note_answered(&frame);
         }
-        let _ = reply.send(answer);
+        if is_whole && self.is_durable() {
+            Box::pin(self.answer_durably(answer, reply)).await;
+        } else {
+            let _ = reply.send(answer);
+        }
         None
     }
 

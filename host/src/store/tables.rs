@@ -60,6 +60,8 @@ pub enum SaveReason {
     Periodic,
     /// At a switch: what the old instance gave to the new one (R28).
     HandedOver,
+    /// After a call (`durability = "call"`).
+    Call,
     /// The host stopped.
     Stop,
     /// The module left the release; its state is kept.

@@ -26,7 +26,7 @@ use crate::event::{EventKind, Events, Happening};
 use crate::instance::InstanceError;
 use crate::instance::capability::config::Values;
 use crate::store::{Catalog, KeyValue, Meta, Objects};
-use crate::version::Version;
+use crate::version::{EngineKind, Version};
 use crate::versions::Versions;
 use journal::{Attempt, Ending, Journal, Phase, Step, may_be_killed_here};
 use kept::Kept;
@@ -41,7 +41,8 @@ pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
 use transfer::{Sources, Taken, Transferred};
 use wasmhot_appup::{
-    CheckOptions, Checked, Known, LimitsSpec, ModuleName, ModuleVersion, Move, Refusal, Transition, When, Wiring,
+    CheckOptions, Checked, Durability, Known, LimitsSpec, ModuleName, ModuleVersion, Move, Refusal, Transition, When,
+    Wiring,
 };
 
 /// What upgrades work on: the host without its doors.
@@ -367,6 +368,7 @@ impl Core {
         schedules::check(
             modules.map(|desired| (&desired.version.id, &*desired.version.interface, &desired.config.spec)),
         )?;
+        refuse_not_durable(plan)?;
         let options = CheckOptions {
             allow_lossy: plan.options.allow_lossy,
         };
@@ -510,6 +512,27 @@ impl Drop for Announced<'_> {
     fn drop(&mut self) {
         self.0.send_replace(None);
     }
+}
+
+/// Answers wait for the disk only where a call is answered when it has ended.
+fn refuse_not_durable(plan: &Plan) -> Result<(), Failure> {
+    for desired in plan.desired.values() {
+        let (version, config) = (&desired.version, &desired.config);
+        let name = &version.id.name;
+        let why = match () {
+            () if config.limits.durability == Durability::None || !config.kind.keeps_state() => continue,
+            () if version.engine == EngineKind::Concurrent => "its calls run beside each other (WASI 0.3)",
+            () if version.http.is_some() => "it answers HTTP itself, and its responses leave before a call has ended",
+            () => continue,
+        };
+        let message = format!(
+            "{name} cannot have `durability = \"call\"`: {why}; take it away, or let {name} be called by functions"
+        );
+        let mut failure = Failure::new("not-durable", Exit::Refused, message).in_phase("check");
+        failure.module = Some(name.to_string());
+        return Err(failure);
+    }
+    Ok(())
 }
 
 /// What modules that move newly want of the host and are not granted.

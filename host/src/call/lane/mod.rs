@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
-use wasmhot_appup::{Limits, ModuleName, ModuleVersion, Tasks};
+use wasmhot_appup::{Digest, Durability, Limits, ModuleName, ModuleVersion, Tasks};
 
 /// What a call gives.
 pub(crate) type CallResult = Result<Option<Value>, CallError>;
@@ -145,6 +145,8 @@ pub(crate) struct Lane {
     changed: Notify,
     /// Held by whoever takes the state out in chunks.
     pub(super) chunked: Arc<tokio::sync::Mutex<()>>,
+    /// Digest of the state that the keeper was given last, where answers wait for the disk.
+    pub(super) kept: Mutex<Option<Digest>>,
     state: Mutex<LaneState>,
 }
 
@@ -201,6 +203,7 @@ impl Lane {
             last_used_ms: AtomicU64::new(0),
             changed: Notify::new(),
             chunked: Arc::default(),
+            kept: Mutex::default(),
             state: Mutex::new(state),
         };
         lane.used_at(lane.made_at);
@@ -272,10 +275,12 @@ impl Lane {
         let is_in_the_way = state.busy || state.gate.is_some() || state.refuses.is_some();
         let somebody_waits = !state.queue.is_empty() || !state.passing.is_empty();
         // A module whose queue has no room for anybody takes no call, idle or not.
-        let has_room = instance.template.config.limits.queue_max > 0 || origin.is_nested();
+        let limits = &instance.template.config.limits;
+        let has_room = limits.queue_max > 0 || origin.is_nested();
         !is_in_the_way
             && !somebody_waits
             && has_room
+            && limits.durability == Durability::None
             && self.is_live_for(instance, origin)
             && !invocation.runs_beside(version)
             && !instance.has_tasks

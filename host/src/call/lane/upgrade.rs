@@ -40,6 +40,7 @@ impl Lane {
     /// Puts a seat in, where an upgrade or a person decided so. `saved`: its state is the last saved one too (R28). Does not open
     /// the gate.
     pub(crate) fn set_seat(&self, seat: Seat, saved: bool) {
+        self.set_kept(None);
         let mut state = self.lock();
         state.seat = seat;
         state.unsaved_calls = 0;
