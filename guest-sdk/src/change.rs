@@ -3,6 +3,7 @@
 use semver::Version;
 use serde_json::Value;
 
+use crate::bindings::incremental::exports::wasmhot::module::incremental;
 use crate::bindings::live::exports::wasmhot::module::live;
 use crate::bindings::stateful::exports::wasmhot::module::lifecycle;
 
@@ -87,6 +88,7 @@ macro_rules! told_by {
 
 told_by!(lifecycle);
 told_by!(live);
+told_by!(incremental);
 
 /// One side of a change, taken apart: `1.4.0` or `shop@1.4.0`.
 pub(crate) struct Side<'a> {

@@ -29,10 +29,16 @@ use std::path::{Path, PathBuf};
 use semver::Version;
 
 use crate::change::Side;
+use crate::chunks::accepted::Accepted;
+use crate::chunks::session::Session;
 use crate::{Change, Direction, Stateful, ranges};
 
 /// The ending of fixture files: `1.0.0.state`.
 const ENDING: &str = "state";
+/// The chunks of a hand-over are small, so that small states have many.
+const CHUNK: u32 = 256;
+/// How often a state may change while it is handed over.
+const STEPS: usize = 10_000;
 
 /// Writes `DIR/VERSION.state`, what this version saves; if the file is there already, it must say the same: a format that was
 /// released does not change.
@@ -125,6 +131,44 @@ pub fn check_pair_with<Old: Stateful, New: Stateful>(state: &New, change: impl F
 pub fn hand_over<From: Stateful, To: Stateful>(state: &From, change: &Change) -> To {
     let bytes = save_twice(state, change);
     healthy(To::read(change, &bytes).unwrap_or_else(|error| panic!("{error}")))
+}
+
+/// One hand-over in chunks, as the host does it for a module with `incremental: true`. The state is changed by `between`, which is
+/// told how often it was called, until everything has been given; what arrives must be what [`hand_over`] gives then.
+///
+/// # Panics
+/// If one of the two refuses, or if something else arrives.
+#[must_use]
+pub fn hand_over_in_chunks<From: Stateful, To: Stateful>(
+    state: &mut From,
+    change: &Change,
+    mut between: impl FnMut(&mut From, usize),
+) -> To {
+    let mut session = Session::begin(state, change)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .0;
+    let mut accepted = Accepted::default();
+    for step in 0..STEPS {
+        // Now and then the host asks only for what has changed.
+        let bytes_max = if step % 5 == 4 { 0 } else { CHUNK };
+        let chunk = session.next(state, bytes_max).unwrap_or_else(|error| panic!("{error}"));
+        match chunk {
+            Some(chunk) => accepted.accept(chunk).unwrap_or_else(|error| panic!("{error}")),
+            None if bytes_max > 0 => break,
+            None => {}
+        }
+        between(state, step);
+    }
+    let rest = session.rest(state).unwrap_or_else(|error| panic!("{error}"));
+    let new: To = healthy(accepted.finish(change, rest).unwrap_or_else(|error| panic!("{error}")));
+    let whole: To = hand_over(state, change);
+    assert!(
+        save_twice(&new, &itself::<To>()) == save_twice(&whole, &itself::<To>()),
+        "{} {} becomes another state in chunks than in one piece",
+        To::NAME,
+        To::VERSION
+    );
+    new
 }
 
 /// The change from one version to another, as the host would tell it.

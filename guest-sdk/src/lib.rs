@@ -50,7 +50,9 @@ extern crate self as wasmhot_guest;
 #[doc(hidden)]
 pub mod bindings;
 mod change;
+mod chunks;
 pub mod codec;
+pub mod containers;
 #[cfg(not(target_family = "wasm"))]
 pub mod harness;
 mod ranges;
@@ -58,6 +60,7 @@ mod sections;
 mod stateful;
 
 pub use change::{Change, Direction};
+pub use containers::{Cell, Map, Ref, Vector};
 pub use stateful::{Reader, Stateful, Writer};
 
 /// Makes the crate a wasmhot module: bindings, exports, state, health, name and version, from one list of `key: value`.
@@ -71,6 +74,7 @@ pub use stateful::{Reader, Stateful, Writer};
 /// | `writes: { "~1.0" => v1_0::State }` | what older versions can take back | only the own format |
 /// | `health: check` | `fn(&State) -> Result<(), String>`, without state `fn() -> Result<(), String>` | no health check |
 /// | `live: reopen` | `fn(&Change) -> Result<(), String>`, called first when an instance serves, with outside effects | nothing |
+/// | `incremental: true` | the state can be handed over in chunks: see [`containers`] | `false`: in one piece |
 /// | `format: cbor` | or `postcard`, with that feature | `cbor` |
 /// | `schema: "…"` | JSON that describes the state | what [`state`] found |
 /// | `name: "counter"`, `version: "1.1.0"` | identity | those of the package |
@@ -145,5 +149,5 @@ pub mod __private {
 
     pub use crate::bindings::Live;
     #[cfg(target_family = "wasm")]
-    pub use crate::bindings::{Lifecycle, WhenLive};
+    pub use crate::bindings::{Incremental, Lifecycle, WhenLive};
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::change::Side;
+use crate::chunks::walk;
 use crate::codec::Codec;
 use crate::{Change, Direction, ranges};
 
@@ -66,24 +67,31 @@ pub trait Stateful: Serialize + DeserializeOwned + 'static {
     /// # Errors
     /// If this is a downgrade to a version for which this one cannot write.
     fn save(&self, change: &Change) -> Result<Vec<u8>, String> {
+        walk::collecting(|| match Self::writer(change)? {
+            Some(writer) => (writer.write)(self, change),
+            None => Self::Codec::encode(self),
+        })
+    }
+
+    /// How the state is written for the other version of a change, if not in the own format.
+    ///
+    /// # Errors
+    /// If this is a downgrade to a version for which this one cannot write.
+    #[doc(hidden)]
+    fn writer(change: &Change) -> Result<Option<&'static Writer<Self>>, String> {
         let to = Side::parse(&change.to)?;
-        if change.direction == Direction::Downgrade {
-            if let Some(writer) = Self::WRITES
-                .iter()
-                .find(|writer| ranges::covers(writer.range, Self::NAME, &to))
-            {
-                return (writer.write)(self, change);
-            }
-            if !ranges::same_format(Self::NAME, Self::VERSION, &to) {
-                return Err(cannot::<Self>(
-                    "write",
-                    "for",
-                    &change.to,
-                    Self::WRITES.iter().map(|writer| writer.range),
-                ));
-            }
+        if change.direction != Direction::Downgrade {
+            return Ok(None);
         }
-        Self::Codec::encode(self)
+        let mut writers = Self::WRITES.iter();
+        if let Some(writer) = writers.find(|writer| ranges::covers(writer.range, Self::NAME, &to)) {
+            return Ok(Some(writer));
+        }
+        if ranges::same_format(Self::NAME, Self::VERSION, &to) {
+            return Ok(None);
+        }
+        let ranges = Self::WRITES.iter().map(|writer| writer.range);
+        Err(cannot::<Self>("write", "for", &change.to, ranges))
     }
 
     /// The state that these bytes are, by the version that wrote them.
@@ -94,20 +102,17 @@ pub trait Stateful: Serialize + DeserializeOwned + 'static {
     /// If this version does not read what that one wrote, if the bytes are damaged, or if the conversion says no.
     fn read(change: &Change, bytes: &[u8]) -> Result<Self, String> {
         let from = Side::parse(&change.from)?;
-        let read = if let Some(reader) = Self::READS
+        let reader = Self::READS
             .iter()
-            .find(|reader| ranges::covers(reader.range, Self::NAME, &from))
-        {
-            (reader.read)(change, bytes)
-        } else if change.direction == Direction::Downgrade || ranges::same_format(Self::NAME, Self::VERSION, &from) {
-            Self::Codec::decode(bytes)
-        } else {
-            return Err(cannot::<Self>(
-                "read",
-                "of",
-                &change.from,
-                Self::READS.iter().map(|reader| reader.range),
-            ));
+            .find(|reader| ranges::covers(reader.range, Self::NAME, &from));
+        let own = change.direction == Direction::Downgrade || ranges::same_format(Self::NAME, Self::VERSION, &from);
+        let read = match reader {
+            Some(reader) => walk::collecting(|| (reader.read)(change, bytes)),
+            None if own => walk::collecting(|| Self::Codec::decode(bytes)),
+            None => {
+                let ranges = Self::READS.iter().map(|reader| reader.range);
+                return Err(cannot::<Self>("read", "of", &change.from, ranges));
+            }
         };
         read.map_err(|error| {
             format!(

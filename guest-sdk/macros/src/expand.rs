@@ -128,7 +128,7 @@ fn stateful(module: &Module, state: &Type, identity: &Identity) -> TokenStream {
     }
 }
 
-/// The export of a stateful module, and that of `live` if it wants it.
+/// The export of a stateful module, and those of `live` and `incremental` if it wants them.
 fn export(module: &Module, state: &Type) -> TokenStream {
     let live = module.live.as_ref().map(|live| {
         quote! {
@@ -156,6 +156,18 @@ fn export(module: &Module, state: &Type) -> TokenStream {
             };
         }
     });
+    let incremental = module.incremental.as_ref().is_some_and(|wanted| wanted.value).then(|| {
+        quote! {
+            #[cfg(target_family = "wasm")]
+            #[allow(unsafe_code, reason = "written by wit-bindgen")]
+            const _: () = {
+                type Incremental = ::wasmhot_guest::__private::Incremental<#state>;
+                ::wasmhot_guest::bindings::incremental::export_incremental!(
+                    Incremental with_types_in ::wasmhot_guest::bindings::incremental
+                );
+            };
+        }
+    });
     quote! {
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code, reason = "written by wit-bindgen")]
@@ -167,6 +179,8 @@ fn export(module: &Module, state: &Type) -> TokenStream {
         };
 
         #live
+
+        #incremental
     }
 }
 

@@ -3,9 +3,10 @@
 use semver::{Version, VersionReq};
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, Expr, Ident, LitStr, Result, Token, Type, braced};
+use syn::{Error, Expr, Ident, LitBool, LitStr, Result, Token, Type, braced};
 
-const KEYS: &str = "name, version, kind, world, exports, state, format, schema, reads, writes, health, live";
+const KEYS: &str =
+    "name, version, kind, world, exports, state, format, schema, reads, writes, health, live, incremental";
 const KINDS: [&str; 3] = ["single", "keyed", "pool"];
 const FORMATS: [&str; 2] = ["cbor", "postcard"];
 
@@ -24,6 +25,7 @@ pub(crate) struct Module {
     pub(crate) writes: Option<Vec<Entry>>,
     pub(crate) health: Option<Expr>,
     pub(crate) live: Option<Expr>,
+    pub(crate) incremental: Option<LitBool>,
 }
 
 /// `"~1.0" => v1_0::State in postcard via convert`.
@@ -65,6 +67,7 @@ impl Module {
             "writes" => once(&mut self.writes, key, entries(input)?),
             "health" => once(&mut self.health, key, input.parse()?),
             "live" => once(&mut self.live, key, input.parse()?),
+            "incremental" => once(&mut self.incremental, key, input.parse()?),
             _ => Err(Error::new(key.span(), format!("no such key; the keys are {KEYS}"))),
         }
     }
@@ -77,6 +80,7 @@ impl Module {
             ("format", self.format.is_some()),
             ("schema", self.schema.is_some()),
             ("live", self.live.is_some()),
+            ("incremental", self.incremental.is_some()),
         ];
         for (key, given) in needs_state {
             if given && self.state.is_none() {
@@ -208,13 +212,14 @@ mod tests {
     fn all_keys_are_read() {
         let module: Module = syn::parse_str(
             r#"name: "a-1", version: "1.0.0-rc.1", kind: keyed, world: "w", exports: E, state: crate::State<u8>, format: postcard,
-               schema: "{}", reads: { "~1.0" => Old, "shop@>=1, <3" => Old in cbor via f }, writes: {}, health: |s| s.ok(),"#,
+               schema: "{}", reads: { "~1.0" => Old, "shop@>=1, <3" => Old in cbor via f }, writes: {}, health: |s| s.ok(), incremental: true,"#,
         )
         .expect("parses");
         let reads = module.reads.expect("reads");
         assert_eq!(reads.len(), 2);
         assert!(reads[0].via.is_none() && reads[0].format.is_none());
         assert!(reads[1].via.is_some() && reads[1].format.is_some());
+        assert!(module.incremental.is_some_and(|incremental| incremental.value));
         assert!(module.health.is_some() && module.writes.is_some_and(|writes| writes.is_empty()));
     }
 
@@ -227,6 +232,7 @@ mod tests {
             (r#"name: "Counter""#, "lower case"),
             (r#"version: "1.0""#, "minor version"),
             ("reads: {}", "`reads` needs a `state`"),
+            ("incremental: true", "`incremental` needs a `state`"),
             (r#"world: "w""#, "needs `exports`"),
             ("exports: E", "needs the `world`"),
             (r#"state: S, schema: "{""#, "EOF"),
