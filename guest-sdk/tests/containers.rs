@@ -105,7 +105,7 @@ fn containers_are_written_as_plain_maps_and_sequences_are() {
     assert_eq!(Cbor::encode(&held), Cbor::encode(&sequence));
     assert_eq!(Cbor::decode(&Cbor::encode(&sequence).expect("encodes")), Ok(held));
 
-    let held = Cell::<_>::new(sequence.clone());
+    let held = Cell::new(sequence.clone());
     assert_eq!(Cbor::encode(&held), Cbor::encode(&sequence));
     assert_eq!(Cbor::decode(&Cbor::encode(&sequence).expect("encodes")), Ok(held));
 }
@@ -235,4 +235,40 @@ fn an_entry_that_cannot_be_converted_is_named_when_it_is_touched() {
 fn said<T>(result: Result<T, Box<dyn std::any::Any + Send>>) -> String {
     let error = result.err().expect("it is refused");
     error.downcast_ref::<String>().cloned().unwrap_or_default()
+}
+
+/// Another format of the state, and of one container in a state.
+#[cfg(feature = "postcard")]
+mod packed {
+    use wasmhot_guest::codec::Postcard;
+    use wasmhot_guest::{Cell, Map, Vector, harness};
+
+    #[wasmhot_guest::state]
+    #[derive(Clone, Debug, Default, PartialEq)]
+    pub(crate) struct State {
+        pub(crate) stock: Map<u32, Option<String>, Postcard>,
+        pub(crate) log: Vector<String>,
+        pub(crate) name: Cell<String, Postcard>,
+    }
+
+    wasmhot_guest::module! { name: "shop", version: "2.0.0", format: postcard, state: State, incremental: true }
+
+    #[test]
+    fn a_container_has_a_format_of_its_own() {
+        let mut state = State {
+            stock: (0..300)
+                .map(|item| (item, (item % 2 == 0).then(|| item.to_string())))
+                .collect(),
+            log: ["a".to_owned()].into_iter().collect(),
+            name: Cell::from("shop".to_owned()),
+        };
+        let change = harness::between::<State, State>();
+        let mut new: State = harness::hand_over_in_chunks(&mut state, &change, |state, step| {
+            if step < 4 {
+                state.stock.insert(step as u32, None);
+            }
+        });
+        assert_eq!(new, state);
+        assert_eq!(new.stock.remove(&298), Some(Some("298".into())));
+    }
 }

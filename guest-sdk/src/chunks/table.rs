@@ -3,7 +3,7 @@
 //! Invariant: an entry is in the index if and only if it is part of the state. A place in the index is one where [`Records`] found an
 //! entry, so what stands there can be read. No entry costs an allocation of its own.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
 use hashbrown::hash_table::Entry;
@@ -115,7 +115,9 @@ impl Table {
     }
 
     fn hash(&self, key: &[u8]) -> u32 {
-        let hash = self.hasher.hash_one(key);
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        let hash = hasher.finish();
         let [a, b, c, d, ..] = hash.to_le_bytes();
         u32::from_le_bytes([a, b, c, d])
     }

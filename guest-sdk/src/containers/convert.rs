@@ -80,13 +80,13 @@ impl<K: Key, V: 'static, C: Codec + 'static> Map<K, V, C> {
             Ok(None) => walk::visit(|_| all()),
             Ok(stands_for) => Ok(Map {
                 stands_for,
-                ..Map::new()
+                ..Map::default()
             }),
             Err(error) => Err(error),
         };
         map.unwrap_or_else(|error| {
             walk::fault(&error);
-            Map::new()
+            Map::default()
         })
     }
 
