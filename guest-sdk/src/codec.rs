@@ -12,6 +12,15 @@ pub trait Codec {
     /// If the value cannot be written in this format.
     fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String>;
 
+    /// [`Codec::encode`] to the end of other bytes.
+    ///
+    /// # Errors
+    /// If the value cannot be written in this format.
+    fn encode_into<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<(), String> {
+        bytes.extend_from_slice(&Self::encode(value)?);
+        Ok(())
+    }
+
     /// Takes all of the bytes: some left over are an error.
     ///
     /// # Errors
@@ -27,6 +36,11 @@ impl Codec for Cbor {
 
     fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, String> {
         minicbor_serde::to_vec(value).map_err(|error| error.to_string())
+    }
+
+    fn encode_into<T: Serialize>(value: &T, bytes: &mut Vec<u8>) -> Result<(), String> {
+        let mut serializer = minicbor_serde::Serializer::new(bytes);
+        value.serialize(&mut serializer).map_err(|error| error.to_string())
     }
 
     fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
@@ -77,6 +91,9 @@ mod tests {
             Some(1.5_f64),
         );
         let bytes = C::encode(&value).expect("encodes");
+        let mut more = vec![7];
+        C::encode_into(&value, &mut more).expect("encodes");
+        assert_eq!(more, [&[7], bytes.as_slice()].concat());
         assert_eq!(C::decode(&bytes), Ok(value));
         for cut in 0..bytes.len() {
             assert!(C::decode::<(i64, String, BTreeMap<String, Vec<u8>>, Option<f64>)>(&bytes[..cut]).is_err());

@@ -42,6 +42,8 @@
 //! }
 //! ```
 //!
+//! A large state is put into [containers], which are handed over in chunks while the module serves.
+//!
 //! Natively, [`harness`] runs the same save, bytes, migrate as the host, on states that older versions really wrote.
 
 // The macros name this crate by its full path; so they work here too, in tests.

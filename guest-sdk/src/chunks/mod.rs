@@ -10,3 +10,6 @@ pub(crate) mod records;
 pub(crate) mod session;
 pub(crate) mod table;
 pub(crate) mod walk;
+
+#[cfg(test)]
+mod tests;

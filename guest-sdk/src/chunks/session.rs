@@ -52,7 +52,8 @@ impl Session {
     pub(crate) fn next<S: Stateful>(&mut self, state: &S, bytes_max: u32) -> Result<Option<Vec<u8>>, String> {
         let chunk = match bytes_max {
             0 => self.changes(state)?,
-            max => self.fill(state, max as usize)?,
+            // However little is asked for, it is something.
+            max => self.fill(state, (max as usize).max(records::empty().len() + 1))?,
         };
         Ok((!records::is_empty(&chunk)).then_some(chunk))
     }
@@ -123,6 +124,7 @@ impl Session {
             part,
             full,
             bytes,
+            entry: Vec::new(),
         };
         match walk_containers(state, Mode::Chunk(chunk))? {
             ((), Mode::Chunk(chunk)) => Ok(chunk.bytes),

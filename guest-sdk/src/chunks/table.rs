@@ -3,7 +3,7 @@
 //! Invariant: an entry is in the index if and only if it is part of the state. A place in the index is one where [`Records`] found an
 //! entry, so what stands there can be read. No entry costs an allocation of its own.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::rc::Rc;
 
 use hashbrown::hash_table::Entry;
@@ -18,6 +18,24 @@ pub(crate) struct At {
     pub(crate) offset: u32,
 }
 
+/// A place in the index. The hash stands with it, so that a growing index does not read all keys again.
+#[derive(Clone, Copy)]
+struct Slot {
+    hash: u32,
+    at: At,
+}
+
+impl Slot {
+    /// What the index takes for a hash: it uses both ends.
+    fn spread(&self) -> u64 {
+        spread(self.hash)
+    }
+}
+
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
+}
+
 /// A chunk, and how many entries of this table stand in it.
 #[derive(Clone)]
 struct Chunk {
@@ -29,7 +47,7 @@ struct Chunk {
 #[derive(Clone, Default)]
 pub(crate) struct Table {
     chunks: Vec<Chunk>,
-    index: HashTable<At>,
+    index: HashTable<Slot>,
     hasher: DefaultHashBuilder,
     /// The chunk that came last, behind the gate.
     rest: Option<u32>,
@@ -60,18 +78,16 @@ impl Table {
 
     /// Adds an entry, or puts it in the place of the one with the same key.
     pub(crate) fn put(&mut self, at: At, key: &[u8]) {
-        let Self {
-            chunks, index, hasher, ..
-        } = self;
-        let hash = hasher.hash_one(key);
-        let replaced = match index.entry(
-            hash,
-            |other| key_at(chunks, *other) == key,
-            |other| hasher.hash_one(key_at(chunks, *other)),
-        ) {
-            Entry::Occupied(mut entry) => Some(std::mem::replace(entry.get_mut(), at)),
+        let slot = Slot {
+            hash: self.hash(key),
+            at,
+        };
+        let Self { chunks, index, .. } = self;
+        let same = |other: &Slot| other.hash == slot.hash && key_at(chunks, other.at) == key;
+        let replaced = match index.entry(slot.spread(), same, Slot::spread) {
+            Entry::Occupied(mut entry) => Some(std::mem::replace(entry.get_mut(), slot).at),
             Entry::Vacant(entry) => {
-                entry.insert(at);
+                entry.insert(slot);
                 None
             }
         };
@@ -84,17 +100,26 @@ impl Table {
     }
 
     pub(crate) fn find(&self, key: &[u8]) -> Option<At> {
-        let hash = self.hasher.hash_one(key);
-        self.index.find(hash, |at| key_at(&self.chunks, *at) == key).copied()
+        let hash = self.hash(key);
+        let same = |slot: &Slot| slot.hash == hash && key_at(&self.chunks, slot.at) == key;
+        self.index.find(spread(hash), same).map(|slot| slot.at)
     }
 
     pub(crate) fn remove(&mut self, key: &[u8]) {
-        let hash = self.hasher.hash_one(key);
-        let found = self.index.find_entry(hash, |at| key_at(&self.chunks, *at) == key);
-        if let Ok(entry) = found {
-            let (at, _) = entry.remove();
-            self.forget(at);
+        let hash = self.hash(key);
+        let same = |slot: &Slot| slot.hash == hash && key_at(&self.chunks, slot.at) == key;
+        if let Ok(entry) = self.index.find_entry(spread(hash), same) {
+            let (slot, _) = entry.remove();
+            self.forget(slot.at);
         }
+    }
+
+    fn hash(&self, key: &[u8]) -> u32 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(key);
+        let hash = hasher.finish();
+        let [a, b, c, d, ..] = hash.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
     }
 
     pub(crate) fn clear(&mut self) {
@@ -107,7 +132,7 @@ impl Table {
 
     /// Where the entries stand, in no order.
     pub(crate) fn places(&self) -> impl Iterator<Item = At> + '_ {
-        self.index.iter().copied()
+        self.index.iter().map(|slot| slot.at)
     }
 
     /// Key, value, and both as they stand in the chunk.

@@ -50,6 +50,8 @@ pub(crate) struct Chunk {
     /// The length at which the chunk is full.
     pub(crate) full: usize,
     pub(crate) bytes: Vec<u8>,
+    /// Where an entry is written before its lengths are known.
+    pub(crate) entry: Vec<u8>,
 }
 
 /// What goes into a chunk.

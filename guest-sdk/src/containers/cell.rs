@@ -26,15 +26,23 @@ pub struct Cell<T, C = Cbor> {
     value: Map<u8, T, C>,
 }
 
-impl<T, C: Codec> Cell<T, C> {
-    /// A cell with this value.
+impl<T> Cell<T> {
+    /// A cell with this value. One of another format is made by `from`.
     #[must_use]
     pub fn new(value: T) -> Self {
+        Self::from(value)
+    }
+}
+
+impl<T, C: Codec> From<T> for Cell<T, C> {
+    fn from(value: T) -> Self {
         Self {
             value: Map::from_iter([(ONLY, value)]),
         }
     }
+}
 
+impl<T, C: Codec> Cell<T, C> {
     /// The value. One that is still encoded is decoded, and stays encoded.
     ///
     /// # Panics
@@ -102,7 +110,7 @@ impl<T: 'static, C: Codec + 'static> Cell<T, C> {
 
 impl<T: Default, C: Codec> Default for Cell<T, C> {
     fn default() -> Self {
-        Self::new(T::default())
+        Self::from(T::default())
     }
 }
 
@@ -151,7 +159,7 @@ impl<T: Serialize + 'static, C: Codec + 'static> Serialize for Cell<T, C> {
 impl<'de, T: DeserializeOwned + 'static, C: Codec + 'static> Deserialize<'de> for Cell<T, C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = match placed::read::<T, D>(deserializer)? {
-            Read::Plain(value) => return Ok(Self::new(value)),
+            Read::Plain(value) => return Ok(Self::from(value)),
             Read::Table(table) => Map::of(Default::default(), Some(Encoded::new::<C>(table))),
         };
         if value.len() == 1 && value.contains_key(&ONLY) {

@@ -64,7 +64,8 @@ impl<K: Key, V: 'static, C: Codec + 'static> Map<K, V, C> {
     ) -> Map<K, W, C> {
         let convert = Rc::new(convert);
         let each = Rc::clone(&convert);
-        let write: Write<V> = Rc::new(move |value| C::encode(&each(value).map_err(|error| error.to_string())?));
+        let write: Write<V> =
+            Rc::new(move |value, bytes| C::encode_into(&each(value).map_err(|error| error.to_string())?, bytes));
         self.back(write, false, || self.convert_all(&*convert))
     }
 
@@ -79,13 +80,13 @@ impl<K: Key, V: 'static, C: Codec + 'static> Map<K, V, C> {
             Ok(None) => walk::visit(|_| all()),
             Ok(stands_for) => Ok(Map {
                 stands_for,
-                ..Map::new()
+                ..Map::default()
             }),
             Err(error) => Err(error),
         };
         map.unwrap_or_else(|error| {
             walk::fault(&error);
-            Map::new()
+            Map::default()
         })
     }
 
@@ -105,7 +106,7 @@ impl<K: Key, V: 'static, C: Codec + 'static> Map<K, V, C> {
 /// [`Map::convert_back`] gives.
 impl<K: Key, V: Clone + Serialize + 'static, C: Codec + 'static> Clone for Map<K, V, C> {
     fn clone(&self) -> Self {
-        self.back(Rc::new(C::encode::<V>), true, || {
+        self.back(Rc::new(C::encode_into::<V>), true, || {
             Ok(Self::of(self.live.clone(), self.encoded.clone()))
         })
     }

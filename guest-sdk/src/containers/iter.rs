@@ -22,6 +22,8 @@ pub struct Iter<'a, K, V> {
     left: usize,
 }
 
+type Entry<'a, K, V> = (Ref<'a, K>, Ref<'a, V>);
+
 impl<'a, K: Key, V> Iter<'a, K, V> {
     /// # Errors
     /// If a key cannot be decoded.
@@ -46,7 +48,7 @@ impl<'a, K: Key, V> Iter<'a, K, V> {
     }
 
     /// The next entry, or why it cannot be decoded.
-    pub(super) fn try_next(&mut self) -> Option<Result<(Ref<'a, K>, Ref<'a, V>), String>> {
+    pub(super) fn try_next(&mut self) -> Option<Result<Entry<'a, K, V>, String>> {
         let live_first = match (self.live.peek(), self.keys.peek()) {
             (Some((live, _)), Some((encoded, _))) => (*live).cmp(encoded) == Ordering::Less,
             (live, _) => live.is_some(),
@@ -63,7 +65,7 @@ impl<'a, K: Key, V> Iter<'a, K, V> {
 }
 
 impl<'a, K: Key, V> Iterator for Iter<'a, K, V> {
-    type Item = (Ref<'a, K>, Ref<'a, V>);
+    type Item = Entry<'a, K, V>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.try_next()

@@ -34,13 +34,15 @@ pub struct Map<K, V, C = Cbor> {
     pub(super) codec: PhantomData<fn() -> C>,
 }
 
-impl<K: Key, V, C: Codec> Map<K, V, C> {
-    /// An empty map.
+impl<K: Key, V> Map<K, V> {
+    /// An empty map. One of another format is made by `default`.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(BTreeMap::new(), None)
+        Self::default()
     }
+}
 
+impl<K: Key, V, C: Codec> Map<K, V, C> {
     pub(super) fn of(live: BTreeMap<K, V>, encoded: Option<Encoded<V>>) -> Self {
         Self {
             live,
@@ -208,7 +210,7 @@ fn had<T>(result: Result<T, String>) -> T {
 
 impl<K: Key, V, C: Codec> Default for Map<K, V, C> {
     fn default() -> Self {
-        Self::new()
+        Self::of(BTreeMap::new(), None)
     }
 }
 

@@ -5,6 +5,29 @@
 //! conversion ([`Map::convert`]) is done entry by entry, when it is needed. That every entry *can* be converted is found before the
 //! switch: the rehearsal saves the new state once, and `save` converts all.
 //!
+//! ```ignore
+//! #[wasmhot_guest::state]
+//! #[derive(Default)]
+//! pub struct State {
+//!     stock: Map<String, Item>,
+//!     total: u64, // goes with each head: keep what is plain small
+//! }
+//!
+//! wasmhot_guest::module! { state: State, incremental: true, reads: { "~1.0" => StateV1 }, writes: { "~1.0" => StateV1 } }
+//!
+//! impl From<StateV1> for State {
+//!     fn from(old: StateV1) -> Self {
+//!         Self { stock: old.stock.convert(), total: old.total } // Item: From<ItemV1>, or TryFrom
+//!     }
+//! }
+//!
+//! impl From<&State> for StateV1 {
+//!     fn from(state: &State) -> Self {
+//!         Self { stock: state.stock.convert_back(), total: state.total } // ItemV1: From<&Item>, or TryFrom
+//!     }
+//! }
+//! ```
+//!
 //! In a whole state (`save`, `migrate`, fixtures) a [`Map`] is written as a map, a [`Vector`] as a sequence, a [`Cell`] as its value:
 //! as `BTreeMap`, `Vec` and the value itself would be, so a module may change from those to these without another format.
 //!

@@ -1,6 +1,7 @@
 //! How containers are serialised: plain in a whole state; in a head as a number, or with their entries where there is none.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde::de::{self, DeserializeOwned};
 use serde::ser::{self, SerializeMap};
@@ -86,7 +87,7 @@ impl<K: Key, V: Serialize + 'static, C: Codec + 'static> Map<K, V, C> {
             (Mode::Whole | Mode::Read(_), None) => Ok(As::Plain),
             // The state of the older version is made anew for each head: only what `convert_back` gave has a number.
             (Mode::Head(head), None) if head.session.older => Ok(As::Inline),
-            (Mode::Head(head), None) => match self.enlist(head, std::rc::Rc::new(C::encode::<V>), true)? {
+            (Mode::Head(head), None) => match self.enlist(head, Rc::new(C::encode_into::<V>), true)? {
                 Some(number) => Ok(As::Container(number)),
                 None => Err("one container is written twice".into()),
             },

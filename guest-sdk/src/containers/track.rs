@@ -18,8 +18,8 @@ use super::{Key, Map, cannot};
 /// How many entries are written to guess the length of all.
 const SAMPLE: usize = 16;
 
-/// From a value to the bytes that the other version reads.
-pub(super) type Write<V> = Rc<dyn Fn(&V) -> Result<Vec<u8>, String>>;
+/// From a value to the bytes that the other version reads, at the end of others.
+pub(super) type Write<V> = Rc<dyn Fn(&V, &mut Vec<u8>) -> Result<(), String>>;
 
 pub(super) struct Tracking<K, V> {
     session: Weak<()>,
@@ -148,8 +148,7 @@ impl<K: Key, V, C: Codec> Map<K, V, C> {
                 last = Some(key);
                 // What has changed is given with the changes.
                 if !tracking.changed.contains(key) {
-                    let encoded = (tracking.write)(value).map_err(|error| cannot::<K, V>(key, &error))?;
-                    records::put_entry(&mut chunk.bytes, tracking.number, &C::encode(key)?, &encoded)?;
+                    Self::put(tracking.number, &tracking.write, chunk, key, value)?;
                     tracking.given += 1;
                 }
             }
@@ -173,15 +172,23 @@ impl<K: Key, V, C: Codec> Map<K, V, C> {
 
     fn give_encoded(&self, tracking: &Tracking<K, V>, chunk: &mut Chunk, at: At) -> Result<(), String> {
         let Some(encoded) = &self.encoded else { return Ok(()) };
-        let (key, _, both) = encoded.table.entry(at);
+        let (_, _, both) = encoded.table.entry(at);
         if tracking.own && encoded.own {
             records::put_encoded(&mut chunk.bytes, tracking.number, both);
             return Ok(());
         }
         let known = encoded.key::<C, K>(at)?;
         let value = encoded.value(&known, at)?;
-        let value = (tracking.write)(&value).map_err(|error| cannot::<K, V>(&known, &error))?;
-        records::put_entry(&mut chunk.bytes, tracking.number, key, &value)
+        Self::put(tracking.number, &tracking.write, chunk, &known, &value)
+    }
+
+    fn put(number: u32, write: &Write<V>, chunk: &mut Chunk, key: &K, value: &V) -> Result<(), String> {
+        chunk.entry.clear();
+        C::encode_into(key, &mut chunk.entry)?;
+        let length = chunk.entry.len();
+        write(value, &mut chunk.entry).map_err(|error| cannot::<K, V>(key, &error))?;
+        let (key, value) = chunk.entry.split_at(length);
+        records::put_entry(&mut chunk.bytes, number, key, value)
     }
 
     fn give_changes(&self, tracking: &mut Tracking<K, V>, chunk: &mut Chunk) -> Result<(), String> {
@@ -192,13 +199,9 @@ impl<K: Key, V, C: Codec> Map<K, V, C> {
             let Some(key) = tracking.changed.pop_first() else {
                 return Ok(());
             };
-            let encoded = C::encode(&key)?;
             match self.live.get(&key) {
-                Some(value) => {
-                    let value = (tracking.write)(value).map_err(|error| cannot::<K, V>(&key, &error))?;
-                    records::put_entry(&mut chunk.bytes, tracking.number, &encoded, &value)?;
-                }
-                None => records::put_removed(&mut chunk.bytes, tracking.number, &encoded)?,
+                Some(value) => Self::put(tracking.number, &tracking.write, chunk, &key, value)?,
+                None => records::put_removed(&mut chunk.bytes, tracking.number, &C::encode(&key)?)?,
             }
         }
         Ok(())
@@ -207,8 +210,10 @@ impl<K: Key, V, C: Codec> Map<K, V, C> {
     /// About how many bytes an entry has in a chunk, by the first ones.
     fn mean(&self, write: &Write<V>) -> u64 {
         let lengths = self.live.iter().take(SAMPLE).map(|(key, value)| {
-            let length = |bytes: Result<Vec<u8>, String>| bytes.map_or(0, |bytes| bytes.len());
-            length(C::encode(key)) + length(write(value)) + 4
+            let mut bytes = Vec::new();
+            // What cannot be written is found when it is to be given.
+            let _ = C::encode_into(key, &mut bytes).and_then(|()| write(value, &mut bytes));
+            bytes.len() + 4
         });
         let encoded = self.encoded.as_ref();
         let encoded = encoded.into_iter().flat_map(|encoded| {

@@ -23,13 +23,15 @@ pub struct Vector<T, C = Cbor> {
     values: Map<u64, T, C>,
 }
 
-impl<T, C: Codec> Vector<T, C> {
-    /// An empty sequence.
+impl<T> Vector<T> {
+    /// An empty sequence. One of another format is made by `default`.
     #[must_use]
     pub fn new() -> Self {
-        Self { values: Map::new() }
+        Self::default()
     }
+}
 
+impl<T, C: Codec> Vector<T, C> {
     /// How many values there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -135,7 +137,7 @@ impl<T: 'static, C: Codec + 'static> Vector<T, C> {
 
 impl<T, C: Codec> Default for Vector<T, C> {
     fn default() -> Self {
-        Self::new()
+        Self { values: Map::default() }
     }
 }
 
