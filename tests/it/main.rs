@@ -6,6 +6,7 @@ mod calls;
 mod capabilities;
 mod cli;
 mod clients;
+mod code;
 mod concurrent;
 mod control;
 mod crossing;

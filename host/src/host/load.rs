@@ -84,8 +84,14 @@ pub(super) async fn load_bytes(
         Some(version) if !version.is_named_by_file() => version,
         _ => {
             let limit = limits.get(stem, &bytes);
-            let compiled =
-                version::compile_within(Arc::clone(&core.versions.engines), stem, Arc::clone(&bytes), limit).await;
+            let compiled = version::compile_within(
+                Arc::clone(&core.versions.engines),
+                stem,
+                Arc::clone(&bytes),
+                digest,
+                limit,
+            )
+            .await;
             Arc::new(compiled.map_err(|error| of_version(&error))?)
         }
     };

@@ -13,11 +13,11 @@ use crate::event::{EventKind, Events, Happening};
 use crate::instance::outside::Outside;
 use crate::intake::Watcher;
 use crate::restore::States;
-use crate::store::{Catalog, KeyValue, Meta, Objects, StateLock};
+use crate::store::{Catalog, KeyValue, Meta, Objects, StateLock, StoreError, Untouchable};
 use crate::upgrade::Core;
 use crate::upgrade::journal::{Attempt, Journal};
 use crate::upgrade::plan::{Asked, Options, RevisionRecord};
-use crate::version::{EngineSettings, Engines, digest};
+use crate::version::{CodeCache, EngineSettings, Engines, digest};
 use crate::versions::Versions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -99,6 +99,7 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     host.inner.sweep_at_start();
     apply::undo_on_failed_keys(&host.inner, failed_keys);
     let routes = host.inner.core.router.routes();
+    let (compiled, from_cache) = host.inner.core.versions.engines.counts();
     let message = format!(
         "release {} {} (revision {}), {}",
         routes.release,
@@ -106,10 +107,11 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
         routes.revision,
         count(routes.modules.len(), "module")
     );
-    host.inner
-        .core
-        .events
-        .publish(Happening::new(EventKind::Ready, message).revision(routes.revision));
+    host.inner.core.events.publish(
+        Happening::new(EventKind::Ready, message)
+            .revision(routes.revision)
+            .details(serde_json::json!({ "compiled": compiled, "from_cache": from_cache })),
+    );
     Ok(host)
 }
 
@@ -232,6 +234,16 @@ fn open_store(state: &Path, restore: Option<&Path>) -> Result<Store, Failure> {
     })
 }
 
+/// Where compiled code is kept, and what no guest may reach because of that.
+async fn kept_code(state: &Path, events: &Arc<Events>) -> Result<(Option<CodeCache>, Option<Untouchable>), Failure> {
+    let (state, events) = (state.to_path_buf(), Arc::clone(events));
+    blocking(move || {
+        let untouchable = Untouchable::new(&state).map_err(|error| of_store(&StoreError::io(&state, error)))?;
+        Ok((CodeCache::open(&state, &events), Some(untouchable)))
+    })
+    .await
+}
+
 async fn open(
     source: &Source,
     (watched, http): (bool, HttpSettings),
@@ -253,8 +265,15 @@ async fn open(
         max_wasm_stack: usize::try_from(stack).unwrap_or(512 << 10),
     })
     .map_err(|error| internal(&error))?;
+    // A state that goes with the host has nothing to remember.
+    let (cache, untouchable) = if kept {
+        kept_code(&state, &events).await?
+    } else {
+        (None, None)
+    };
+    let engines = engines.with_cache(cache);
     let keyvalue = Arc::new(KeyValue::new(Some(&state)));
-    let outside = Outside::new(Arc::clone(&events), Arc::clone(&keyvalue));
+    let outside = Outside::new(Arc::clone(&events), Arc::clone(&keyvalue), untouchable);
     let versions = Versions::new(Arc::new(engines), Arc::clone(&store.objects), outside);
     let versions = Arc::new(versions.map_err(|error| internal(&error))?);
     for id in &store.known {

@@ -5,6 +5,7 @@
 //!   lock              one host at a time; holds the pid               (lock.rs)
 //!   catalog.redb      revisions, saved states, files seen: one database, so that a switch is one transaction (catalog.rs)
 //!   objects/          <sha256>.wasm, 0600, written whole or not at all (objects.rs)
+//!   compiled/         machine code of what lies in objects/, each file with a checksum; it may be deleted at any time (compiled.rs)
 //!   keyvalue.redb     the buckets of `wasi:keyvalue`, once a module has used one (keyvalue.rs)
 //! ```
 //!
@@ -12,6 +13,7 @@
 
 mod backup;
 mod catalog;
+mod compiled;
 mod error;
 mod history;
 mod installed;
@@ -24,6 +26,7 @@ mod tables;
 pub(crate) use backup::CATALOG;
 pub use backup::restore;
 pub use catalog::{Catalog, Commit};
+pub(crate) use compiled::{Checksum, CodeName, Compiled, END, EngineKey, Untouchable};
 pub use error::StoreError;
 pub use installed::InstalledRecord;
 pub(crate) use keyvalue::KeyValue;
