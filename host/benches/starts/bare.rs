@@ -70,7 +70,7 @@ impl Bare {
             #[allow(unsafe_code, reason = "this is the call that the host is held against")]
             // SAFETY: written by `Bare::new` from what Wasmtime gave, into a folder of our own.
             let component = unsafe { Component::deserialize_file(self.engine(), path) }?;
-            Ok(self.linker.instantiate_pre(&component)?)
+            self.linker.instantiate_pre(&component)
         };
         self.files.iter().map(load).collect()
     }

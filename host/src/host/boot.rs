@@ -28,7 +28,7 @@ pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Rou
     let versions = record
         .modules
         .iter()
-        .map(|module| versions_get(core, record.revision, &module.id));
+        .map(|module| version_of(core, record.revision, &module.id));
     let mut versions = stream::iter(versions.collect::<Vec<_>>()).buffered(LOADED_AT_ONCE);
     for module in &record.modules {
         let Some(version) = versions.next().await else { break };
@@ -57,7 +57,7 @@ pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Rou
     ))
 }
 
-async fn versions_get(core: &Core, revision: u64, id: &ModuleVersion) -> Result<Arc<Version>, Failure> {
+async fn version_of(core: &Core, revision: u64, id: &ModuleVersion) -> Result<Arc<Version>, Failure> {
     let version = core.versions.get(id).await;
     version.map_err(|error| {
         Failure::new(

@@ -1,7 +1,7 @@
 //! A host starts: the state directory is locked, the catalog boots, the release or the directory is applied, drops are watched.
 
 use super::boot::boot;
-use super::load::{blocking, desired, load_spec, of_store};
+use super::load::{blocking, desired, kept_code, load_spec, of_store};
 use super::releases::records_of;
 use super::{Host, HostBuilder, Inner, apply, attempts, backup, drops, plans, probation, recover, saver, schedules};
 use crate::call::lane::Errand;
@@ -13,11 +13,11 @@ use crate::event::{EventKind, Events, Happening};
 use crate::instance::outside::Outside;
 use crate::intake::Watcher;
 use crate::restore::States;
-use crate::store::{Catalog, KeyValue, Meta, Objects, StateLock, StoreError, Untouchable};
+use crate::store::{Catalog, KeyValue, Meta, Objects, StateLock};
 use crate::upgrade::Core;
 use crate::upgrade::journal::{Attempt, Journal};
 use crate::upgrade::plan::{Asked, Options, RevisionRecord};
-use crate::version::{CodeCache, EngineSettings, Engines, digest};
+use crate::version::{EngineSettings, Engines, digest};
 use crate::versions::Versions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -234,16 +234,6 @@ fn open_store(state: &Path, restore: Option<&Path>) -> Result<Store, Failure> {
     })
 }
 
-/// Where compiled code is kept, and what no guest may reach because of that.
-async fn kept_code(state: &Path, events: &Arc<Events>) -> Result<(Option<CodeCache>, Option<Untouchable>), Failure> {
-    let (state, events) = (state.to_path_buf(), Arc::clone(events));
-    blocking(move || {
-        let untouchable = Untouchable::new(&state).map_err(|error| of_store(&StoreError::io(&state, error)))?;
-        Ok((CodeCache::open(&state, &events), Some(untouchable)))
-    })
-    .await
-}
-
 async fn open(
     source: &Source,
     (watched, http): (bool, HttpSettings),
@@ -265,12 +255,7 @@ async fn open(
         max_wasm_stack: usize::try_from(stack).unwrap_or(512 << 10),
     })
     .map_err(|error| internal(&error))?;
-    // A state that goes with the host has nothing to remember.
-    let (cache, untouchable) = if kept {
-        kept_code(&state, &events).await?
-    } else {
-        (None, None)
-    };
+    let (cache, untouchable) = kept_code(kept.then_some(state.as_path()), &events).await?;
     let engines = engines.with_cache(cache);
     let keyvalue = Arc::new(KeyValue::new(Some(&state)));
     let outside = Outside::new(Arc::clone(&events), Arc::clone(&keyvalue), untouchable);
