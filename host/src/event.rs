@@ -81,6 +81,8 @@ pub enum EventKind {
     ScheduleFailed,
     /// What a module does after a switch or a start, `live`, failed.
     LiveFailed,
+    /// Compiled code that was kept is not used, or new code cannot be kept. Nothing but time is lost: it is compiled anew.
+    CacheFault,
     /// Something that needs a person.
     Alarm,
 }
@@ -97,7 +99,8 @@ impl EventKind {
             | EventKind::ForcedRetire
             | EventKind::Denied
             | EventKind::ScheduleFailed
-            | EventKind::LiveFailed => tracing::Level::WARN,
+            | EventKind::LiveFailed
+            | EventKind::CacheFault => tracing::Level::WARN,
             _ => tracing::Level::INFO,
         }
     }

@@ -59,13 +59,13 @@
 //! | folder or file | what it does |
 //! |---|---|
 //! | [`intake`] | a file arrives: `watch` hears of it, `settle` says when it is at rest, `take` reads it once |
-//! | [`version`] | bytes become a version: named, checked, wrapped if it is a core module (`wrap`), compiled |
+//! | [`version`] | bytes become a version: named, checked, wrapped if it is a core module (`wrap`), compiled, or taken from the `cache` of what was compiled before |
 //! | `versions.rs` | the versions that this host knows, compiled or in the store, and linked with the host |
 //! | `instance` | a running version: `template` makes it, `guest` is what its store carries, `lifecycle` is `save`, `migrate`, `health` |
 //! | `call` | `router` and `routes` find the module; `lane` and `runner` serve one owner of state, `keyed` many, `pool` stateless ones; `gate` makes calls wait; `begin` starts them, on their caller's thread; `frame` and `import` are for calls between modules |
 //! | `upgrade` | one upgrade: `plan`, `prepare`, `transfer`, `switch`, `drain`, each a step of it |
 //! | `restore.rs`, `keeper.rs` | saved states, read by the version that wrote them or through `migrate`; and written, many in one transaction |
-//! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `lock`; `backup` copies it |
+//! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `compiled` (machine code of these), `lock`; `backup` copies it |
 //! | [`http`] | requests from the network: `server` takes connections, `request` finds the route; `instance/http` runs the handler, of WASI 0.2 or 0.3 |
 //! | `host` | the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `backup`, `stop` |
 //! | [`control`] | the socket: its [protocol](control::protocol), server and client |

@@ -8,7 +8,7 @@ use crate::instance::{ModuleConfig, Template};
 use crate::store::Objects;
 use crate::version::{self, EngineKind, Engines, Version};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use wasmhot_appup::{Digest, Known, ModuleName, ModuleVersion, StateDescription, is_between};
 use wasmtime::component::{InstancePre, Linker};
 
@@ -22,11 +22,13 @@ const KNOWN_PATIENCE: u32 = 10;
 pub(crate) struct Versions {
     pub(crate) engines: Arc<Engines>,
     objects: Arc<Objects>,
-    /// The standard interfaces, for each engine.
+    /// The standard interfaces, for each engine; those of WASI 0.3 once somebody asks for them.
     plain: Linker<Guest>,
-    concurrent: Linker<Guest>,
+    concurrent: OnceLock<Linker<Guest>>,
     outside: Arc<Outside>,
     kept: Mutex<VecDeque<Kept>>,
+    /// All that are in use somewhere, kept at hand or not.
+    living: Mutex<HashMap<ModuleVersion, Weak<Version>>>,
     known: Mutex<Vec<ModuleVersion>>,
     /// How versions describe their states, as far as that was asked for.
     described: Mutex<HashMap<Digest, Option<StateDescription>>>,
@@ -41,17 +43,14 @@ struct Kept {
 impl Versions {
     pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>, outside: Arc<Outside>) -> wasmtime::Result<Self> {
         let plain = standard_interfaces(&engines, EngineKind::Plain)?;
-        let mut concurrent = standard_interfaces(&engines, EngineKind::Concurrent)?;
-        wasmtime_wasi::p3::add_to_linker(&mut concurrent)?;
-        wasmtime_wasi_http::p3::add_to_linker(&mut concurrent)?;
-        capability::add_concurrent_to_linker(&mut concurrent)?;
         Ok(Self {
             engines,
             objects,
             plain,
-            concurrent,
+            concurrent: OnceLock::new(),
             outside,
             kept: Mutex::default(),
+            living: Mutex::default(),
             known: Mutex::default(),
             described: Mutex::default(),
         })
@@ -60,6 +59,10 @@ impl Versions {
     /// Keeps a compiled version at hand, and knows it from now on.
     pub(crate) fn keep(&self, version: &Arc<Version>) {
         self.know(&version.id);
+        let mut living = self.living.lock().expect("no panic under this lock");
+        living.retain(|_, version| version.strong_count() > 0);
+        living.insert(version.id.clone(), Arc::downgrade(version));
+        drop(living);
         let mut kept = self.kept.lock().expect("no panic under this lock");
         let place = kept.iter().position(|other| other.version.id == version.id);
         let known = place.and_then(|place| kept.remove(place));
@@ -96,11 +99,14 @@ impl Versions {
     }
 
     fn at_hand(&self, digest: &Digest, name: Option<&ModuleVersion>) -> Option<Arc<Version>> {
-        let kept = self.kept.lock().expect("no panic under this lock");
-        kept.iter()
-            .map(|kept| &kept.version)
-            .find(|version| version.id.digest == *digest && name.is_none_or(|id| *id == version.id))
-            .cloned()
+        let living = self.living.lock().expect("no panic under this lock");
+        match name {
+            Some(id) => living.get(id)?.upgrade(),
+            None => {
+                let mut same = living.iter().filter(|(id, _)| id.digest == *digest);
+                same.find_map(|(_, version)| version.upgrade())
+            }
+        }
     }
 
     /// The compiled version with these bytes, if it is at hand.
@@ -113,9 +119,10 @@ impl Versions {
         if let Some(version) = self.at_hand(&id.digest, Some(id)) {
             return Ok(version);
         }
-        let objects = Arc::clone(&self.objects);
+        let (objects, engines) = (Arc::clone(&self.objects), Arc::clone(&self.engines));
         let digest = id.digest;
-        let read = tokio::task::spawn_blocking(move || objects.get(&digest))
+        let read = move || objects.get_unless(&digest, |bytes| engines.vouch(&digest, bytes));
+        let read = tokio::task::spawn_blocking(read)
             .await
             .map_err(|error| error.to_string())?;
         let bytes = read
@@ -124,7 +131,7 @@ impl Versions {
         let stem = format!("{}@{}", id.name, id.version);
         // It was compiled in time when it came, so it is no bomb: if it takes longer now, the machine is busy.
         let limit = Some(version::time_by_size(bytes.len() as u64) * KNOWN_PATIENCE);
-        let compiled = version::compile_within(Arc::clone(&self.engines), &stem, bytes, limit)
+        let compiled = version::compile_within(Arc::clone(&self.engines), &stem, bytes, id.digest, limit)
             .await
             .map_err(|error| error.to_string())?;
         // What the catalog calls it counts: the name of the file it came from is not in the bytes.
@@ -216,17 +223,33 @@ impl Versions {
             return Ok(linked);
         }
         drop(kept);
-        let mut linker = match version.engine {
-            EngineKind::Plain => self.plain.clone(),
-            EngineKind::Concurrent => self.concurrent.clone(),
+        let standard = match version.engine {
+            EngineKind::Plain => &self.plain,
+            EngineKind::Concurrent => self.concurrent()?,
         };
-        define_imports(&mut linker, version)?;
-        let linked = linker.instantiate_pre(&version.component)?;
+        let linked = if version.interface.imports.is_empty() {
+            standard.instantiate_pre(&version.component)?
+        } else {
+            let mut linker = standard.clone();
+            define_imports(&mut linker, version)?;
+            linker.instantiate_pre(&version.component)?
+        };
         kept = self.kept.lock().expect("no panic under this lock");
         if let Some(kept) = kept.iter_mut().find(at_hand) {
             kept.linked = Some(linked.clone());
         }
         Ok(linked)
+    }
+
+    fn concurrent(&self) -> wasmtime::Result<&Linker<Guest>> {
+        if let Some(linker) = self.concurrent.get() {
+            return Ok(linker);
+        }
+        let mut linker = standard_interfaces(&self.engines, EngineKind::Concurrent)?;
+        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+        capability::add_concurrent_to_linker(&mut linker)?;
+        Ok(self.concurrent.get_or_init(|| linker))
     }
 }
 

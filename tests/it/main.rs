@@ -7,6 +7,7 @@ mod capabilities;
 mod chunks;
 mod cli;
 mod clients;
+mod code;
 mod concurrent;
 mod control;
 mod crossing;

@@ -81,6 +81,7 @@ impl Host {
         };
         let (catalog, objects) = (Arc::clone(&inner.core.catalog), Arc::clone(&inner.core.objects));
         let (_, lost) = self.installed().await?;
+        let engines = Arc::clone(&inner.core.versions.engines);
         let report = blocking(move || {
             let mut report = GcReport {
                 revisions: gone,
@@ -110,6 +111,9 @@ impl Host {
                     objects.remove(&digest).map_err(failed)?;
                 }
             }
+            report.bytes += engines
+                .forget_code(|digest| kept.contains(digest), dry_run)
+                .map_err(failed)?;
             Ok((report, kept))
         });
         let (report, kept) = report.await?;

@@ -3,12 +3,13 @@
 use super::Inner;
 use super::plans::current_record;
 use crate::control::protocol::{Exit, Failure};
+use crate::event::Events;
 use crate::instance::ModuleConfig;
 use crate::intake::{printable, take};
-use crate::store::StoreError;
+use crate::store::{StoreError, Untouchable};
 use crate::upgrade::Core;
 use crate::upgrade::plan::{Desired, RevisionRecord};
-use crate::version::{self, Version, VersionError};
+use crate::version::{self, CodeCache, Version, VersionError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,8 +85,14 @@ pub(super) async fn load_bytes(
         Some(version) if !version.is_named_by_file() => version,
         _ => {
             let limit = limits.get(stem, &bytes);
-            let compiled =
-                version::compile_within(Arc::clone(&core.versions.engines), stem, Arc::clone(&bytes), limit).await;
+            let compiled = version::compile_within(
+                Arc::clone(&core.versions.engines),
+                stem,
+                Arc::clone(&bytes),
+                digest,
+                limit,
+            )
+            .await;
             Arc::new(compiled.map_err(|error| of_version(&error))?)
         }
     };
@@ -93,6 +100,22 @@ pub(super) async fn load_bytes(
     blocking(move || objects.put(&bytes).map_err(|error| of_store(&error))).await?;
     core.versions.keep(&version);
     Ok(version)
+}
+
+/// Where compiled code is kept, and what no guest may reach because of that. A state that goes with the host has nothing to remember.
+pub(super) async fn kept_code(
+    state: Option<&Path>,
+    events: &Arc<Events>,
+) -> Result<(Option<CodeCache>, Option<Untouchable>), Failure> {
+    let Some(state) = state.map(Path::to_path_buf) else {
+        return Ok((None, None));
+    };
+    let events = Arc::clone(events);
+    blocking(move || {
+        let untouchable = Untouchable::new(&state).map_err(|error| of_store(&StoreError::io(&state, error)))?;
+        Ok((CodeCache::open(&state, &events), Some(untouchable)))
+    })
+    .await
 }
 
 /// Where the file of a module lies: relative to the release or relup that names it.

@@ -1,7 +1,7 @@
 //! A host starts: the state directory is locked, the catalog boots, the release or the directory is applied, drops are watched.
 
 use super::boot::boot;
-use super::load::{blocking, desired, load_spec, of_store};
+use super::load::{blocking, desired, kept_code, load_spec, of_store};
 use super::releases::records_of;
 use super::{Host, HostBuilder, Inner, apply, attempts, backup, drops, plans, probation, recover, saver, schedules};
 use crate::call::lane::Errand;
@@ -99,6 +99,7 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
     host.inner.sweep_at_start();
     apply::undo_on_failed_keys(&host.inner, failed_keys);
     let routes = host.inner.core.router.routes();
+    let (compiled, from_cache) = host.inner.core.versions.engines.counts();
     let message = format!(
         "release {} {} (revision {}), {}",
         routes.release,
@@ -106,10 +107,11 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
         routes.revision,
         count(routes.modules.len(), "module")
     );
-    host.inner
-        .core
-        .events
-        .publish(Happening::new(EventKind::Ready, message).revision(routes.revision));
+    host.inner.core.events.publish(
+        Happening::new(EventKind::Ready, message)
+            .revision(routes.revision)
+            .details(serde_json::json!({ "compiled": compiled, "from_cache": from_cache })),
+    );
     Ok(host)
 }
 
@@ -253,8 +255,10 @@ async fn open(
         max_wasm_stack: usize::try_from(stack).unwrap_or(512 << 10),
     })
     .map_err(|error| internal(&error))?;
+    let (cache, untouchable) = kept_code(kept.then_some(state.as_path()), &events).await?;
+    let engines = engines.with_cache(cache);
     let keyvalue = Arc::new(KeyValue::new(Some(&state)));
-    let outside = Outside::new(Arc::clone(&events), Arc::clone(&keyvalue));
+    let outside = Outside::new(Arc::clone(&events), Arc::clone(&keyvalue), untouchable);
     let versions = Versions::new(Arc::new(engines), Arc::clone(&store.objects), outside);
     let versions = Arc::new(versions.map_err(|error| internal(&error))?);
     for id in &store.known {

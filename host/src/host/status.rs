@@ -3,7 +3,7 @@
 use super::Host;
 use super::load::{blocking, of_store};
 use crate::call::routes::{Route, Target};
-use crate::control::protocol::{Failure, ModuleStatus, Status, VersionStatus};
+use crate::control::protocol::{CodeStatus, Failure, ModuleStatus, Status, VersionStatus};
 use crate::error::CallErrorCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,6 +39,10 @@ impl Host {
             pending: inner.drops.lock().expect("no panic under this lock").pending_status(),
             last_called_off: core.last_called_off.lock().expect("no panic under this lock").clone(),
             calls: core.services.calls.load(Ordering::Relaxed),
+            code: {
+                let (compiled, from_cache) = core.versions.engines.counts();
+                CodeStatus { compiled, from_cache }
+            },
         }
     }
 

@@ -9,6 +9,7 @@ use super::output::{GuestLog, GuestOutput};
 use super::outside::{Outside, Reach};
 use crate::call::frame::Frame;
 use std::collections::{HashMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use wasmhot_appup::{Grants, ModuleVersion};
 use wasmtime::StoreContextMut;
@@ -66,7 +67,7 @@ impl Guest {
     /// A guest with what it is given, and nothing else.
     ///
     /// # Errors
-    /// A granted directory that cannot be opened, by name.
+    /// A granted directory that cannot be opened or is the host's own, by name.
     pub(crate) fn new(given: &Given<'_>) -> Result<Self, String> {
         let Given {
             id, instance, grants, ..
@@ -81,6 +82,14 @@ impl Guest {
             wasi.env(name, value);
         }
         for grant in &grants.dirs {
+            // All that the host keeps lies there, machine code included: whoever writes it, is the host.
+            if given.outside.is_untouchable(Path::new(&grant.host)) {
+                return Err(format!(
+                    "the directory {:?}, granted to {}, holds the state directory of the host or lies in it: grant another, or choose another \
+                     state directory",
+                    grant.host, id.name
+                ));
+            }
             let perms = if grant.write {
                 FsPerms::ReadWrite
             } else {

@@ -7,9 +7,10 @@
 
 use super::capability::KeyValueAccess;
 use crate::event::{EventKind, Events, Happening};
-use crate::store::KeyValue;
+use crate::store::{KeyValue, Untouchable};
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use wasmhot_appup::{Capability, Grants, ModuleVersion};
@@ -23,16 +24,26 @@ const ADDRESSES_MAX: usize = 1024;
 pub(crate) struct Outside {
     events: Arc<Events>,
     keyvalue: Arc<KeyValue>,
+    /// The state directory, which no guest gets as a folder.
+    untouchable: Option<Untouchable>,
     told: Mutex<HashMap<(ModuleVersion, Capability), HashSet<String>>>,
 }
 
 impl Outside {
-    pub(crate) fn new(events: Arc<Events>, keyvalue: Arc<KeyValue>) -> Arc<Self> {
+    pub(crate) fn new(events: Arc<Events>, keyvalue: Arc<KeyValue>, untouchable: Option<Untouchable>) -> Arc<Self> {
         Arc::new(Self {
             events,
             keyvalue,
+            untouchable,
             told: Mutex::default(),
         })
+    }
+
+    /// Whether a guest with this folder would have the state directory, or a part of it.
+    pub(super) fn is_untouchable(&self, folder: &Path) -> bool {
+        self.untouchable
+            .as_ref()
+            .is_some_and(|state| state.is_reached_by(folder))
     }
 
     /// Says that something was denied, unless that was said before.

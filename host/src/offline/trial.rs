@@ -100,7 +100,7 @@ impl Bench {
         let versions = Versions::new(
             Arc::clone(&self.engines),
             Arc::clone(&self.objects),
-            Outside::new(Arc::default(), Arc::new(KeyValue::new(None))),
+            Outside::new(Arc::default(), Arc::new(KeyValue::new(None)), None),
         );
         let versions = Arc::new(versions.map_err(|error| internal(&error))?);
         let mut tried = Vec::new();
@@ -108,7 +108,14 @@ impl Bench {
         for (file, is_end) in files {
             let node = &file.module.node;
             let stem = format!("{}@{}", node.version.name, node.version.version);
-            let compiled = compile_within(Arc::clone(&self.engines), &stem, Arc::clone(&file.bytes), None).await;
+            let compiled = compile_within(
+                Arc::clone(&self.engines),
+                &stem,
+                Arc::clone(&file.bytes),
+                node.version.digest,
+                None,
+            )
+            .await;
             let compiled = compiled.map_err(|error| {
                 let failure = of_version(&error);
                 Failure {

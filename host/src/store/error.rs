@@ -47,6 +47,14 @@ pub enum StoreError {
         /// sha256 of what is there, in hex.
         found: String,
     },
+    /// Where machine code is kept nobody else may write.
+    #[error("{path}: {why}, so compiled code is not kept there")]
+    Open {
+        /// The folder that is open to others.
+        path: PathBuf,
+        /// How.
+        why: &'static str,
+    },
     /// A record could not be written as JSON.
     #[error("a record of the catalog cannot be written: {0}")]
     Encode(#[source] serde_json::Error),
@@ -106,6 +114,7 @@ impl StoreError {
             StoreError::Locked { .. } => "already-running",
             StoreError::NoSpace { .. } => "no-space",
             StoreError::Changed { .. } => "object-changed",
+            StoreError::Open { .. } => "open-to-others",
             StoreError::Encode(_) => "encode",
             StoreError::Io { .. } => "io",
         }

@@ -6,6 +6,7 @@
 //!   catalog.redb      revisions, saved states, files seen: one database, so that a switch is one transaction (catalog.rs)
 //!   chunks/           <module>.<number>: large states, as far as they are handed over while they change (chunks.rs)
 //!   objects/          <sha256>.wasm, 0600, written whole or not at all (objects.rs)
+//!   compiled/         machine code of what lies in objects/, each file with a checksum; it may be deleted at any time (compiled.rs)
 //!   keyvalue.redb     the buckets of `wasi:keyvalue`, once a module has used one (keyvalue.rs)
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod backup;
 mod catalog;
 pub(crate) mod chunks;
+mod compiled;
 mod error;
 mod history;
 mod installed;
@@ -27,6 +29,7 @@ pub(crate) use backup::CATALOG;
 pub use backup::restore;
 pub use catalog::{Catalog, Commit};
 pub use chunks::Ahead;
+pub(crate) use compiled::{Checksum, CodeName, Compiled, END, EngineKey, Untouchable};
 pub use error::StoreError;
 pub use installed::InstalledRecord;
 pub(crate) use keyvalue::KeyValue;

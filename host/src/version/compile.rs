@@ -1,23 +1,26 @@
 //! The compiler, and a bound on how long it may keep others waiting.
 
 use super::contract::{HEALTH, INCREMENTAL, LIFECYCLE, LIVE};
-use super::prepare::prepare;
-use super::{Engines, Exports, HttpHandler, Incremental, Lifecycle, Version, VersionError};
+use super::prepare::{prepare, prepare_known};
+use super::{Engines, Exports, HttpHandler, Incremental, Lifecycle, Version, VersionError, digest};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use wasmhot_appup::ModuleName;
 use wasmhot_appup::interface::{FunctionName, ModuleInterface};
+use wasmhot_appup::{Digest, ModuleName};
 use wasmtime::component::{Component, ComponentExportIndex};
 
 const MIB: u64 = 1 << 20;
 
 /// Compiles a file. Blocks for as long as Cranelift takes: ten seconds and more for an interpreter of 20 MB.
 pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Version, VersionError> {
-    let prepared = prepare(file_stem, bytes)?;
-    let engine = engines.get(prepared.engine);
-    // `from_binary` takes neither text nor compiled code.
-    let component = Component::from_binary(engine, &prepared.component)
+    compile_known(engines, file_stem, bytes, digest(bytes))
+}
+
+fn compile_known(engines: &Engines, file_stem: &str, bytes: &[u8], digest: Digest) -> Result<Version, VersionError> {
+    let prepared = prepare_known(file_stem, bytes, digest)?;
+    let component = engines
+        .component(prepared.engine, (&digest, bytes), &prepared.component)
         .map_err(|error| VersionError::invalid(format!("{error:#}")))?;
     let place = |name: &FunctionName| index_of(&component, name.interface.as_deref(), &name.name);
     let exports = Exports::new(&prepared.contract.interface, place);
@@ -90,7 +93,7 @@ pub fn time_by_size(size: u64) -> Duration {
 }
 
 /// Compiles a file on a thread of its own, for at most `limit` (or [`time_by_size`]). At most two files are compiled at a time;
-/// waiting for a place does not count.
+/// waiting for a place does not count. `digest` is that of the bytes: who has read them knows it.
 ///
 /// Nothing can stop Cranelift: after [`VersionError::CompileTimeout`] the thread runs on to its end and its result is thrown
 /// away. Up to two such threads give their place to the next file; with more of them, the next file waits for one to end. So a
@@ -99,6 +102,7 @@ pub async fn compile_within(
     engines: Arc<Engines>,
     file_stem: &str,
     bytes: Arc<[u8]>,
+    digest: Digest,
     limit: Option<Duration>,
 ) -> Result<Version, VersionError> {
     let limit = limit.unwrap_or_else(|| time_by_size(bytes.len() as u64));
@@ -115,7 +119,7 @@ pub async fn compile_within(
     let (stem, held) = (file_stem.to_owned(), place.clone());
     // A plain thread, not one of the runtime's: the end of the runtime must not wait for a bomb.
     let work = move || {
-        let compiled = compile(&engines, &stem, &bytes);
+        let compiled = compile_known(&engines, &stem, &bytes, digest);
         held.leave();
         // Nobody listens any more: the caller has gone, or the time was up.
         let _ = done.send(compiled);

@@ -1,5 +1,6 @@
 //! The compiler and its clock: one Wasmtime engine per kind of component, and the thread that ticks their epochs.
 
+use super::cache::{CodeCache, Counts};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -39,6 +40,8 @@ pub struct EngineSettings {
 pub struct Engines {
     plain: Engine,
     concurrent: Engine,
+    pub(super) cache: Option<CodeCache>,
+    pub(super) counts: Counts,
     /// Places for running compilations.
     pub(super) compiling: Arc<Semaphore>,
     /// Places for compilations that nobody waits for any more.
@@ -63,6 +66,8 @@ impl Engines {
             _ticker: Ticker::start(vec![plain.clone(), concurrent.clone()])?,
             plain,
             concurrent,
+            cache: None,
+            counts: Counts::default(),
             compiling: Arc::new(Semaphore::new(COMPILES_AT_ONCE)),
             abandoned: Arc::new(Semaphore::new(COMPILES_AT_ONCE)),
         })

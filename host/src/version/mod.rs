@@ -2,9 +2,10 @@
 //!
 //! The steps, each a file: what kind of bytes it is and what its sections say ([`outline`](self)), who it is ([`metadata`](self)),
 //! a core module becomes a component ([`wrap`](self)), what it exports and imports ([`contract`](self)), and only then the
-//! compiler ([`compile`], [`compile_within`]). Everything before the compiler is quick also for large files and is what
+//! compiler ([`compile`], [`compile_within`]), or its work of an earlier time ([`cache`](self)). Everything before the compiler is quick also for large files and is what
 //! [`describe`] shows: so a file is refused in milliseconds for anything but its machine code.
 
+mod cache;
 mod compile;
 mod contract;
 mod describe;
@@ -17,6 +18,7 @@ mod prepare;
 mod types;
 mod wrap;
 
+pub(crate) use cache::CodeCache;
 pub use compile::{compile, compile_within, name_of, time_by_size};
 pub use contract::OFFERED;
 pub use describe::{CoreOrComponent, DescribedFunction, Description, describe};

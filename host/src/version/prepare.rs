@@ -28,8 +28,16 @@ pub(super) struct Prepared<'a> {
 
 /// Names, wraps and checks a file. Quick: no function body is looked at.
 pub(super) fn prepare<'a>(file_stem: &str, bytes: &'a [u8]) -> Result<Prepared<'a>, VersionError> {
+    prepare_known(file_stem, bytes, super::digest(bytes))
+}
+
+/// The same, where the digest is known.
+pub(super) fn prepare_known<'a>(
+    file_stem: &str,
+    bytes: &'a [u8],
+    digest: Digest,
+) -> Result<Prepared<'a>, VersionError> {
     sniff(bytes)?;
-    let digest = super::digest(bytes);
     let outline = Outline::read(bytes)?;
     let identity = Identity::of(&outline, file_stem, &digest)?;
     let state = state_description(&outline)?;

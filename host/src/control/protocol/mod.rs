@@ -370,6 +370,18 @@ pub struct Status {
     pub last_called_off: Option<String>,
     /// Calls answered since the start.
     pub calls: u64,
+    /// From where the machine code of versions came, since the start.
+    #[serde(default)]
+    pub code: CodeStatus,
+}
+
+/// From where machine code came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeStatus {
+    /// Versions that were compiled.
+    pub compiled: u64,
+    /// Versions that had been compiled before, and were read from the state directory.
+    pub from_cache: u64,
 }
 
 /// What is served over HTTP.

@@ -62,9 +62,14 @@ fn living(weak: &Weak<Inner>) -> Option<Arc<Inner>> {
 pub(super) async fn take_at_start(inner: &Arc<Inner>, directory: &Path, settings: &HostSettings) {
     let mut fresh = BTreeSet::new();
     for file in files_of(directory, settings.file_max()).await {
-        // A refusal is told when the watch finds the file at rest: it may still be written now.
-        let Ok(version) = load(inner, &file).await else {
-            continue;
+        // What runs is at hand. A refusal is told when the watch finds the file at rest: it may still be written now.
+        let at_hand = inner.core.versions.compiled(&file.digest);
+        let version = match at_hand.filter(|version| !version.is_named_by_file()) {
+            Some(version) => version,
+            None => match load(inner, &file).await {
+                Ok(version) => version,
+                Err(_) => continue,
+            },
         };
         note(inner, &file, &version);
         if is_new(inner, file.digest).await {

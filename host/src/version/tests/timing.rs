@@ -32,7 +32,14 @@ async fn a_timeout_is_told_at_once_and_bars_nothing() {
     let engines = Arc::new(engines());
     let begun = Instant::now();
     let slow = slow();
-    let error = compile_within(engines.clone(), "slow", slow.clone(), Some(Duration::from_millis(1))).await;
+    let error = compile_within(
+        engines.clone(),
+        "slow",
+        slow.clone(),
+        digest(&slow),
+        Some(Duration::from_millis(1)),
+    )
+    .await;
     let error = error.expect_err("too slow");
     assert_eq!((error.code(), error.is_permanent()), ("compile-timeout", false));
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
@@ -44,9 +51,16 @@ async fn a_timeout_is_told_at_once_and_bars_nothing() {
         ),
         (2, 1)
     );
-    let version = compile_within(engines.clone(), "counter-1.0.0", wasm(COUNTER).into(), None)
-        .await
-        .expect("compiles");
+    let counter: Arc<[u8]> = wasm(COUNTER).into();
+    let version = compile_within(
+        engines.clone(),
+        "counter-1.0.0",
+        counter.clone(),
+        digest(&counter),
+        None,
+    )
+    .await
+    .expect("compiles");
     assert_eq!(version.id.to_string(), "counter@1.0.0");
     while engines.abandoned.available_permits() < 2 {
         assert!(begun.elapsed() < Duration::from_secs(120));

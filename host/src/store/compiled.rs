@@ -1,0 +1,347 @@
+//! Compiled code, kept so that no bytes are compiled twice: a copy of what the compiler can make again at any time.
+//!
+//! Code is machine code: whoever can put a file here runs what he likes as the host. So a file is given back only if
+//!
+//! - nobody but the host's own user, and root, can write in the directory or rename anything above it ([`Compiled::open`]; folders in which
+//!   everybody may only touch his own, as `/tmp`, are good enough);
+//! - the file itself belongs to that user, is a plain file and no link, and is writable by nobody else;
+//! - its end says that it is the code of these bytes for this compiler, and its checksum is right: so it is whole, and not that of
+//!   others under their name.
+//!
+//! The same end says which bytes had the digest in its name when the code was made from them; that saves a start from computing all
+//! digests again ([`Compiled::vouches`]).
+//!
+//! The checksums are against torn writes and bad disks, not against an attacker: against him stands that only the host's user can write
+//! here. Guests run as that user, so no folder that reaches the state directory is granted to one ([`Untouchable`]); drops are only ever
+//! read, and compiled code among them is refused; backups hold no code.
+//!
+//! Invariants: a file under its final name is never written again, only replaced or removed, since running code may be mapped from it.
+//! Nothing here is synced: what a crash tears is seen by its checksum, and compiled anew.
+
+use super::{StoreError, private_dir};
+use crate::upgrade::journal::may_be_killed_here;
+use rustix::fs::{FileType, Mode, OFlags};
+use std::fs::File;
+use std::hash::Hasher as _;
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use thiserror::Error;
+use twox_hash::XxHash64;
+use wasmhot_appup::Digest;
+
+/// `<state>/compiled`. Blocking.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    dir: PathBuf,
+    next_temp: AtomicU64,
+}
+
+/// Whose code a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CodeName {
+    /// Of the bytes of the version.
+    pub(crate) digest: Digest,
+    /// Wasmtime's version, the processor, and the settings of the engine.
+    pub(crate) key: EngineKey,
+    /// Of the same bytes, which had that digest.
+    pub(crate) bytes: Checksum,
+    /// Of the component that was compiled: the same bytes, unless a core module was wrapped.
+    pub(crate) component: Checksum,
+}
+
+/// Tells what is damaged from what is not, ten times as fast as a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checksum(u64);
+
+impl Checksum {
+    /// Of these bytes.
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let mut sum = XxHash64::with_seed(0);
+        sum.write(bytes);
+        Self(sum.finish())
+    }
+}
+
+/// What compiled code depends on besides the bytes that are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EngineKey(pub(crate) [u8; 16]);
+
+/// Why a file that is there is not used.
+#[derive(Debug, Error)]
+pub(crate) enum NotTrusted {
+    /// Somebody else may have written it.
+    #[error("{0}")]
+    Writable(&'static str),
+    /// It is not what its name says, or not whole.
+    #[error("it is damaged ({0})")]
+    Damaged(&'static str),
+    /// It cannot be read.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Compiled {
+    /// Opens or makes the directory, and sweeps what a crash left half written.
+    ///
+    /// # Errors
+    /// Of the disk; and if somebody else can write there.
+    pub(crate) fn open(state: &Path) -> Result<Self, StoreError> {
+        let dir = state.join("compiled");
+        private_dir(&dir)?;
+        let failed = |error| StoreError::io(&dir, error);
+        if let Some((place, why)) = writable_by_others(&dir.canonicalize().map_err(failed)?).map_err(failed)? {
+            return Err(StoreError::Open { path: place, why });
+        }
+        let compiled = Self {
+            next_temp: AtomicU64::new(0),
+            dir,
+        };
+        for name in compiled.names()? {
+            if name.starts_with(TEMP) {
+                compiled.unlink(&compiled.dir.join(name))?;
+            }
+        }
+        Ok(compiled)
+    }
+
+    /// The file with the code of this name and [`END`] bytes more, if it is kept and can be trusted.
+    ///
+    /// # Errors
+    /// It is there, but is not to be used.
+    pub(crate) fn get(&self, name: &CodeName) -> Result<Option<PathBuf>, NotTrusted> {
+        let path = self.dir.join(file_name(&name.digest, &name.key));
+        let Some((mut file, length)) = open(&path)? else {
+            return Ok(None);
+        };
+        let mut sum = XxHash64::with_seed(0);
+        let mut rest = length;
+        let mut part = vec![0; PART];
+        while rest > 0 {
+            let wanted = usize::try_from(rest).map_or(PART, |rest| rest.min(PART));
+            file.read_exact(&mut part[..wanted])?;
+            sum.write(&part[..wanted]);
+            rest -= wanted as u64;
+        }
+        let mut end = [0; END];
+        file.read_exact(&mut end)?;
+        if end != name.end(length, sum) {
+            return Err(NotTrusted::Damaged("it is not what its end says"));
+        }
+        Ok(Some(path))
+    }
+
+    /// Whether code was made from bytes with this digest, and they were these: who has that said need not compute the digest again.
+    /// Says no where it cannot say yes.
+    pub(crate) fn vouches(&self, digest: &Digest, key: &EngineKey, bytes: Checksum) -> bool {
+        let path = self.dir.join(file_name(digest, key));
+        let Ok(Some((file, length))) = open(&path) else {
+            return false;
+        };
+        let mut end = [0; END];
+        let read = std::os::unix::fs::FileExt::read_exact_at(&file, &mut end, length);
+        read.is_ok() && end[..VOUCHED] == vouched(digest, bytes) && end.ends_with(MAGIC)
+    }
+
+    /// Keeps code, in the place of what was there.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub(crate) fn put(&self, name: &CodeName, code: &[u8]) -> Result<(), StoreError> {
+        let path = self.dir.join(file_name(&name.digest, &name.key));
+        let number = self.next_temp.fetch_add(1, Ordering::Relaxed);
+        let temp = self.dir.join(format!("{TEMP}{}-{number}", std::process::id()));
+        let mut sum = XxHash64::with_seed(0);
+        sum.write(code);
+        let end = name.end(code.len() as u64, sum);
+        let written = write(&temp, code, &end).and_then(|()| std::fs::rename(&temp, &path));
+        written.map_err(|error| {
+            // A full disk must not get fuller; if even the removal fails, the next opening sweeps.
+            let _ = std::fs::remove_file(&temp);
+            StoreError::io(&path, error)
+        })
+    }
+
+    /// Forgets code of bytes that are not wanted any more, and of compilers that are not used; gives the bytes that this frees. Foreign
+    /// files are passed over.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub(crate) fn retain(
+        &self,
+        wanted: impl Fn(&Digest, &EngineKey) -> bool,
+        dry_run: bool,
+    ) -> Result<u64, StoreError> {
+        let mut freed = 0;
+        for name in self.names()? {
+            let parsed = parse(&name);
+            if parsed.is_none_or(|(digest, key)| wanted(&digest, &key)) {
+                continue;
+            }
+            let path = self.dir.join(name);
+            freed += std::fs::symlink_metadata(&path).map_or(0, |found| found.len());
+            if !dry_run {
+                self.unlink(&path)?;
+            }
+        }
+        Ok(freed)
+    }
+
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        let failed = |error| StoreError::io(&self.dir, error);
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.dir).map_err(failed)? {
+            names.extend(entry.map_err(failed)?.file_name().into_string().ok());
+        }
+        Ok(names)
+    }
+
+    fn unlink(&self, path: &Path) -> Result<(), StoreError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(StoreError::io(path, error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+const TEMP: &str = ".new-";
+/// Of a mode: group and others may write.
+const BY_OTHERS: u32 = 0o022;
+/// Others may write, but rename and remove only what is theirs.
+const STICKY: u32 = 0o1000;
+
+/// What the end of a file says of the bytes from which the code before it was made: their digest, their checksum.
+const VOUCHED: usize = 32 + 8;
+/// The same, the checksum of the component, a key, the length of the code.
+const NAMED: usize = VOUCHED + 8 + 16 + 8;
+/// The same, a checksum, and what kind of file this is.
+pub(crate) const END: usize = NAMED + 8 + MAGIC.len();
+/// So much is read at a time: what the caches of a processor hold.
+const PART: usize = 128 << 10;
+/// Another format gets another one.
+const MAGIC: &[u8; 8] = b"wasmhot1";
+
+impl CodeName {
+    /// What stands behind code of this length and sum.
+    fn end(&self, length: u64, mut sum: XxHash64) -> [u8; END] {
+        let mut end = [0; END];
+        let (named, rest) = end.split_at_mut(NAMED);
+        let parts: [&[u8]; 4] = [
+            &vouched(&self.digest, self.bytes),
+            &self.component.0.to_le_bytes(),
+            &self.key.0,
+            &length.to_le_bytes(),
+        ];
+        let filled = parts.into_iter().flatten();
+        named.iter_mut().zip(filled).for_each(|(place, byte)| *place = *byte);
+        sum.write(named);
+        let filled = sum.finish().to_le_bytes().into_iter().chain(*MAGIC);
+        rest.iter_mut().zip(filled).for_each(|(place, byte)| *place = byte);
+        end
+    }
+}
+
+impl std::fmt::Display for EngineKey {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+    }
+}
+
+const SUFFIX: &str = ".code";
+
+fn file_name(digest: &Digest, key: &EngineKey) -> String {
+    format!("{digest}-{key}{SUFFIX}")
+}
+
+fn vouched(digest: &Digest, bytes: Checksum) -> [u8; VOUCHED] {
+    let mut vouched = [0; VOUCHED];
+    vouched[..32].copy_from_slice(digest.as_bytes());
+    vouched[32..].copy_from_slice(&bytes.0.to_le_bytes());
+    vouched
+}
+
+/// A file that nobody but we can have written, and the length of the code in it.
+fn open(path: &Path) -> Result<Option<(File, u64)>, NotTrusted> {
+    // NONBLOCK: a pipe in its place does not hold us.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT) => return Ok(None),
+        Err(rustix::io::Errno::LOOP) => return Err(NotTrusted::Writable("it is a symbolic link")),
+        Err(error) => return Err(NotTrusted::Io(error.into())),
+    };
+    let found = file.metadata()?;
+    if FileType::from_raw_mode(found.mode()) != FileType::RegularFile {
+        return Err(NotTrusted::Writable("it is no file"));
+    }
+    if found.uid() != own_uid() {
+        return Err(NotTrusted::Writable("it belongs to another user"));
+    }
+    if found.mode() & BY_OTHERS != 0 {
+        return Err(NotTrusted::Writable("others can write it"));
+    }
+    let length = found.len().checked_sub(END as u64);
+    Ok(Some((file, length.ok_or(NotTrusted::Damaged("it is too short"))?)))
+}
+
+fn parse(name: &str) -> Option<(Digest, EngineKey)> {
+    let (digest, key) = name.strip_suffix(SUFFIX)?.split_once('-')?;
+    let mut bytes = [0; 16];
+    if key.len() != 2 * bytes.len() || !key.is_ascii() {
+        return None;
+    }
+    for (place, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&key[2 * place..2 * place + 2], 16).ok()?;
+    }
+    Some((digest.parse().ok()?, EngineKey(bytes)))
+}
+
+fn write(path: &Path, code: &[u8], end: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(code)?;
+    may_be_killed_here("code-half-written");
+    file.write_all(end)
+}
+
+fn own_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The first of a folder and all above it in which somebody else than we and root could put or rename something.
+fn writable_by_others(dir: &Path) -> io::Result<Option<(PathBuf, &'static str)>> {
+    for place in dir.ancestors() {
+        let found = std::fs::metadata(place)?;
+        if ![own_uid(), 0].contains(&found.uid()) {
+            return Ok(Some((place.to_path_buf(), "it belongs to another user")));
+        }
+        let is_sticky = found.mode() & STICKY != 0 && place != dir;
+        if found.mode() & BY_OTHERS != 0 && !is_sticky {
+            return Ok(Some((place.to_path_buf(), "others can write in it")));
+        }
+    }
+    Ok(None)
+}
+
+/// A state directory, as folders are held against it that a guest is to have.
+#[derive(Clone, Debug)]
+pub(crate) struct Untouchable(PathBuf);
+
+impl Untouchable {
+    /// The state directory, which is there.
+    pub(crate) fn new(state: &Path) -> io::Result<Self> {
+        state.canonicalize().map(Self)
+    }
+
+    /// Whether a guest with this folder would have the state directory, or a part of it. A folder that cannot be looked at is for
+    /// those to refuse who open it.
+    pub(crate) fn is_reached_by(&self, folder: &Path) -> bool {
+        let folder = folder.canonicalize();
+        folder.is_ok_and(|folder| folder.starts_with(&self.0) || self.0.starts_with(&folder))
+    }
+}

@@ -1,0 +1,275 @@
+//! No bytes are compiled twice: what the compiler made is kept in the state directory, by digest, and taken from there.
+//!
+//! Invariants:
+//! - Code goes only to the engine that it was made for: its name holds a hash of all that Wasmtime's compiler depends on (its version, the
+//!   processor, the settings), and Wasmtime looks once more when it loads it.
+//! - What is not as it should be is told ([`EventKind::CacheFault`]), compiled anew and replaced. No file that a host is given fails
+//!   because of the cache.
+//!
+//! Who may write there, and how a file is checked: [`store::compiled`](crate::store).
+
+use super::{EngineKind, Engines};
+use crate::event::{EventKind, Events, Happening};
+use crate::store::{Checksum, CodeName, Compiled, END, EngineKey, StoreError};
+use sha2::Digest as _;
+use std::hash::{Hash as _, Hasher};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use wasmhot_appup::Digest;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Where compiled code is kept, and whom it is told what is wrong with that.
+pub(crate) struct CodeCache {
+    files: Compiled,
+    events: Arc<Events>,
+    plain: OnceLock<EngineKey>,
+    concurrent: OnceLock<EngineKey>,
+}
+
+/// From where the code of versions came, since the start.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    compiled: AtomicU64,
+    from_cache: AtomicU64,
+}
+
+impl CodeCache {
+    /// The cache in a state directory. None, and an event, where it cannot be had.
+    pub(crate) fn open(state: &Path, events: &Arc<Events>) -> Option<Self> {
+        match Compiled::open(state) {
+            Ok(files) => Some(Self {
+                files,
+                events: Arc::clone(events),
+                plain: OnceLock::new(),
+                concurrent: OnceLock::new(),
+            }),
+            Err(error) => {
+                let message = format!("every start compiles anew: {error}");
+                events.publish(Happening::new(EventKind::CacheFault, message));
+                None
+            }
+        }
+    }
+
+    fn key(&self, engines: &Engines, kind: EngineKind) -> EngineKey {
+        let key = match kind {
+            EngineKind::Plain => &self.plain,
+            EngineKind::Concurrent => &self.concurrent,
+        };
+        *key.get_or_init(|| key_of(engines.get(kind)))
+    }
+
+    fn tell(&self, message: String, digest: &Digest) {
+        let details = serde_json::json!({ "sha256": digest.to_string() });
+        let happening = Happening::new(EventKind::CacheFault, message).details(details);
+        self.events.publish(happening);
+    }
+
+    fn load(&self, engine: &Engine, name: &CodeName) -> Option<Component> {
+        let path = match self.files.get(name) {
+            Ok(found) => found?,
+            Err(why) => {
+                self.not_used(name, &why);
+                return None;
+            }
+        };
+        let loaded = load(engine, &path);
+        loaded
+            .inspect_err(|error| self.not_used(name, &format!("Wasmtime does not load it: {error:#}")))
+            .ok()
+    }
+
+    fn not_used(&self, name: &CodeName, why: &dyn std::fmt::Display) {
+        let message = format!(
+            "the compiled code kept of {} is not used: {why}; it is compiled anew",
+            name.digest
+        );
+        self.tell(message, &name.digest);
+    }
+
+    fn keep(&self, name: &CodeName, component: &Component) {
+        let code = component.serialize().map_err(|error| format!("{error:#}"));
+        let kept = code.and_then(|code| self.files.put(name, &code).map_err(|error| error.to_string()));
+        if let Err(why) = kept {
+            let message = format!("the compiled code of {} cannot be kept: {why}", name.digest);
+            self.tell(message, &name.digest);
+        }
+    }
+}
+
+impl Engines {
+    /// With a cache of compiled code.
+    pub(crate) fn with_cache(mut self, cache: Option<CodeCache>) -> Self {
+        self.cache = cache;
+        self
+    }
+
+    /// How many versions have been compiled since the start, and how many were taken from the cache.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        (of(&self.counts.compiled), of(&self.counts.from_cache))
+    }
+
+    /// Whether bytes that should have this digest have it, as far as that is known from an earlier time.
+    pub(crate) fn vouch(&self, digest: &Digest, bytes: &[u8]) -> bool {
+        let Some(cache) = &self.cache else { return false };
+        let sum = Checksum::of(bytes);
+        KINDS
+            .iter()
+            .any(|kind| cache.files.vouches(digest, &cache.key(self, *kind), sum))
+    }
+
+    /// The code of a component: from the cache, or compiled. `digest` is that of the file that it is, or was made from; that has these
+    /// `bytes`.
+    pub(super) fn component(
+        &self,
+        kind: EngineKind,
+        (digest, bytes): (&Digest, &[u8]),
+        component: &[u8],
+    ) -> wasmtime::Result<Component> {
+        let engine = self.get(kind);
+        let Some(cache) = &self.cache else {
+            return self.compiled(engine, component);
+        };
+        let sum = Checksum::of(bytes);
+        let name = CodeName {
+            digest: *digest,
+            key: cache.key(self, kind),
+            bytes: sum,
+            // How a core module is wrapped is this program's affair: another one may do it otherwise.
+            component: match std::ptr::eq(component, bytes) {
+                true => sum,
+                false => Checksum::of(component),
+            },
+        };
+        if let Some(loaded) = cache.load(engine, &name) {
+            self.counts.from_cache.fetch_add(1, Ordering::Relaxed);
+            return Ok(loaded);
+        }
+        let compiled = self.compiled(engine, component)?;
+        cache.keep(&name, &compiled);
+        Ok(compiled)
+    }
+
+    fn compiled(&self, engine: &Engine, component: &[u8]) -> wasmtime::Result<Component> {
+        // `from_binary` takes neither text nor compiled code.
+        let compiled = Component::from_binary(engine, component)?;
+        self.counts.compiled.fetch_add(1, Ordering::Relaxed);
+        Ok(compiled)
+    }
+
+    /// Forgets compiled code of all but these bytes, and that of other compilers; gives the bytes of disk that this frees.
+    pub(crate) fn forget_code(&self, stays: impl Fn(&Digest) -> bool, dry_run: bool) -> Result<u64, StoreError> {
+        let Some(cache) = &self.cache else { return Ok(0) };
+        let keys = KINDS.map(|kind| cache.key(self, kind));
+        cache
+            .files
+            .retain(|digest, key| stays(digest) && keys.contains(key), dry_run)
+    }
+}
+
+const KINDS: [EngineKind; 2] = [EngineKind::Plain, EngineKind::Concurrent];
+
+/// All that compiled code depends on besides the bytes.
+fn key_of(engine: &Engine) -> EngineKey {
+    let mut hasher = Sha256(sha2::Sha256::new());
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let mut key = EngineKey([0; 16]);
+    let hash = hasher.0.finalize();
+    key.0.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
+    key
+}
+
+/// The standard library's hashers may differ from one of its versions to the next.
+struct Sha256(sha2::Sha256);
+
+impl Hasher for Sha256 {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        // Nobody asks: the whole hash is taken.
+        0
+    }
+}
+
+/// Code that [`Compiled::get`] has checked.
+///
+/// It is mapped from its file, which is why nobody may change that. Where files cannot be mapped to be run (a file system that is
+/// mounted `noexec`), it is read instead.
+#[allow(unsafe_code, reason = "Wasmtime cannot check machine code")]
+fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: what is loaded has to come, unchanged, from `Component::serialize`, and must not change while it runs.
+    //
+    // - `CodeCache::keep` is the only one to write such files, and writes what `serialize` gave it.
+    // - Nobody else could write one: `Compiled::open` found that only this user and root can put, rename or replace anything in the
+    //   directory or above it; `Compiled::get` that the file is a plain one of this user that no other may write. Guests run as this user,
+    //   but get no folder from which the directory can be reached (`Untouchable`).
+    // - It is whole, and that of these bytes for this engine: its length, the digest, the engine's key and a checksum over all of it
+    //   were right when it was read a moment ago.
+    // - It does not change while it is mapped: we never write to a file that has its name, we only rename and unlink. That root, or this
+    //   user by other means, does so cannot be excluded, any more than for the program itself.
+    let mapped = unsafe { Component::deserialize_file(engine, path) };
+    mapped.or_else(|error| {
+        let mut bytes = std::fs::read(path)?;
+        bytes.truncate(bytes.len().saturating_sub(END));
+        // SAFETY: as above; these bytes are a copy.
+        unsafe { Component::deserialize(engine, &bytes) }.map_err(|_| error)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::version::EngineSettings;
+    use wasmtime::Config;
+
+    fn engines(state: &Path, events: &Arc<Events>) -> Engines {
+        let engines = Engines::new(&EngineSettings::default()).expect("engines");
+        engines.with_cache(CodeCache::open(state, events))
+    }
+
+    #[test]
+    fn code_for_other_settings_under_the_right_name_is_compiled_anew() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let events = Arc::new(Events::default());
+        let bytes = wat::parse_str("(component)").expect("is text");
+        let digest = crate::version::digest(&bytes);
+        let counted = |engines: &Engines| {
+            let made = engines.component(EngineKind::Plain, (&digest, &bytes), &bytes);
+            made.expect("compiles");
+            engines.counts()
+        };
+        assert_eq!(counted(&engines(folder.path(), &events)), (1, 0));
+        assert_eq!(counted(&engines(folder.path(), &events)), (0, 1));
+        // As no host writes it: all that we can check is right, only the code is for another engine.
+        let other = Engine::new(Config::new().epoch_interruption(false)).expect("an engine");
+        let code = Component::new(&other, &bytes).and_then(|component| component.serialize());
+        let engines_now = engines(folder.path(), &events);
+        let cache = engines_now.cache.as_ref().expect("a cache");
+        let name = CodeName {
+            digest,
+            key: cache.key(&engines_now, EngineKind::Plain),
+            bytes: Checksum::of(&bytes),
+            component: Checksum::of(&bytes),
+        };
+        cache.files.put(&name, &code.expect("is written")).expect("is kept");
+        assert_eq!(counted(&engines_now), (1, 0));
+        let told = events.since(0).0;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].kind, EventKind::CacheFault);
+        assert!(told[0].message.contains("Wasmtime does not load it"), "{told:?}");
+        assert_eq!(counted(&engines(folder.path(), &events)), (0, 1));
+    }
+
+    #[test]
+    fn the_two_engines_have_keys_of_their_own() {
+        let engines = Engines::new(&EngineSettings::default()).expect("engines");
+        let [plain, concurrent] = KINDS.map(|kind| key_of(engines.get(kind)));
+        assert_ne!(plain, concurrent);
+        assert_eq!(plain, key_of(engines.get(EngineKind::Plain)));
+    }
+}
