@@ -267,7 +267,8 @@ impl Session {
     /// How long the guest takes for so many bytes, by what it has taken.
     fn time_for(&self, bytes: u64) -> Duration {
         let ratio = bytes as f64 / self.sent.max(1) as f64;
-        self.in_guest.mul_f64(ratio)
+        // A guest may say that no end can be seen.
+        Duration::try_from_secs_f64(self.in_guest.as_secs_f64() * ratio).unwrap_or(Duration::MAX)
     }
 
     /// The next chunk, written. None if everything was sent as it stands.
