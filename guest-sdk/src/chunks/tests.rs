@@ -227,8 +227,8 @@ impl Transfer {
     fn next<S: Version>(&mut self, state: &S, bytes_max: u32) {
         let session = self.session.as_mut().expect("not ended");
         let chunk = session.next(state, bytes_max).expect("gives");
-        self.whole |= chunk.is_none() && bytes_max > 0;
         if chunk.is_none() && bytes_max > 0 {
+            self.whole = true;
             assert_eq!(session.pending(state), Ok(0));
         }
         self.chunks.extend(chunk);
@@ -249,20 +249,10 @@ enum Either {
 }
 
 impl Either {
-    fn other(&self, other: bool) -> &'static str {
-        match self {
-            Self::One(_) if other => "1.1.0",
-            Self::Two(_) if other => "1.0.0",
-            Self::One(_) => "1.0.0",
-            Self::Two(_) => "1.1.0",
-        }
-    }
-
     fn begin(&self, other: bool) -> Transfer {
-        let to = self.other(other);
         match self {
-            Self::One(state) => Transfer::begin(state, to),
-            Self::Two(state) => Transfer::begin(state, to),
+            Self::One(state) => Transfer::begin(state, if other { "1.1.0" } else { "1.0.0" }),
+            Self::Two(state) => Transfer::begin(state, if other { "1.0.0" } else { "1.1.0" }),
         }
     }
 
