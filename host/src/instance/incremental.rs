@@ -103,7 +103,7 @@ impl Instance {
         Ok(())
     }
 
-    /// Gives a state to a fresh instance, in the form in which it was saved.
+    /// Gives a state to a fresh instance, in the form in which it was saved. Of chunks each may take as long as `limit`.
     pub(crate) async fn read_state(
         &mut self,
         change: &Change,
@@ -114,13 +114,12 @@ impl Instance {
             return self.migrate(change, bytes, limit).await;
         }
         let began = Instant::now();
-        let left = || limit.saturating_sub(began.elapsed());
         let mut chunks = chunks_in(bytes).peekable();
         while let Some(chunk) = chunks.next() {
             let chunk = chunk.map_err(InstanceError::Unreadable)?;
             match chunks.peek() {
-                Some(_) => self.accept_chunk(change, chunk, left()).await?,
-                None => self.finish_chunks(change, chunk, left()).await?,
+                Some(_) => self.accept_chunk(change, chunk, limit).await?,
+                None => self.finish_chunks(change, chunk, limit).await?,
             }
         }
         self.migrated_in = began.elapsed();

@@ -10,7 +10,7 @@ use crate::call::routes::{Route, Routes, Target};
 use crate::control::protocol::{Exit, Failure, ModuleReport, UpgradeReport};
 use crate::instance::capability::config::{Values, has_secrets};
 use crate::instance::{Instance, InstanceError, Template};
-use crate::store::{SaveReason, SavedState};
+use crate::store::{Form, SaveReason, SavedState};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -247,13 +247,19 @@ async fn to_rehearse_on(core: &Core, lane: &Arc<Lane>, limits: &Limits) -> Resul
     let age_of = |saved: &SavedState| Duration::from_millis(crate::event::now_ms().saturating_sub(saved.tag.time_ms));
     let how = format!("`wasmhot state export {}` saves one", lane.module);
     let figures = lane.figures();
-    if Session::is_possible(lane) && figures.is_live && figures.unsaved_calls > 0 {
-        // It costs calls next to nothing, however large the state is, and all that is there now is tried.
-        if let Some(Err(error)) = chunks::save(lane).await {
-            return Err(format!("not rehearsed: {error}"));
+    let mut last = states.newest(&lane.module, None).await.ok().flatten();
+    if Session::is_possible(lane) && figures.is_live {
+        let running = lane.live.load().template.version.id.digest;
+        let is_as_it_is =
+            figures.unsaved_calls == 0 && last.as_ref().is_some_and(|saved| saved.tag.version.digest == running);
+        if !is_as_it_is {
+            // It costs calls next to nothing, however large the state is, and all that is there now is tried.
+            if let Some(Err(error)) = chunks::save(lane).await {
+                return Err(format!("not rehearsed: {error}"));
+            }
+            last = states.newest(&lane.module, None).await.ok().flatten();
         }
     }
-    let last = states.newest(&lane.module, None).await.ok().flatten();
     if let Some(saved) = last.as_ref().filter(|saved| age_of(saved) <= REHEARSAL_AGE_MAX) {
         let running = lane.live.load_full();
         let is_own = saved.tag.version.digest == running.template.version.id.digest;
@@ -308,7 +314,13 @@ async fn rehearse_lane(
         Ok(found) => found,
         Err(why) => return Ok(why),
     };
-    let rehearsed = core.services.states.rehearse(live, &saved, limits, Some(old)).await?;
+    let mut limits = limits.clone();
+    if saved.tag.form == Form::Chunks {
+        // Nobody waits for what is done here with the whole of a large state.
+        limits.save_timeout = limits.save_timeout.max(limits.transfer_timeout);
+        limits.migrate_timeout = limits.migrate_timeout.max(limits.transfer_timeout);
+    }
+    let rehearsed = core.services.states.rehearse(live, &saved, &limits, Some(old)).await?;
     // Modules are handed over at the same time: the longest counts.
     let pause = save_took + rehearsed.behind_the_gate;
     report.predicted_us = report.predicted_us.max(Some(super::transfer::micros(pause)));

@@ -88,7 +88,7 @@ fn p4_killed_at_any_place_the_state_is_whole() {
     ];
     for (place, boots) in places {
         let mut host = Binary::run(&["register-1.0.0"], &[]);
-        host.ok(&["call", "register", "fill(20000)"]);
+        host.ok(&["call", "register", "fill(8000)"]);
         let before = host.ok(&["call", "register", "checksum()"]);
         // A clean stop saves.
         host.ok(&["stop"]);
@@ -113,7 +113,7 @@ fn p4_killed_at_any_place_the_state_is_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_has_the_chunks_too() {
     let host = Binary::run(&["register-1.0.0"], &[]);
-    host.ok(&["call", "register", "fill(20000)"]);
+    host.ok(&["call", "register", "fill(8000)"]);
     let before = host.ok(&["call", "register", "checksum()"]);
     host.ok(&["apply", guest("register-1.1.0").to_str().unwrap()]);
     one_file_is_left(&host).await;
@@ -132,7 +132,7 @@ async fn one_file_is_left(host: &Binary) {
 #[tokio::test(flavor = "multi_thread")]
 async fn r29_chunks_that_were_changed_on_the_disk_are_told_and_not_taken() {
     let mut host = Binary::run(&["register-1.0.0"], &["--save-interval", "1h"]);
-    host.ok(&["call", "register", "fill(20000)"]);
+    host.ok(&["call", "register", "fill(8000)"]);
     host.ok(&["apply", guest("register-1.1.0").to_str().unwrap()]);
     one_file_is_left(&host).await;
     host.kill();

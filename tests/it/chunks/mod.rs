@@ -7,7 +7,7 @@ use crate::support::World;
 use wasmhot::control::protocol::{ModuleReport, UpgradeReport};
 
 /// Entries of a state that takes many chunks.
-const ENTRIES: u32 = 20_000;
+const ENTRIES: u32 = 8_000;
 
 /// A module with so many entries, and what they come to.
 async fn filled(world: &World) -> u64 {

@@ -56,7 +56,7 @@ async fn p6_a_large_state_goes_up_and_down_in_chunks_under_load() {
     let clients: Vec<_> = (0..3)
         .map(|name| tokio::spawn(busy(world.host.clone(), name, Arc::clone(&stop))))
         .collect();
-    for round in 0..3 {
+    for round in 0..2 {
         let report = world.apply(&guest("register-1.1.0")).await.unwrap();
         let module = of_register(&report);
         let (bytes, ahead) = (module.state_bytes.unwrap(), module.ahead_bytes.unwrap());
