@@ -1,4 +1,47 @@
-//! Medians side by side.
+//! Medians side by side, as tables and, with `--lines`, as lines `name value unit` between them.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+
+/// Batches of each row.
+const BATCHES: usize = 60;
+/// How long a batch takes, about.
+const BATCH: Duration = Duration::from_millis(10);
+
+/// Measures rows in turns: each does so many calls and says how long they took.
+pub(crate) fn measure(rows: &mut [(&'static str, &mut dyn FnMut(u64) -> Duration)]) -> Vec<Row> {
+    let mut sizes = Vec::new();
+    for (_, run) in rows.iter_mut() {
+        run(10);
+        let once = run(20) / 20;
+        sizes.push((BATCH.as_nanos() / once.as_nanos().max(1)).clamp(10, 1_000_000) as u64);
+    }
+    let mut times = vec![Vec::new(); rows.len()];
+    for _ in 0..BATCHES {
+        for (place, (_, run)) in rows.iter_mut().enumerate() {
+            let took = run(sizes[place]);
+            times[place].push(took.as_secs_f64() * 1e9 / sizes[place] as f64);
+        }
+    }
+    let named = rows.iter().zip(times);
+    named.map(|((name, _), times)| Row::new(name, times)).collect()
+}
+
+/// So many calls one after another, and how long they took.
+pub(crate) fn one_after_another<F: Future<Output = ()>>(
+    runtime: &Runtime,
+    calls: u64,
+    mut call: impl FnMut() -> F,
+) -> Duration {
+    runtime.block_on(async {
+        let begin = Instant::now();
+        for _ in 0..calls {
+            call().await;
+        }
+        begin.elapsed()
+    })
+}
 
 /// What was measured of one way to call.
 pub(crate) struct Row {
@@ -29,7 +72,7 @@ impl Row {
 }
 
 /// Prints rows with their ratio to the row `base`.
-pub(crate) fn print(title: &str, rows: &[Row], base: usize) {
+pub(crate) fn print(name: &str, title: &str, rows: &[Row], base: usize) {
     println!("\n{title:<36} {:>10} {:>10} {:>8}", "median", "p90", "ratio");
     for row in rows {
         let ratio = row.median / rows[base].median;
@@ -40,6 +83,23 @@ pub(crate) fn print(title: &str, rows: &[Row], base: usize) {
             time(row.p90)
         );
     }
+    for row in rows {
+        line(&format!("{name}.{}", slug(row.name)), row.median, "ns");
+    }
+}
+
+/// What programs read, if they ask for it.
+pub(crate) fn line(name: &str, value: f64, unit: &str) {
+    if std::env::args().any(|arg| arg == "--lines") {
+        println!("{name} {value} {unit}");
+    }
+}
+
+/// `Wasmtime, call_async` as `wasmtime-call-async`.
+fn slug(name: &str) -> String {
+    let name = name.to_lowercase();
+    let words = name.split(|letter: char| !letter.is_ascii_alphanumeric());
+    words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
 }
 
 /// Nanoseconds with a unit that suits them.
