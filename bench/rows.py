@@ -161,7 +161,7 @@ def keys():
 def memory():
     yield Row("memory.resident", "1,000,000 keys of 100 B, 1,000 called a second: resident", "memory.resident", 2.0**30, "GiB", False, at_most(4))
     yield Row("memory.woken", "waking a key", "memory.woken", "memory.fresh", "Wasmtime: a fresh instance and its call", False, at_most(10))
-    yield Row("memory.switch", "the switch with 1,000,000 keys", "memory.switch-all", "memory.switch-one", "with one key", False, at_most(2))
+    yield Row("memory.switch", "upgrade, 1,000,000 keys that sleep: longest call of one that does not", "memory.switch-all", "memory.switch-one", "with one key", False, at_most(2))
 
 
 ROWS = [*calls(), *payloads(), *nested(), *http(), *upgrades(), *keys(), *memory()]

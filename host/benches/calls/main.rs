@@ -22,6 +22,7 @@ mod upgrades;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use tokio::runtime::Runtime;
+use wasm_encoder::{ComponentNameSection, ComponentSection};
 use wasmhot::Host;
 use wasmhot::control::server::serve;
 use wasmhot::control::socket::BoundSocket;
@@ -31,7 +32,7 @@ pub(crate) fn guest(name: &str) -> PathBuf {
     Path::new(env!("WASMHOT_GUESTS")).join(format!("{name}.wasm"))
 }
 
-/// The guests that run, besides the two of `nested`.
+/// The guests that run, besides those of `nested` and [`plain`].
 const MODULES: [&str; 7] = [
     "counter-1.0.0",
     "tally-1.0.0",
@@ -44,16 +45,23 @@ const MODULES: [&str; 7] = [
 
 fn release() -> String {
     let mut toml = "format = 1\n[release]\nname = \"bench\"\nversion = \"1.0.0\"\n".to_string();
-    for file in MODULES.iter().chain(&["calc-1.0.0", "loop-1.0.0"]) {
+    for file in MODULES.iter().chain(&["calc-1.0.0", "loop-1.0.0", "plain-1.0.0"]) {
         let (name, version) = file.split_once('-').expect("a name and a version");
         let _ = writeln!(
             toml,
             "[[modules]]\nname = {name:?}\nversion = {version:?}\nhttp_calls = [\"*\"]"
         );
     }
-    // A pool with a handler of WASI 0.2; `echo` is the one with that of 0.3.
-    toml += "[[modules]]\nname = \"plain\"\npath = \"echo-1.0.0.wasm\"\nversion = \"1.0.0\"\n";
     toml
+}
+
+/// A pool with a handler of WASI 0.2, beside `echo` with that of 0.3: its older version under another name.
+fn plain() -> std::io::Result<Vec<u8>> {
+    let mut bytes = std::fs::read(guest("echo-1.0.0"))?;
+    let mut names = ComponentNameSection::new();
+    names.component("plain");
+    names.append_to_component(&mut bytes);
+    Ok(bytes)
 }
 
 fn main() -> anyhow::Result<()> {
@@ -77,7 +85,7 @@ fn calls(runtime: &Runtime, wants: impl Fn(&str) -> bool) -> anyhow::Result<()> 
     for file in MODULES {
         std::fs::copy(guest(file), app.join(format!("{file}.wasm")))?;
     }
-    std::fs::copy(guest("echo-1.0.0"), app.join("echo-1.0.0.wasm"))?;
+    std::fs::write(app.join("plain-1.0.0.wasm"), plain()?)?;
     nested::put(&app)?;
     std::fs::write(app.join("release.toml"), release())?;
     let state = root.path().join("state");

@@ -2,7 +2,7 @@
 
 use super::keys::{fill, key, when};
 use super::{apply, host_of};
-use crate::client::chance;
+use crate::client::{Clients, chance, longest};
 use crate::table::{line, median, time};
 use crate::{bare, guest};
 use std::time::{Duration, Instant};
@@ -14,16 +14,18 @@ use wasmhot::event::EventKind;
 const PAUSE: Duration = Duration::from_millis(1);
 /// Keys that are woken up one by one.
 const WOKEN: usize = 1000;
+/// Half of it lies before the switch.
+const WINDOW: Duration = Duration::from_millis(100);
+const SWITCHES: usize = 6;
 
 pub(super) async fn of(keys: usize, seconds: usize) -> anyhow::Result<()> {
     let (host, _root) = host_of("rooms-1.0.0", "").await?;
     fill(&host, 1).await?;
-    let mut switches = Vec::new();
-    for file in ["rooms-1.1.0", "rooms-1.0.0"].into_iter().cycle().take(10) {
-        switches.push(switch(&host, file).await);
+    // Both versions are compiled before anything is measured.
+    for file in ["rooms-1.1.0", "rooms-1.0.0"] {
+        apply(&host, file).await;
     }
-    // The first two were compiled.
-    let with_one = median(switches.split_off(2));
+    let with_one = around_switches(&host).await;
     let begin = Instant::now();
     fill(&host, keys).await?;
     println!("\nrooms with {keys} keys, made in {:.1?}", begin.elapsed());
@@ -32,7 +34,7 @@ pub(super) async fn of(keys: usize, seconds: usize) -> anyhow::Result<()> {
     let woken = woken(&host, keys).await;
     let fresh = bare::fresh_calls(&std::fs::read(guest("rooms-1.0.0"))?, WOKEN).await;
     let fresh = fresh.map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    let with_all = switch(&host, "rooms-1.1.0").await;
+    let with_all = around_switches(&host).await;
     println!("1000 calls a second for {seconds} s");
     println!("{:<50} {:>10.2} GiB", "resident", resident / f64::from(1 << 30));
     line("memory.resident", resident, "B");
@@ -40,8 +42,8 @@ pub(super) async fn of(keys: usize, seconds: usize) -> anyhow::Result<()> {
         ("median wait of such a call", "wait", median(waits)),
         ("waking a key, one caller", "woken", median(woken)),
         ("a fresh instance and its call, in Wasmtime", "fresh", median(fresh)),
-        ("from `apply` to the switch with one key", "switch-one", with_one),
-        ("from `apply` to the switch with all", "switch-all", with_all),
+        ("longest call around a switch with one key", "switch-one", with_one),
+        ("longest call around a switch with all", "switch-all", with_all),
     ] {
         println!("{title:<50} {:>14}", time(value));
         line(&format!("memory.{name}"), value, "ns");
@@ -50,12 +52,24 @@ pub(super) async fn of(keys: usize, seconds: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// From `apply` to the switch.
-async fn switch(host: &Host, file: &str) -> f64 {
-    let switched = tokio::spawn(when(host, EventKind::Switched));
-    let (_, begin, _) = apply(host, file).await;
-    let switched = switched.await.expect("ends");
-    (switched - begin).as_nanos() as f64
+/// The longest call of a key that is awake in the 100 ms around a switch.
+async fn around_switches(host: &Host) -> f64 {
+    let mut longest_calls = Vec::new();
+    for number in 0..SWITCHES {
+        let called = host.clone();
+        let clients = Clients::start(1, move || {
+            let host = called.clone();
+            async move { total(&host, 0).await > 0.0 }
+        });
+        tokio::time::sleep(WINDOW).await;
+        let switched = tokio::spawn(when(host, EventKind::Switched));
+        apply(host, ["rooms-1.1.0", "rooms-1.0.0"][number % 2]).await;
+        let switched = switched.await.expect("ends");
+        tokio::time::sleep(WINDOW).await;
+        let calls = clients.stop().await;
+        longest_calls.push(longest(&calls, switched - WINDOW / 2, switched + WINDOW / 2));
+    }
+    median(longest_calls)
 }
 
 async fn total(host: &Host, number: usize) -> f64 {
