@@ -2,7 +2,7 @@
 //! behind the least of a server.
 
 use super::proxy;
-use super::table::{line, median};
+use super::table::{lines, median};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -109,12 +109,12 @@ pub(crate) fn rates(host: &Host) -> anyhow::Result<()> {
         }
     }
     println!("\n{CONNECTIONS} connections over HTTP                       requests/s    share");
-    let rates: Vec<f64> = rates.into_iter().map(median).collect();
-    for (row, rate) in ROWS.iter().zip(&rates) {
-        println!("{:<42} {rate:>12.0} {:>8.2}", row.title, rate / rates[0]);
+    let medians: Vec<f64> = rates.iter().cloned().map(median).collect();
+    for (row, rate) in ROWS.iter().zip(&medians) {
+        println!("{:<42} {rate:>12.0} {:>8.2}", row.title, rate / medians[0]);
     }
-    for (row, rate) in ROWS.iter().zip(&rates) {
-        line(&format!("http.{}", row.name), *rate, "1/s");
+    for (row, rates) in ROWS.iter().zip(rates) {
+        lines(&format!("http.{}", row.name), rates, "1/s");
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{apply, host_of, plain};
 use crate::client::{Clients, chance, longest, rate};
-use crate::table::{line, median, time};
+use crate::table::{lines, median, time};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -85,16 +85,16 @@ pub(super) async fn hand_overs(entries: usize, times: usize) -> anyhow::Result<(
     let size: u32 = host.call("ledger", "size", ()).await?;
     assert_eq!(size as usize, entries);
     host.stop().await;
-    let plain = plain::save_and_migrate(entries, times.min(5)).await?;
+    let plain = plain::save_and_migrate(entries, times.min(11)).await?;
     println!("\nledger with {entries} entries, {times} upgrades, one client         median");
     for (name, values) in names.into_iter().zip(measured) {
-        print(entries, name, median(values));
+        print(entries, name, values);
     }
     print(entries, "plain", plain);
     Ok(())
 }
 
-fn print(entries: usize, name: &str, value: f64) {
+fn print(entries: usize, name: &str, values: Vec<f64>) {
     let (title, is_rate) = match name {
         "without" => ("longest call in 100 ms without a switch", false),
         "longest" => ("longest call in the 100 ms around the switch", false),
@@ -105,8 +105,9 @@ fn print(entries: usize, name: &str, value: f64) {
         "rate-during" => ("calls a second during `apply`", true),
         _ => ("`save` and `migrate` alone, in Wasmtime", false),
     };
+    let value = median(values.clone());
     let shown = if is_rate { format!("{value:.0}") } else { time(value) };
     println!("{title:<50} {shown:>12}");
     let unit = if is_rate { "1/s" } else { "ns" };
-    line(&format!("upgrade.{entries}.{name}"), value, unit);
+    lines(&format!("upgrade.{entries}.{name}"), values, unit);
 }
