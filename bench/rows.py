@@ -136,7 +136,7 @@ def nested():
 
 def http():
     least = "a loop over `ProxyPre`"
-    yield Row("http.call", "HTTP: `POST /call/…` to a `single`", "http.call", "http.constant", "the same server, a constant", False, at_least(0.75))
+    yield Row("http.call", "HTTP: `POST /call/…` to a `single`", "http.call", "http.constant", "hyper alone, a constant", False, at_least(0.75))
     yield Row("http.kept", "HTTP: wasi:http 0.2, `single`", "http.single", "http.proxy-kept", f"{least}, one instance", False, at_least(1))
     yield Row("http.pool", "HTTP: wasi:http 0.2, `pool`", "http.pool", "http.proxy-fresh", f"{least}, an instance per request", False, at_least(1))
 

@@ -31,9 +31,16 @@ enum Server {
     Proxy(&'static str, bool),
 }
 
-const ROWS: [Asked; 7] = [
+const ROWS: [Asked; 8] = [
     Asked {
         name: "constant",
+        title: "hyper alone, a constant",
+        server: Server::Proxy("page-1.0.0", true),
+        request: "GET /constant HTTP/1.1\r\nhost: x\r\n\r\n",
+        status: "HTTP/1.1 200",
+    },
+    Asked {
+        name: "nobody",
         title: "the host itself (404)",
         server: Server::Host,
         request: "GET /nobody HTTP/1.1\r\nhost: x\r\n\r\n",
