@@ -85,8 +85,11 @@ fn watch(root: &Path) -> Result<()> {
     }
     println!("cargo::rerun-if-changed={}", root.join("modules/shared").display());
     for folder in folders(&root.join("modules"))? {
-        for name in ["Cargo.toml", "src", "wit"] {
-            println!("cargo::rerun-if-changed={}", folder.join(name).display());
+        // What is not there counts as changed in every build, and a page has no `wit`.
+        for path in ["Cargo.toml", "src", "wit"].map(|name| folder.join(name)) {
+            if path.exists() {
+                println!("cargo::rerun-if-changed={}", path.display());
+            }
         }
     }
     Ok(())

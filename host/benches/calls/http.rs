@@ -1,6 +1,8 @@
-//! Requests a second over connections that stay: what the host answers itself, beside what modules answer.
+//! Requests a second over connections that stay: what the host answers itself, beside what modules answer, and beside the same guests
+//! behind the least of a server.
 
-use super::table::median;
+use super::proxy;
+use super::table::{lines, median};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,30 +16,76 @@ const WINDOWS: usize = 7;
 const WINDOW: Duration = Duration::from_millis(500);
 
 struct Asked {
+    name: &'static str,
     title: &'static str,
+    server: Server,
     request: &'static str,
     status: &'static str,
 }
 
-const ROWS: [Asked; 4] = [
+/// Who answers.
+#[derive(Clone, Copy, PartialEq)]
+enum Server {
+    Host,
+    /// The loop of `proxy`, with a guest, and whether its instance stays.
+    Proxy(&'static str, bool),
+}
+
+const ROWS: [Asked; 8] = [
     Asked {
+        name: "constant",
+        title: "hyper alone, a constant",
+        server: Server::Proxy("page-1.0.0", true),
+        request: "GET /constant HTTP/1.1\r\nhost: x\r\n\r\n",
+        status: "HTTP/1.1 200",
+    },
+    Asked {
+        name: "nobody",
         title: "the host itself (404)",
+        server: Server::Host,
         request: "GET /nobody HTTP/1.1\r\nhost: x\r\n\r\n",
         status: "HTTP/1.1 404",
     },
     Asked {
+        name: "call",
         title: "POST /call/counter/increment, single",
+        server: Server::Host,
         request: "POST /call/counter/increment HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 3\r\n\r\n[1]",
         status: "HTTP/1.1 200",
     },
     Asked {
+        name: "single",
         title: "wasi:http 0.2, single: page",
+        server: Server::Host,
         request: "GET /page/count HTTP/1.1\r\nhost: x\r\n\r\n",
         status: "HTTP/1.1 200",
     },
     Asked {
+        name: "proxy-kept",
+        title: "  the same by ProxyPre, its instance stays",
+        server: Server::Proxy("page-1.0.0", true),
+        request: "GET /page/count HTTP/1.1\r\nhost: x\r\n\r\n",
+        status: "HTTP/1.1 200",
+    },
+    Asked {
+        name: "pool",
+        title: "wasi:http 0.2, pool: plain",
+        server: Server::Host,
+        request: "GET /plain/count HTTP/1.1\r\nhost: x\r\n\r\n",
+        status: "HTTP/1.1 200",
+    },
+    Asked {
+        name: "proxy-fresh",
+        title: "  the same by ProxyPre, an instance each",
+        server: Server::Proxy("echo-1.0.0", false),
+        request: "GET /plain/count HTTP/1.1\r\nhost: x\r\n\r\n",
+        status: "HTTP/1.1 200",
+    },
+    Asked {
+        name: "p3-pool",
         title: "wasi:http 0.3, pool: echo",
-        request: "GET /echo/version HTTP/1.1\r\nhost: x\r\n\r\n",
+        server: Server::Host,
+        request: "GET /echo/count HTTP/1.1\r\nhost: x\r\n\r\n",
         status: "HTTP/1.1 200",
     },
 ];
@@ -51,11 +99,16 @@ pub(crate) fn rates(host: &Host) -> anyhow::Result<()> {
     let serving = one_thread()?;
     let host = host.clone();
     std::thread::spawn(move || serving.block_on(serve(listener, host)));
+    let addresses = ROWS.map(|row| match row.server {
+        Server::Host => Ok(address),
+        Server::Proxy(file, stays) => proxy::serve(file, stays),
+    });
+    let addresses = addresses.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let asking = one_thread()?;
     let mut rates = vec![Vec::new(); ROWS.len()];
     for window in 0..=WINDOWS {
-        for (row, rates) in ROWS.iter().zip(&mut rates) {
-            let answered = asking.block_on(ask(address, row))?;
+        for ((row, address), rates) in ROWS.iter().zip(&addresses).zip(&mut rates) {
+            let answered = asking.block_on(ask(*address, row))?;
             // The first one only warms up.
             if window > 0 {
                 rates.push(answered as f64 / WINDOW.as_secs_f64());
@@ -63,15 +116,18 @@ pub(crate) fn rates(host: &Host) -> anyhow::Result<()> {
         }
     }
     println!("\n{CONNECTIONS} connections over HTTP                       requests/s    share");
-    let rates: Vec<f64> = rates.into_iter().map(median).collect();
-    for (row, rate) in ROWS.iter().zip(&rates) {
-        println!("{:<42} {rate:>12.0} {:>8.2}", row.title, rate / rates[0]);
+    let medians: Vec<f64> = rates.iter().cloned().map(median).collect();
+    for (row, rate) in ROWS.iter().zip(&medians) {
+        println!("{:<42} {rate:>12.0} {:>8.2}", row.title, rate / medians[0]);
+    }
+    for (row, rates) in ROWS.iter().zip(rates) {
+        lines(&format!("http.{}", row.name), rates, "1/s");
     }
     Ok(())
 }
 
 /// How many requests are answered in a window.
-async fn ask(address: SocketAddr, row: &'static Asked) -> anyhow::Result<u64> {
+async fn ask(address: SocketAddr, row: &Asked) -> anyhow::Result<u64> {
     let end = Instant::now() + WINDOW;
     let clients: Vec<_> = (0..CONNECTIONS).map(|_| client(address, row, end)).collect();
     let mut sum = 0;

@@ -1,0 +1,61 @@
+//! The state as 1.0.0 wrote it.
+
+use crate::{Entry, State};
+use std::collections::HashMap;
+
+#[wasmhot_guest::state]
+pub(crate) struct StateV1 {
+    entries: HashMap<String, EntryV1>,
+}
+
+#[wasmhot_guest::state]
+struct EntryV1 {
+    id: u64,
+    name: String,
+    quantity: i32,
+    price: f64,
+    active: bool,
+}
+
+impl From<StateV1> for State {
+    fn from(old: StateV1) -> Self {
+        let entries = old.entries.into_iter();
+        Self {
+            entries: entries.map(|(key, entry)| (key, entry.into())).collect(),
+        }
+    }
+}
+
+impl From<EntryV1> for Entry {
+    fn from(old: EntryV1) -> Self {
+        Self {
+            id: old.id,
+            name: old.name,
+            quantity: old.quantity,
+            price: old.price,
+            active: old.active,
+            discount: 0,
+        }
+    }
+}
+
+impl From<&State> for StateV1 {
+    fn from(state: &State) -> Self {
+        let entries = state.entries.iter();
+        Self {
+            entries: entries.map(|(key, entry)| (key.clone(), entry.into())).collect(),
+        }
+    }
+}
+
+impl From<&Entry> for EntryV1 {
+    fn from(entry: &Entry) -> Self {
+        Self {
+            id: entry.id,
+            name: entry.name.clone(),
+            quantity: entry.quantity,
+            price: entry.price,
+            active: entry.active,
+        }
+    }
+}
