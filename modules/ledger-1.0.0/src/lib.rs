@@ -1,15 +1,14 @@
 //! A ledger, version 1.0.0: a map with as many entries as one likes. The benches measure with it what the hand-over of a large state
 //! costs.
 
-use std::collections::HashMap;
-use wasmhot_guest::Stateful;
+use wasmhot_guest::{Map, Stateful};
 
 /// What an upgrade hands over.
 #[wasmhot_guest::state]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// By key.
-    pub entries: HashMap<String, Entry>,
+    pub entries: Map<String, Entry>,
 }
 
 /// One line.
@@ -48,6 +47,7 @@ wasmhot_guest::module! {
     world: "ledger",
     exports: Ledger,
     state: State,
+    incremental: true,
 }
 
 impl bindings::Guest for Ledger {
@@ -70,7 +70,7 @@ impl bindings::Guest for Ledger {
 
     fn touch(key: String) -> i32 {
         State::with_mut(|state| {
-            let entry = state.entries.entry(key).or_default();
+            let entry = state.entries.get_or_insert_with(key, Entry::default);
             entry.quantity = entry.quantity.wrapping_add(1);
             entry.quantity
         })

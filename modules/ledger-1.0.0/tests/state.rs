@@ -1,7 +1,6 @@
 //! What 1.0.0 writes it reads.
 
 use ledger_1_0_0::{Entry, State};
-use std::collections::HashMap;
 use wasmhot_guest::{Change, Stateful};
 
 #[test]
@@ -14,7 +13,7 @@ fn there_and_back() {
         active: true,
     };
     let state = State {
-        entries: HashMap::from([("a".into(), entry)]),
+        entries: [("a".to_owned(), entry)].into_iter().collect(),
     };
     let change = Change::new("1.0.0", "1.0.0").expect("versions");
     let bytes = state.save(&change).expect("is written");

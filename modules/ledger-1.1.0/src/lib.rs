@@ -2,16 +2,15 @@
 
 mod v1_0;
 
-use std::collections::HashMap;
 use v1_0::StateV1;
-use wasmhot_guest::Stateful;
+use wasmhot_guest::{Map, Stateful};
 
 /// What an upgrade hands over.
 #[wasmhot_guest::state]
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     /// By key.
-    pub entries: HashMap<String, Entry>,
+    pub entries: Map<String, Entry>,
 }
 
 /// One line.
@@ -53,6 +52,7 @@ wasmhot_guest::module! {
     world: "ledger",
     exports: Ledger,
     state: State,
+    incremental: true,
     reads: { "~1.0" => StateV1 },
     writes: { "~1.0" => StateV1 },
 }
@@ -77,7 +77,7 @@ impl bindings::Guest for Ledger {
 
     fn touch(key: String) -> i32 {
         State::with_mut(|state| {
-            let entry = state.entries.entry(key).or_default();
+            let entry = state.entries.get_or_insert_with(key, Entry::default);
             entry.quantity = entry.quantity.wrapping_add(1);
             entry.quantity
         })

@@ -1,11 +1,11 @@
 //! The state as 1.0.0 wrote it.
 
 use crate::{Entry, State};
-use std::collections::HashMap;
+use wasmhot_guest::Map;
 
 #[wasmhot_guest::state]
 pub(crate) struct StateV1 {
-    entries: HashMap<String, EntryV1>,
+    entries: Map<String, EntryV1>,
 }
 
 #[wasmhot_guest::state]
@@ -19,9 +19,8 @@ struct EntryV1 {
 
 impl From<StateV1> for State {
     fn from(old: StateV1) -> Self {
-        let entries = old.entries.into_iter();
         Self {
-            entries: entries.map(|(key, entry)| (key, entry.into())).collect(),
+            entries: old.entries.convert(),
         }
     }
 }
@@ -41,9 +40,8 @@ impl From<EntryV1> for Entry {
 
 impl From<&State> for StateV1 {
     fn from(state: &State) -> Self {
-        let entries = state.entries.iter();
         Self {
-            entries: entries.map(|(key, entry)| (key.clone(), entry.into())).collect(),
+            entries: state.entries.convert_back(),
         }
     }
 }
