@@ -7,9 +7,16 @@ use wasmhot::control::protocol::{ApplyRequest, Exit, RemoveRequest, StateSource,
 
 /// Rooms of which the hall sleeps and the kitchen lives; and a counter.
 async fn rooms() -> World {
-    let world = World::of(&["rooms-1.0.0", "counter-1.0.0"]).await;
+    // Only what a test saves is saved.
+    let seldom = |builder: wasmhot::HostBuilder| {
+        builder.limits(wasmhot_appup::LimitsSpec {
+            save_interval: Some(std::time::Duration::from_secs(3600)),
+            ..crate::support::patient()
+        })
+    };
+    let world = World::with(&["rooms-1.0.0", "counter-1.0.0"], seldom).await;
     say(&world, "rooms", "hall").await;
-    let world = world.restart().await;
+    let world = world.restart_with(seldom).await;
     say(&world, "rooms", "kitchen").await;
     let _: i64 = world.host.call("counter", "increment", (5_i64,)).await.unwrap();
     world

@@ -1,13 +1,13 @@
 //! Chunks of large states, written while the state is still being taken out of its instance: so a switch has to write only the rest.
 //!
-//! A file holds chunks one after another, each framed: its length and its CRC-32 (`u32`, little endian), then the bytes. The tag of a
-//! saved state names the file and how much of it belongs to the state.
+//! A file holds chunks one after another, each framed: its length (`u32`) and its checksum (`u64`, both little endian), then the bytes.
+//! The tag of a saved state names the file and how much of it belongs to the state.
 //!
 //! Invariants:
 //! - A file that no tag names and nobody writes is swept, at a start and with [`Catalog::flush`](super::Catalog::flush).
 //! - What a tag names was synced before the tag was written.
 
-use super::{StoreError, private_dir, sync_dir};
+use super::{Checksum, StoreError, private_dir, sync_dir};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use wasmhot_appup::ModuleName;
 
 /// Bytes of length and checksum before a chunk.
-const HEAD: usize = 8;
+const HEAD: usize = 4 + size_of::<u64>();
 
 /// The part of a saved state that lies in a file of chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,7 +229,7 @@ pub(crate) fn frame(chunk: &[u8], into: &mut Vec<u8>) -> bool {
     };
     into.reserve(HEAD + chunk.len());
     into.extend_from_slice(&length.to_le_bytes());
-    into.extend_from_slice(&crc32fast::hash(chunk).to_le_bytes());
+    into.extend_from_slice(&Checksum::of(chunk).to_le_bytes());
     into.extend_from_slice(chunk);
     true
 }
@@ -249,11 +249,11 @@ pub(crate) fn chunks_in(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], Stri
 
 fn first(bytes: &[u8]) -> Result<(&[u8], &[u8]), String> {
     let cut = || "a chunk is cut short".to_owned();
-    let (head, behind) = bytes.split_first_chunk::<HEAD>().ok_or_else(cut)?;
-    let [a, b, c, d, e, f, g, h] = *head;
-    let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    let (length, behind) = bytes.split_first_chunk::<4>().ok_or_else(cut)?;
+    let (sum, behind) = behind.split_first_chunk::<8>().ok_or_else(cut)?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
     let (chunk, behind) = behind.split_at_checked(length).ok_or_else(cut)?;
-    if crc32fast::hash(chunk) != u32::from_le_bytes([e, f, g, h]) {
+    if Checksum::of(chunk).to_le_bytes() != *sum {
         return Err("a chunk is damaged".to_owned());
     }
     Ok((chunk, behind))

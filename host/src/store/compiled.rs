@@ -62,6 +62,10 @@ impl Checksum {
         sum.write(bytes);
         Self(sum.finish())
     }
+
+    pub(crate) fn to_le_bytes(self) -> [u8; 8] {
+        self.0.to_le_bytes()
+    }
 }
 
 /// What compiled code depends on besides the bytes that are compiled.
@@ -229,7 +233,7 @@ impl CodeName {
         let (named, rest) = end.split_at_mut(NAMED);
         let parts: [&[u8]; 4] = [
             &vouched(&self.digest, self.bytes),
-            &self.component.0.to_le_bytes(),
+            &self.component.to_le_bytes(),
             &self.key.0,
             &length.to_le_bytes(),
         ];
@@ -257,7 +261,7 @@ fn file_name(digest: &Digest, key: &EngineKey) -> String {
 fn vouched(digest: &Digest, bytes: Checksum) -> [u8; VOUCHED] {
     let mut vouched = [0; VOUCHED];
     vouched[..32].copy_from_slice(digest.as_bytes());
-    vouched[32..].copy_from_slice(&bytes.0.to_le_bytes());
+    vouched[32..].copy_from_slice(&bytes.to_le_bytes());
     vouched
 }
 

@@ -164,8 +164,9 @@ async fn r08_requests_go_only_where_that_is_granted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn r03_everything_outside_is_refused_in_migrate_granted_or_not() {
     let port = server();
+    // Nothing is saved meanwhile: the rehearsal that would follow is refused as much again.
     let world = scout(&format!(
-        "[modules.grants]\nhttp = [\"http://localhost:{port}\"]\nsockets = [\"tcp://127.0.0.1:*\", \"udp://127.0.0.1:*\", \"tcp://localhost:*\"]"
+        "[modules.limits]\nsave_interval = \"1h\"\n[modules.grants]\nhttp = [\"http://localhost:{port}\"]\nsockets = [\"tcp://127.0.0.1:*\", \"udp://127.0.0.1:*\", \"tcp://localhost:*\"]"
     ))
     .await;
     assert_eq!(
