@@ -245,6 +245,7 @@ impl Instance {
 }
 
 /// What an instance may take while it serves.
+#[derive(Clone, Copy)]
 pub(super) struct Room {
     memory: u64,
     bytes: usize,
