@@ -42,10 +42,17 @@ pub(super) fn key(number: usize) -> String {
 
 /// Waits for an event, and says when it was.
 pub(super) fn when(host: &Host, kind: EventKind) -> impl Future<Output = Instant> + Send + use<> {
-    let newest = host.events().since(0).0.last().map_or(0, |event| event.sequence);
-    let (_, mut events) = host.events().since(newest);
+    let events = Arc::clone(host.events());
+    let newest = events.since(0).0.last().map_or(0, |event| event.sequence);
     async move {
-        while events.recv().await.expect("the host lives").kind != kind {}
+        let (mut known, mut news) = events.since(newest);
+        while known.iter().all(|event| event.kind != kind) {
+            match news.recv().await {
+                Ok(event) => known.push(event),
+                // Too many at once: those that are kept are looked at again.
+                Err(_) => (known, news) = events.since(newest),
+            }
+        }
         Instant::now()
     }
 }
@@ -97,6 +104,9 @@ pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
         println!("{title:<50} {:>12}", time(value));
         line(&format!("keys.{keys}.{name}"), value, "ns");
     }
+    let (events, _) = host.events().since(0);
+    let done = events.iter().rev().find(|event| event.kind == EventKind::SweepDone);
+    let failed = done.and_then(|event| event.details.get("failed_keys")?.as_f64());
     let rows = [
         (
             "calls a second before",
@@ -113,6 +123,11 @@ pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
             "calls after the switch answered by the old version",
             "late",
             late as f64,
+        ),
+        (
+            "keys that could not be handed over",
+            "failed",
+            failed.unwrap_or(f64::NAN),
         ),
     ];
     for (title, name, value) in rows {
