@@ -21,21 +21,19 @@ async fn get(world: &World, key: &str) -> Option<String> {
     world.host.call("register", "get", (key,)).await.unwrap()
 }
 
-/// Changes entries all the time, makes new ones and removes some, until it is told to stop. Gives what it has left behind: the counts of
+/// Makes entries, changes and removes them all the time, until it is told to stop. Gives what it has left behind: the counts of
 /// keys, none for those that are gone; and how many calls to `put` it made.
 async fn busy(host: wasmhot::Host, name: usize, stop: Arc<AtomicBool>) -> (BTreeMap<String, Option<u64>>, u64) {
     let (mut left, mut puts) = (BTreeMap::new(), 0);
     let mut turn = 0_u64;
     while !stop.load(Ordering::Relaxed) {
         turn += 1;
+        // Each client has keys of its own; some lie between those that were there, spread over all of them.
         let key = match turn % 3 {
-            // Entries that were there, spread over all of them.
-            0 => format!("key-{:07}", (turn * 7919 + name as u64) % u64::from(ENTRIES)),
+            0 => format!("key-{:07}-{name}", (turn * 7919) % u64::from(ENTRIES)),
             _ => format!("new-{name}-{}", turn % 500),
         };
-        // Each client has keys of its own.
-        let key = if turn % 3 == 0 { format!("{key}-{name}") } else { key };
-        if turn % 7 == 0 {
+        if turn.is_multiple_of(7) {
             let _: bool = host.call("register", "drop-entry", (key.as_str(),)).await.unwrap();
             left.insert(key, None);
         } else {
