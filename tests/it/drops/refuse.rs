@@ -163,17 +163,17 @@ async fn a_file_larger_than_the_limit_is_not_read() {
     let world = World::with(&["counter-1.0.0"], |builder| {
         builder.settings(wasmhot_appup::HostSettings {
             settle: Some(super::SETTLE),
-            file_max: Some(200_000),
+            file_max: Some(300_000),
             ..wasmhot_appup::HostSettings::default()
         })
     })
     .await;
     let since = world.now();
-    std::fs::write(world.app().join("large.wasm"), vec![0_u8; 200_001]).unwrap();
+    std::fs::write(world.app().join("large.wasm"), vec![0_u8; 300_001]).unwrap();
     let event = world.event_of(since, EventKind::Refused).await;
     assert_eq!(event.details["code"], "too-large");
     assert!(
-        event.message.contains("200001") && event.message.contains("file_max"),
+        event.message.contains("300001") && event.message.contains("file_max"),
         "{event:#?}"
     );
     serves(&world).await;
