@@ -8,7 +8,6 @@
 
 use super::lane::{Errand, Lane};
 use super::runner::Runner;
-use crate::error::{CallError, CallErrorCode};
 use crate::instance::incremental::Chunk;
 use crate::instance::{Change, Instance, InstanceError};
 use crate::restore::tagged;
@@ -72,10 +71,8 @@ impl Runner {
             }
             Step::Cancel => instance.cancel_chunks(stuck).await.err(),
         };
-        if let Some(error) = failed.filter(|_| self.instance.as_ref().is_some_and(|instance| !instance.is_usable())) {
-            let id = self.lane.live.load().template.version.id.clone();
-            let error = CallError::not_executed(CallErrorCode::Trapped, error.to_string()).in_version(&id);
-            self.lost(error).await;
+        if let Some(error) = failed {
+            self.lost_if_dead(&error).await;
         }
     }
 }
@@ -131,12 +128,8 @@ pub(crate) struct Session {
     pub(crate) sent: u64,
     /// Bytes that are left.
     pub(crate) pending: u64,
-    /// Chunks that were sent.
-    pub(crate) chunks: u64,
     /// Time that the guest took.
     in_guest: Duration,
-    /// Time that the longest step took.
-    pub(crate) longest: Duration,
     calls: u64,
 }
 
@@ -165,9 +158,7 @@ impl Session {
             unwritten: Vec::new(),
             sent: 0,
             pending: 0,
-            chunks: 0,
             in_guest: Duration::ZERO,
-            longest: Duration::ZERO,
             calls: lane.figures().unsaved_calls,
         };
         lane.note_save_tried();
@@ -276,13 +267,11 @@ impl Session {
         let chunk = self.step(|reply| Step::Next(CHUNK, reply)).await?;
         self.pending = chunk.pending;
         self.in_guest += chunk.took;
-        self.longest = self.longest.max(chunk.took);
         let Some(bytes) = chunk.bytes else { return Ok(None) };
         if !frame(&bytes, &mut self.unwritten) {
             return Err(too_long(&bytes));
         }
         self.sent += bytes.len() as u64;
-        self.chunks += 1;
         let limit = self.lane.live.load().template.config.limits.state_max;
         fits(limit, self.sent)?;
         if self.unwritten.len() >= WRITTEN_AT_ONCE {

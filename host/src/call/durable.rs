@@ -56,11 +56,7 @@ impl Runner {
         let saved = match instance.save(&change, stuck).await {
             Ok(saved) => saved,
             Err(error) => {
-                if !instance.is_usable() {
-                    let id = instance.template.version.id.clone();
-                    let lost = CallError::unknown(CallErrorCode::Trapped, error.to_string()).in_version(&id);
-                    self.lost(lost).await;
-                }
+                self.lost_if_dead(&error).await;
                 return Err(error);
             }
         };

@@ -30,6 +30,16 @@ impl Runner {
         error
     }
 
+    /// As [`Runner::lost`], where the instance was asked for its state and may have died of that.
+    pub(super) async fn lost_if_dead(&mut self, error: &InstanceError) {
+        let Some(instance) = self.instance.as_ref().filter(|instance| !instance.is_usable()) else {
+            return;
+        };
+        let id = instance.template.version.id.clone();
+        let error = CallError::not_executed(CallErrorCode::Trapped, error.to_string()).in_version(&id);
+        self.lost(error).await;
+    }
+
     /// As [`Runner::lost`], where an upgrade has found the instance dead (R26).
     pub(super) async fn recover(&mut self, error: CallError) {
         let details = serde_json::json!({ "backtrace": error.backtrace, "lane": self.lane.name() });

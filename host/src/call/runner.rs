@@ -403,11 +403,7 @@ impl Runner {
                 })
             }
             Err(error) => {
-                if !instance.is_usable() {
-                    let id = instance.template.version.id.clone();
-                    self.lost(CallError::not_executed(CallErrorCode::Trapped, error.to_string()).in_version(&id))
-                        .await;
-                }
+                self.lost_if_dead(&error).await;
                 Err(error)
             }
         }
