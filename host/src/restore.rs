@@ -102,6 +102,16 @@ impl States {
         self.blocking(move || catalog.state(&module, key.as_deref())).await
     }
 
+    /// The newest saved states of these keys of a module, in their order.
+    pub(crate) async fn newest_of(
+        &self,
+        module: &ModuleName,
+        keys: Vec<Arc<str>>,
+    ) -> Result<Vec<Option<SavedState>>, StoreError> {
+        let (catalog, module) = (Arc::clone(&self.catalog), module.clone());
+        self.blocking(move || catalog.states_at(&module, &keys)).await
+    }
+
     /// The saved states of these modules, by the version in whose format they are. What is still to be written is among them.
     pub(crate) async fn saved_of(&self, modules: &BTreeSet<ModuleName>) -> Result<Vec<Saved>, StoreError> {
         if modules.is_empty() {

@@ -4,7 +4,7 @@ use super::bare::Bare;
 use super::socket::Kept;
 use super::table::{self, measure, one_after_another};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use wasmhot::Host;
 use wasmhot::control::client::Client;
@@ -46,6 +46,9 @@ pub(crate) const SUBJECTS: [Subject; 3] = [
         text: r#"total("kitchen")"#,
     },
 ];
+
+/// How long [`over_and_over`] takes.
+const PROFILED: Duration = Duration::from_secs(10);
 
 pub(crate) async fn library(host: &Host, module: &str) {
     match module {
@@ -97,6 +100,22 @@ pub(crate) fn one_subject(runtime: &Runtime, host: &Host, socket: &Path, subject
         }),
     ]);
     table::print(&format!("calls.{}", subject.kind), subject.title, &rows, 1);
+}
+
+/// Library calls of one kind of module and nothing else, for a profiler.
+pub(crate) fn over_and_over(runtime: &Runtime, host: &Host, kind: &str) {
+    let subject = SUBJECTS.iter().find(|subject| subject.kind == kind);
+    let module = subject.expect("a kind of module").module;
+    let begin = Instant::now();
+    let mut calls = 0_u32;
+    while begin.elapsed() < PROFILED {
+        one_after_another(runtime, 1000, || library(host, module));
+        calls += 1000;
+    }
+    println!(
+        "{kind}: {}",
+        table::time(begin.elapsed().as_nanos() as f64 / f64::from(calls))
+    );
 }
 
 /// Calls on the engine whose calls can run beside each other (WASI 0.3), one after another.

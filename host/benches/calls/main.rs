@@ -4,6 +4,7 @@
 //! same machine. Compare rows, not runs. Names after `--` choose tables: `single`, `pool`, `keyed`, `async`, `nested`, `payloads`,
 //! `http`, `crowds`, `switches`; and, only if they are named, since they take minutes, `ledger` (`entries=1000,100000`), `keys`
 //! (`keys=100000`) and `memory` (`sleeping=1000000`, called for `seconds=60`). `--lines` prints what is measured for programs too.
+//! `loop=single` (or `pool`, `keyed`) does nothing but call, for ten seconds: for a profiler.
 
 mod bare;
 mod client;
@@ -103,6 +104,9 @@ fn calls(runtime: &Runtime, wants: impl Fn(&str) -> bool) -> anyhow::Result<()> 
                 .block_on(serve(bound, host, async move { stopped.stopped().await }));
         }
     });
+    if let Some(kind) = std::env::args().find_map(|arg| Some(arg.strip_prefix("loop=")?.to_string())) {
+        kinds::over_and_over(runtime, &host, &kind);
+    }
     for subject in &kinds::SUBJECTS {
         if wants(subject.kind) {
             kinds::one_subject(runtime, &host, &socket, subject);

@@ -1,49 +1,187 @@
 //! How a call begins: on its caller's thread, where most calls end at once, or as a task of the guest runtime. And how long it may take.
 //!
-//! Here every copy counts: the future of a call is some kilobytes large, most of it Wasmtime's own.
+//! Here every copy counts: the future of a call is some kilobytes large, most of it Wasmtime's own. To make one in a box of its own,
+//! and to move it there, would cost as much as the call. So each thread keeps [`Carrier`]s: futures that carry out one work after
+//! another, and in which each call's future is made where it stays.
 
+use super::invocation::Invocation;
+use super::lane::CallResult;
+use super::pool::PoolCall;
+use super::runner::Runner;
 use pin_project_lite::pin_project;
-use std::pin::Pin;
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Sleep;
 
-/// What has become of work that its caller's thread has begun.
-pub(crate) enum Begun<T> {
+/// As many carriers are kept on a thread: one for each module in a chain of calls, up to a depth that is common.
+const CARRIERS_MAX: usize = 8;
+
+/// What can be begun.
+pub(super) enum Carried {
+    /// A call that has the instance of an idle lane.
+    First(Runner, Invocation),
+    /// What waits in a lane. It answers by the channels of those who wait.
+    Waiting(Runner),
+    /// A call that has a place in a pool.
+    InPool(PoolCall),
+}
+
+impl Carried {
+    async fn carry_out(self) -> CallResult {
+        match self {
+            Carried::First(runner, invocation) => {
+                let call = pin!(runner.first(invocation));
+                call.await
+            }
+            Carried::Waiting(runner) => {
+                let run = pin!(runner.run());
+                run.await;
+                Ok(None)
+            }
+            Carried::InPool(call) => {
+                let call = pin!(call.run());
+                call.await
+            }
+        }
+    }
+}
+
+/// What has become of work that has begun.
+pub(super) enum Begun {
     /// It is done.
-    Done(T),
+    Done(CallResult),
     /// It goes on as a task of the guest runtime.
-    Running(oneshot::Receiver<T>),
+    Running(oneshot::Receiver<CallResult>),
 }
 
 /// Polls work once here, with the guest runtime's timers at hand; what is not finished then goes on as a task of that runtime. No
 /// client's future owns it (R10).
-pub(crate) fn begin_here<F>(guests: &Handle, work: impl FnOnce() -> F) -> Begun<F::Output>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    // Made where it stays.
-    let place = Box::<F>::new_uninit();
-    let mut work = Box::into_pin(Box::write(place, work()));
+pub(super) fn begin_here(guests: &Handle, work: Carried) -> Begun {
+    let mut carrier = Carrier::kept().unwrap_or_else(Carrier::new);
+    carrier.desk.put(Desk::Work(work));
     let _inside = guests.enter();
-    match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(done) => Begun::Done(done),
-        Poll::Pending => begin_there(guests, work),
+    match carrier.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(answer) => {
+            carrier.keep();
+            Begun::Done(answer)
+        }
+        Poll::Pending => spawned(guests, poll_fn(move |context| carrier.poll(context))),
     }
 }
 
 /// As [`begin_here`], on a thread of the guests from its beginning.
-pub(crate) fn begin_there<F>(guests: &Handle, work: F) -> Begun<F::Output>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
+pub(super) fn begin_there(guests: &Handle, work: Carried) -> Begun {
+    spawned(guests, work.carry_out())
+}
+
+fn spawned(guests: &Handle, work: impl Future<Output = CallResult> + Send + 'static) -> Begun {
     let (reply, answer) = oneshot::channel();
     guests.spawn(async move {
         let _ = reply.send(work.await);
     });
     Begun::Running(answer)
+}
+
+/// Carries out one work after another.
+struct Carrier {
+    carrying: Pin<Box<dyn Future<Output = ()> + Send>>,
+    desk: Arc<SharedDesk>,
+}
+
+/// Where a carrier finds its work and leaves the answer.
+#[derive(Default)]
+struct SharedDesk(Mutex<Desk>);
+
+#[derive(Default)]
+enum Desk {
+    #[default]
+    Empty,
+    Work(Carried),
+    Answer(CallResult),
+}
+
+thread_local! {
+    static CARRIERS: RefCell<Vec<Carrier>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Carrier {
+    fn new() -> Self {
+        let desk = Arc::new(SharedDesk::default());
+        let own = Arc::clone(&desk);
+        let carrying = async move {
+            loop {
+                let work = poll_fn(|_| own.work()).await;
+                let answer = {
+                    let work = pin!(work.carry_out());
+                    work.await
+                };
+                own.put(Desk::Answer(answer));
+            }
+        };
+        Self {
+            carrying: Box::pin(carrying),
+            desk,
+        }
+    }
+
+    /// One that this thread has used before. None while the thread ends.
+    fn kept() -> Option<Self> {
+        CARRIERS.try_with(|kept| kept.borrow_mut().pop()).ok().flatten()
+    }
+
+    /// For the next work. One that has panicked never comes here.
+    fn keep(self) {
+        let _ = CARRIERS.try_with(|kept| {
+            let mut kept = kept.borrow_mut();
+            if kept.len() < CARRIERS_MAX {
+                kept.push(self);
+            }
+        });
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<CallResult> {
+        // It never ends: when its work is done it waits for the next.
+        let _ = self.carrying.as_mut().poll(context);
+        self.desk.answer()
+    }
+}
+
+impl SharedDesk {
+    fn lock(&self) -> MutexGuard<'_, Desk> {
+        self.0.lock().expect("no panic under this lock")
+    }
+
+    fn put(&self, what: Desk) {
+        *self.lock() = what;
+    }
+
+    fn work(&self) -> Poll<Carried> {
+        let mut desk = self.lock();
+        match std::mem::take(&mut *desk) {
+            Desk::Work(work) => Poll::Ready(work),
+            other => {
+                *desk = other;
+                Poll::Pending
+            }
+        }
+    }
+
+    fn answer(&self) -> Poll<CallResult> {
+        let mut desk = self.lock();
+        match std::mem::take(&mut *desk) {
+            Desk::Answer(answer) => Poll::Ready(answer),
+            other => {
+                *desk = other;
+                Poll::Pending
+            }
+        }
+    }
 }
 
 /// `None` when `limit` has passed first; the work is dropped then, and the store with it is lost. It counts from when the work has to

@@ -3,19 +3,21 @@
 //! Invariants: at most `instances_max` calls from outside run at once; a call from a module never waits for one of those places for
 //! ever (it may go beyond, up to four times as many), so that a pool cannot be the missing piece of a circle.
 
-use super::begin::{Begun, begin_here, begin_there, until};
+use super::begin::{Begun, Carried, begin_here, begin_there, until};
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
 use super::invocation::Invocation;
 use super::lane::CallResult;
+use super::router::{Given, Sent};
 use super::services::Services;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, Template, is_main};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 /// Calls of modules may take this many times `instances_max` places.
 const NESTED_FACTOR: usize = 4;
@@ -81,14 +83,6 @@ impl Door {
     }
 }
 
-/// What the pool made of a call.
-pub(crate) enum PoolAnswer {
-    /// It was answered.
-    Done(CallResult),
-    /// It had not started when the pool was replaced: call the new one.
-    Replaced(Invocation),
-}
-
 impl Pool {
     /// A pool that starts with `first`, an instance that has shown that it can start.
     pub(crate) fn new(
@@ -114,37 +108,51 @@ impl Pool {
     }
 
     /// Runs one call. The client may leave at any time: a started call runs to its end without it.
-    pub(crate) async fn call(self: &Arc<Self>, invocation: Invocation, origin: Origin) -> PoolAnswer {
-        let place = match self.place_now(&origin, &invocation) {
-            Some(place) => place,
-            None => match Box::pin(self.place(&origin, &invocation)).await {
-                Ok(Some(place)) => place,
-                Ok(None) => return PoolAnswer::Replaced(invocation),
-                Err(error) => return PoolAnswer::Done(Err(error)),
+    pub(super) fn call(self: &Arc<Self>, invocation: Invocation, origin: Origin) -> Sent<'_> {
+        match self.place_now(&origin, &invocation) {
+            Some(place) => match self.begin(place, invocation, origin) {
+                Begun::Done(answer) => Sent::Done(answer),
+                Begun::Running(answer) => Sent::Waits(Box::pin(self.answered(answer))),
             },
+            None => Sent::Waits(Box::pin(self.wait_in_line(invocation, origin))),
+        }
+    }
+
+    async fn wait_in_line(self: &Arc<Self>, invocation: Invocation, origin: Origin) -> Given {
+        let place = match self.place(&origin, &invocation).await {
+            Ok(Some(place)) => place,
+            Ok(None) => return Given::Replaced(invocation, origin),
+            Err(error) => return Given::Done(Err(error)),
         };
+        match self.begin(place, invocation, origin) {
+            Begun::Done(answer) => Given::Done(answer),
+            Begun::Running(answer) => self.answered(answer).await,
+        }
+    }
+
+    fn begin(self: &Arc<Self>, place: Place, invocation: Invocation, origin: Origin) -> Begun {
         let can_begin_here = origin.can_begin_here();
-        let work = PoolCall {
+        let work = Carried::InPool(PoolCall {
             pool: Arc::clone(self),
             place,
             invocation,
             origin,
-        };
+        });
         let guests = &self.services.guests;
-        let begun = match can_begin_here {
-            true => begin_here(guests, || work.run()),
-            false => begin_there(guests, work.run()),
-        };
-        PoolAnswer::Done(match begun {
-            Begun::Done(answer) => answer,
-            Begun::Running(answer) => answer.await.unwrap_or_else(|_| {
-                Err(CallError::unknown(
-                    CallErrorCode::Internal,
-                    "the task that ran the call ended before its time",
-                )
-                .in_version(self.id()))
-            }),
-        })
+        match can_begin_here {
+            true => begin_here(guests, work),
+            false => begin_there(guests, work),
+        }
+    }
+
+    async fn answered(&self, answer: oneshot::Receiver<CallResult>) -> Given {
+        Given::Done(answer.await.unwrap_or_else(|_| {
+            Err(CallError::unknown(
+                CallErrorCode::Internal,
+                "the task that ran the call ended before its time",
+            )
+            .in_version(self.id()))
+        }))
     }
 
     fn id(&self) -> &wasmhot_appup::ModuleVersion {
@@ -282,7 +290,7 @@ impl Pool {
 }
 
 /// A call that has a place: owned by itself, not by its client.
-struct PoolCall {
+pub(super) struct PoolCall {
     pool: Arc<Pool>,
     place: Place,
     invocation: Invocation,
@@ -290,7 +298,7 @@ struct PoolCall {
 }
 
 impl PoolCall {
-    async fn run(self) -> CallResult {
+    pub(super) async fn run(self) -> CallResult {
         let Self {
             pool,
             place,
@@ -312,18 +320,22 @@ impl PoolCall {
         let deadline = origin.tree.deadline;
         let frame = Frame::new(origin, Arc::clone(&pool.template), None, pool.revision);
         let called = invocation.called();
-        let call = until(deadline, instance.run(invocation, frame));
-        let answer = if from_outside {
-            tokio::select! {
-                biased;
-                answer = call => answer,
-                () = pool.interrupted() => {
-                    let message = format!("`{called}` still ran on an old version when drain_timeout passed");
-                    return Err(CallError::unknown(CallErrorCode::Retired, message).in_version(pool.id()));
+        let answer = {
+            // Pinned here: it is some kilobytes large, and is not to be moved.
+            let running = pin!(instance.run(invocation, frame));
+            let call = until(deadline, running);
+            if from_outside {
+                tokio::select! {
+                    biased;
+                    answer = call => answer,
+                    () = pool.interrupted() => {
+                        let message = format!("`{called}` still ran on an old version when drain_timeout passed");
+                        return Err(CallError::unknown(CallErrorCode::Retired, message).in_version(pool.id()));
+                    }
                 }
+            } else {
+                call.await
             }
-        } else {
-            call.await
         };
         let answer = match answer {
             Some(answer) => answer,

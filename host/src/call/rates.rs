@@ -1,10 +1,11 @@
 //! How many calls of a module fail: of the last five minutes, and since a moment (R39).
 //!
 //! Five minutes are thirty slots of ten seconds. A slot is begun anew by the first call in it; a call that is counted in the moment in
-//! which that happens may be lost to the count, which is good enough for a rate.
+//! which that happens may count for the ten seconds before, which is good enough for a rate. No call is lost to the total.
 
 use crate::error::CallErrorCode;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 const SLOTS: u64 = 30;
 const SLOT_MS: u64 = 10_000;
@@ -13,8 +14,9 @@ const SLOT_MS: u64 = 10_000;
 #[derive(Debug, Default)]
 pub(crate) struct Rates {
     slots: [Slot; SLOTS as usize],
-    calls: AtomicU64,
-    errors: AtomicU64,
+    /// Of slots that were begun anew since.
+    calls_before: AtomicU64,
+    errors_before: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -42,12 +44,25 @@ impl Counts {
         }
     }
 
+    fn and(self, slot: &Slot) -> Counts {
+        Counts {
+            calls: self.calls + slot.calls.load(Ordering::Relaxed),
+            errors: self.errors + slot.errors.load(Ordering::Relaxed),
+        }
+    }
+
     pub(crate) fn since(self, before: Counts) -> Counts {
         Counts {
             calls: self.calls.saturating_sub(before.calls),
             errors: self.errors.saturating_sub(before.errors),
         }
     }
+}
+
+/// Milliseconds from one moment to another. Asked by every call: without the division of 128 bits that `as_millis` is.
+pub(super) fn millis_since(start: Instant, at: Instant) -> u64 {
+    let passed = at.saturating_duration_since(start);
+    passed.as_secs() * 1000 + u64::from(passed.subsec_millis())
 }
 
 /// What counts as an error of the release: the guest's fault, not the caller's.
@@ -76,23 +91,23 @@ impl Rates {
                 .compare_exchange(known, number, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok()
         {
-            slot.calls.store(0, Ordering::Relaxed);
-            slot.errors.store(0, Ordering::Relaxed);
+            let (calls, errors) = (&self.calls_before, &self.errors_before);
+            calls.fetch_add(slot.calls.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+            errors.fetch_add(slot.errors.swap(0, Ordering::Relaxed), Ordering::Relaxed);
         }
         slot.calls.fetch_add(1, Ordering::Relaxed);
-        self.calls.fetch_add(1, Ordering::Relaxed);
         if is_error {
             slot.errors.fetch_add(1, Ordering::Relaxed);
-            self.errors.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Since the module came to be here.
     pub(crate) fn total(&self) -> Counts {
-        Counts {
-            calls: self.calls.load(Ordering::Relaxed),
-            errors: self.errors.load(Ordering::Relaxed),
-        }
+        let before = Counts {
+            calls: self.calls_before.load(Ordering::Relaxed),
+            errors: self.errors_before.load(Ordering::Relaxed),
+        };
+        self.slots.iter().fold(before, Counts::and)
     }
 
     /// Of the last five minutes.
@@ -102,10 +117,7 @@ impl Rates {
             let number = slot.number.load(Ordering::Relaxed);
             number >= oldest && slot.calls.load(Ordering::Relaxed) > 0
         });
-        fresh.fold(Counts::default(), |sum, slot| Counts {
-            calls: sum.calls + slot.calls.load(Ordering::Relaxed),
-            errors: sum.errors + slot.errors.load(Ordering::Relaxed),
-        })
+        fresh.fold(Counts::default(), Counts::and)
     }
 }
 

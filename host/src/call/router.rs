@@ -1,17 +1,17 @@
 //! The router: the table of the current revision, and the way of a call into it.
 
-use super::begin::{Begun, begin_here};
+use super::begin::{Begun, Carried, begin_here};
 use super::frame::Origin;
 use super::invocation::{Called, Invocation};
 use super::lane::{CallResult, Job, Lane};
 use super::named::Named;
-use super::pool::PoolAnswer;
-use super::rates;
+use super::rates::{self, millis_since};
 use super::routes::{Route, Routes, Target};
 use super::ticket::{AbandonOnDrop, Ticket};
 use crate::error::{CallError, CallErrorCode};
 use crate::value::Value;
 use arc_swap::ArcSwap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
@@ -22,7 +22,24 @@ pub(crate) enum Given {
     /// It was answered.
     Done(CallResult),
     /// It had not started when the route was replaced: give it to the new one.
-    Replaced(Invocation),
+    Replaced(Invocation, Origin),
+}
+
+/// A call that has been given to where its route leads.
+pub(super) enum Sent<'r> {
+    /// It was answered at once.
+    Done(CallResult),
+    /// It has to be waited for. Boxed: most calls need not carry its size.
+    Waits(Pin<Box<dyn Future<Output = Given> + Send + 'r>>),
+}
+
+impl Sent<'_> {
+    async fn given(self) -> Given {
+        match self {
+            Sent::Done(answer) => Given::Done(answer),
+            Sent::Waits(waits) => waits.await,
+        }
+    }
 }
 
 /// Holds the current table.
@@ -91,7 +108,7 @@ impl Router {
         let deadline = deadline.map(|limit| began + limit);
         let mut back = None;
         loop {
-            let routes = self.routes.load_full();
+            let routes = self.routes.load();
             let Some(route) = routes.modules.get(module) else {
                 let module = ModuleName::parse(module)
                     .map_err(|error| CallError::not_executed(CallErrorCode::NoSuchModule, error.to_string()))?;
@@ -110,8 +127,8 @@ impl Router {
             let invocation = Invocation::Function { export, args };
             match self.give(&routes, route, invocation, began, deadline).await {
                 Given::Done(answer) => return answer,
-                Given::Replaced(Invocation::Function { args, .. }) => back = Some(args),
-                Given::Replaced(Invocation::Exchange(_)) => {}
+                Given::Replaced(Invocation::Function { args, .. }, _) => back = Some(args),
+                Given::Replaced(Invocation::Exchange(_), _) => {}
             }
         }
     }
@@ -129,18 +146,15 @@ impl Router {
         let origin = Origin::outside(Arc::clone(routes), began, deadline);
         let tree = Arc::clone(&origin.tree);
         let is_exchange = matches!(invocation, Invocation::Exchange(_));
-        let answer = match &route.target {
-            Target::Pool(pool) => match pool.call(invocation, origin).await {
-                PoolAnswer::Done(answer) => answer,
-                // Closed and still current: nothing takes its place, the host stops.
-                PoolAnswer::Replaced(_) if pool.is_closed() && Arc::ptr_eq(routes, &self.routes.load()) => {
-                    let id = &route.template.version.id;
-                    let error = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping");
-                    return Given::Done(Err(error.in_version(id)));
-                }
-                PoolAnswer::Replaced(back) => return Given::Replaced(back),
-            },
-            Target::Single(_) | Target::Keyed(_) => dispatch(route, invocation, origin).await,
+        let answer = match send(route, invocation, origin).given().await {
+            Given::Done(answer) => answer,
+            // Closed and still current: nothing takes its place, the host stops.
+            Given::Replaced(..) if route.target.is_closed() && Arc::ptr_eq(routes, &self.routes.load()) => {
+                let id = &route.template.version.id;
+                let error = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping");
+                return Given::Done(Err(error.in_version(id)));
+            }
+            replaced @ Given::Replaced(..) => return replaced,
         };
         let is_error = match &answer {
             Err(error) => rates::is_error(error.code),
@@ -154,43 +168,55 @@ impl Router {
 
     /// The clock of [`Rates`](super::rates::Rates).
     pub(crate) fn millis_at(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
+        millis_since(self.started, at)
     }
 }
 
-/// Runs a call where its route says.
-pub(crate) async fn dispatch(route: &Route, mut invocation: Invocation, origin: Origin) -> CallResult {
-    match &route.target {
-        Target::Single(lane) => call_lane(lane, invocation, origin).await,
-        Target::Keyed(keyed) => {
-            let lane = keyed.lane(
-                invocation
-                    .key()
-                    .map_err(|error| error.in_version(&route.template.version.id))?,
-            )?;
-            call_lane(&lane, invocation, origin).await
+/// Runs a call of a module where its route says.
+pub(crate) async fn dispatch(route: &Route, mut invocation: Invocation, mut origin: Origin) -> CallResult {
+    loop {
+        match send(route, invocation, origin).given().await {
+            Given::Done(answer) => return answer,
+            // Only a gate has been opened: a module's call stays with the version of its stamp.
+            Given::Replaced(back, from) => (invocation, origin) = (back, from),
         }
-        Target::Pool(pool) => loop {
-            match pool.call(invocation, origin.clone()).await {
-                PoolAnswer::Done(answer) => return answer,
-                // Only a gate has been opened: a module's call stays with the version of its stamp.
-                PoolAnswer::Replaced(back) => invocation = back,
-            }
-        },
     }
 }
 
-async fn call_lane(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> CallResult {
+/// Begins a call where its route says.
+fn send(route: &Route, invocation: Invocation, origin: Origin) -> Sent<'_> {
+    match &route.target {
+        Target::Single(lane) => call_lane(lane, invocation, origin),
+        Target::Keyed(keyed) => {
+            let key = invocation.key();
+            let lane = key.map_err(|error| error.in_version(&route.template.version.id));
+            match lane.and_then(|key| keyed.lane(key)) {
+                Ok(lane) => call_lane(&lane, invocation, origin),
+                Err(error) => Sent::Done(Err(error)),
+            }
+        }
+        Target::Pool(pool) => pool.call(invocation, origin),
+    }
+}
+
+fn call_lane<'r>(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> Sent<'r> {
     let deadline = origin.tree.deadline;
     let called = invocation.called();
-    let begun = match lane.begin_at_once(&invocation, origin) {
-        Ok(begun) => begun,
-        Err(origin) => return Box::pin(wait_in_line(lane, invocation, origin, called)).await,
+    let runner = match lane.begin_at_once(&invocation, origin) {
+        Ok(runner) => runner,
+        Err(origin) => {
+            let lane = Arc::clone(lane);
+            let waits = async move { Given::Done(wait_in_line(&lane, invocation, origin, called).await) };
+            return Sent::Waits(Box::pin(waits));
+        }
     };
-    let shown = called.clone();
-    match begin_here(&lane.services.guests, move || begun.first(invocation, shown)) {
-        Begun::Done(answer) => answer,
-        Begun::Running(answer) => wait(answer, deadline, None, lane, &called).await,
+    match begin_here(&lane.services.guests, Carried::First(runner, invocation)) {
+        Begun::Done(answer) => Sent::Done(answer),
+        Begun::Running(answer) => {
+            let lane = Arc::clone(lane);
+            let waits = async move { Given::Done(wait(answer, deadline, None, &lane, &called).await) };
+            Sent::Waits(Box::pin(waits))
+        }
     }
 }
 

@@ -10,9 +10,12 @@ use super::lane::{Lane, Live};
 use super::pool::Pool;
 use super::rates::Rates;
 use crate::instance::Template;
+use crate::version::Export;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use wasmhot_appup::{Graph, ModuleName, Node, RouteTable, Version, Wiring};
+use wasmhot_appup::interface::FunctionName;
+use wasmhot_appup::{Graph, Link, ModuleName, Node, RouteTable, Version, Wiring};
 
 /// Where calls of a module go.
 #[derive(Clone, Debug)]
@@ -23,6 +26,13 @@ pub(crate) enum Target {
     Single(Arc<Lane>),
     /// One state per key.
     Keyed(Arc<Keyed>),
+}
+
+impl Target {
+    /// Nothing from outside starts there any more, since something else has taken its place or the host stops.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(self, Target::Pool(pool) if pool.is_closed())
+    }
 }
 
 /// A module in a revision.
@@ -53,8 +63,26 @@ pub(crate) struct Routes {
     pub(crate) wiring: Wiring,
     /// Which of them answers which HTTP request.
     pub(crate) http: RouteTable,
+    /// Unique in this process: there may be several tables of a revision, of which one is used.
+    id: u64,
+    /// What the wiring leads to, in its order.
+    served: Vec<Served>,
     next: OnceLock<Arc<Routes>>,
 }
+
+/// What serves an import.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) route: Route,
+    pub(crate) export: Arc<Export>,
+}
+
+/// Where an import was found last: the id of the table above [`PLACE_BITS`], the place in its `served` below.
+#[derive(Debug, Default)]
+pub(crate) struct Found(AtomicU64);
+
+/// Enough for a million imports.
+const PLACE_BITS: u32 = 20;
 
 impl Routes {
     pub(crate) fn new(
@@ -64,8 +92,13 @@ impl Routes {
         modules: BTreeMap<ModuleName, Route>,
         wiring: Wiring,
     ) -> Arc<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let http = RouteTable::new(&graph_of(&modules));
+        let links = wiring.links.values().flat_map(BTreeMap::values);
+        let served = links.filter_map(|link| served_by(&modules, link)).collect();
         Arc::new(Self {
+            id: NEXT.fetch_add(1, Ordering::Relaxed),
+            served,
             revision,
             release,
             release_version,
@@ -74,6 +107,23 @@ impl Routes {
             http,
             next: OnceLock::new(),
         })
+    }
+
+    /// What serves a function that a module imports. `found` is asked first: names are compared at the first call only.
+    pub(crate) fn served(&self, caller: &ModuleName, imported: &FunctionName, found: &Found) -> Option<&Served> {
+        let known = found.0.load(Ordering::Relaxed);
+        if known >> PLACE_BITS == self.id {
+            return self.served.get((known & ((1 << PLACE_BITS) - 1)) as usize);
+        }
+        let link = self.wiring.link(caller.as_ref(), imported)?;
+        let is_meant = |served: &Served| {
+            served.route.template.version.id.name == link.callee && served.export.name == link.function
+        };
+        let place = self.served.iter().position(is_meant)?;
+        if place >> PLACE_BITS == 0 {
+            found.0.store(self.id << PLACE_BITS | place as u64, Ordering::Relaxed);
+        }
+        self.served.get(place)
     }
 
     /// The table of `revision` or the first one after it. The caller's stamp keeps all of them alive.
@@ -103,6 +153,14 @@ impl Routes {
     pub(crate) fn graph(&self) -> Graph {
         graph_of(&self.modules)
     }
+}
+
+fn served_by(modules: &BTreeMap<ModuleName, Route>, link: &Link) -> Option<Served> {
+    let route = modules.get(&link.callee)?;
+    Some(Served {
+        export: Arc::clone(route.template.version.exports.get(&link.function)?),
+        route: route.clone(),
+    })
 }
 
 fn graph_of(modules: &BTreeMap<ModuleName, Route>) -> Graph {

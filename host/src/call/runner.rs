@@ -9,14 +9,16 @@ use super::begin::within;
 use super::crowd::Place;
 use super::frame::{Frame, Origin};
 use super::invocation::{Called, Invocation};
-use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
+use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, ReadAhead, Work};
 use super::routes::Routes;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, InstanceError};
+use crate::keeper::Kept;
 use crate::restore::tagged;
-use crate::store::SaveReason;
+use crate::store::{SaveReason, StoreError};
 use crate::version::Version;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmhot_appup::Create;
@@ -53,11 +55,14 @@ impl Runner {
     }
 
     /// Runs a call that has found the lane idle. What waits when it has ended is left to a task of its own.
-    pub(super) async fn first(mut self, invocation: Invocation, called: Called) -> CallResult {
+    pub(super) async fn first(mut self, invocation: Invocation) -> CallResult {
         let Some(frame) = self.frame.take() else {
             return Err(no_instance());
         };
-        let (answer, is_whole) = self.carry_out(invocation, &called, &frame).await;
+        let (answer, is_whole) = {
+            let call = pin!(self.carry_out(invocation, &frame));
+            call.await
+        };
         frame.note_answered();
         if is_whole && self.lane.end_at_once(&mut self.instance) {
             self.finished = true;
@@ -135,14 +140,16 @@ impl Runner {
         }
         let Job {
             invocation,
-            called,
             origin,
             reply,
             ..
         } = job;
         let frame = self.lane.begin_call(origin, instance);
         self.frame = Some(Arc::clone(&frame));
-        let (answer, is_whole) = self.carry_out(invocation, &called, &frame).await;
+        let (answer, is_whole) = {
+            let call = pin!(self.carry_out(invocation, &frame));
+            call.await
+        };
         if is_whole {
             self.lane.note_answered(&frame);
         }
@@ -155,15 +162,19 @@ impl Runner {
     }
 
     /// Runs a call on the instance that is here, and looks after the state if that is lost. Says whether it is whole.
-    async fn carry_out(&mut self, invocation: Invocation, called: &Called, frame: &Arc<Frame>) -> (CallResult, bool) {
+    async fn carry_out(&mut self, invocation: Invocation, frame: &Arc<Frame>) -> (CallResult, bool) {
+        let called = invocation.called();
         let Some(instance) = self.instance.as_mut() else {
             return (Err(no_instance()), true);
         };
         let stuck = instance.template.config.limits.stuck_timeout;
-        let answer = match within(stuck, instance.run(invocation, Arc::clone(frame))).await {
-            Some(answer) => answer,
-            None => Err(stuck_error(called, stuck).in_version(&frame.template.version.id)),
+        let answer = {
+            // Pinned here: it is some kilobytes large, and is not to be moved.
+            let running = pin!(instance.run(invocation, Arc::clone(frame)));
+            within(stuck, running).await
         };
+        let stuck_there = || stuck_error(&called, stuck).in_version(&frame.template.version.id);
+        let answer = answer.unwrap_or_else(|| Err(stuck_there()));
         let is_whole = instance.is_usable();
         let answer = match answer {
             Err(error) if !is_whole => Err(Box::pin(self.lost(error)).await),
@@ -188,16 +199,12 @@ impl Runner {
 
     /// Makes an instance from the newest saved state, or an empty one where there is none.
     async fn wake(&mut self, live: &Arc<Live>) -> Result<(), CallError> {
+        self.lane.stir();
         let id = &live.template.version.id;
         let states = &self.lane.services.states;
         let key = self.lane.key.as_deref();
-        let saved = states.newest(&self.lane.module, key).await.map_err(|error| {
-            CallError::not_executed(
-                CallErrorCode::StateUnreadable,
-                format!("the saved state cannot be read from disk: {error}"),
-            )
-            .in_version(id)
-        })?;
+        let saved = states.newest(&self.lane.module, key).await;
+        let saved = saved.map_err(|error| unreadable(&error).in_version(id))?;
         let place = place_for(&self.lane, live, saved.is_none()).await?;
         let made = match saved {
             Some(saved) => states.revive(live, &saved, &live.limits).await,
@@ -276,6 +283,48 @@ impl Runner {
         }
     }
 
+    /// R33, of a key that is awake: it serves from now on.
+    async fn hand_over_awake(&mut self, live: &Arc<Live>, routes: &Arc<Routes>) -> Result<(), CallError> {
+        self.bring_up(live).await?;
+        let _ = self.go_live(routes).await;
+        Ok(())
+    }
+
+    /// R33, of a key that sleeps: its state goes through a throw-away instance of the live version, and is on its way back when this
+    /// returns. A key that fails keeps its state. One that is called before the new form is written wakes up from the old one, which
+    /// says the same; and what it saves then is newer than both.
+    async fn resave(&mut self, live: &Arc<Live>, read: ReadAhead) -> Result<Option<Kept>, CallError> {
+        let id = &live.template.version.id;
+        let lane = Arc::clone(&self.lane);
+        let states = &lane.services.states;
+        let saved = if read.stirred == lane.stirred() {
+            Some(read.state)
+        } else {
+            let newest = states.newest(&lane.module, lane.key.as_deref()).await;
+            newest.map_err(|error| unreadable(&error).in_version(id))?
+        };
+        // It may be gone: nobody has called it for so long.
+        let Some(saved) = saved else { return Ok(None) };
+        let again = async {
+            let mut instance = states.revive(live, &saved, &live.limits).await?;
+            let change = Lane::change_for_self(&live.template);
+            let again = instance.save(&change, live.limits.save_timeout).await?;
+            let reason = SaveReason::Hibernated;
+            Ok(tagged(&instance, lane.key.as_deref(), reason, again.bytes))
+        };
+        match again.await {
+            Ok(state) => {
+                let kept = states.keep(vec![state], false);
+                lane.services.note_moved_key(&lane);
+                Ok(Some(kept))
+            }
+            Err(error) => {
+                lane.services.note_failed_key(&lane);
+                Err(self.not_awake(live, &error))
+            }
+        }
+    }
+
     async fn errand(&mut self, errand: Errand) {
         match errand {
             Errand::Save { reason, reply } => {
@@ -284,13 +333,21 @@ impl Runner {
             }
             Errand::HandOver { routes, reply } => {
                 let live = self.lane.live.load_full();
-                let was_awake = self.instance.is_some();
-                let answer = self.bring_up(&live).await;
-                // One that goes back to sleep does not serve: it is told when it wakes up.
-                if was_awake && answer.is_ok() {
-                    let _ = self.go_live(&routes).await;
-                }
+                // One that sleeps meanwhile is handed over with its saved state.
+                let answer = match self.instance.is_some() {
+                    true => self.hand_over_awake(&live, &routes).await,
+                    false => Ok(()),
+                };
                 let _ = reply.send(answer);
+            }
+            Errand::Resave { read, routes, reply } => {
+                let live = self.lane.live.load_full();
+                let kept = if self.instance.is_none() {
+                    self.resave(&live, read).await
+                } else {
+                    self.hand_over_awake(&live, &routes).await.map(|()| None)
+                };
+                let _ = reply.send(kept);
             }
             Errand::Recover(error) => self.recover(error).await,
             Errand::GoLive(routes) => {
@@ -370,6 +427,7 @@ impl Runner {
         else {
             return;
         };
+        self.lane.stir();
         match self.lane.services.states.delete(&self.lane.module, &key).await {
             Ok(was_there) => {
                 let was_here = self.instance.take().is_some();
@@ -435,6 +493,11 @@ async fn place_for(lane: &Arc<Lane>, live: &Live, is_new: bool) -> Result<Option
             Err(CallError::not_executed(CallErrorCode::NoCapacity, message).in_version(id))
         }
     }
+}
+
+fn unreadable(error: &StoreError) -> CallError {
+    let message = format!("the saved state cannot be read from disk: {error}");
+    CallError::not_executed(CallErrorCode::StateUnreadable, message)
 }
 
 fn no_instance() -> CallError {

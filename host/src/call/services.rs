@@ -3,6 +3,7 @@
 use super::frame::Frame;
 use super::lane::Lane;
 use super::pool::Pool;
+use super::rates::millis_since;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::Events;
 use crate::restore::States;
@@ -50,7 +51,7 @@ impl Services {
 
     /// The same clock at this moment.
     pub(crate) fn millis_at(&self, at: Instant) -> u64 {
-        u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
+        millis_since(self.started, at)
     }
 
     /// A pool drains from now on.

@@ -69,7 +69,7 @@ async fn save_due(inner: &Arc<Inner>) {
         };
         let due: Vec<_> = lanes
             .into_iter()
-            .filter(|lane| is_due(inner, name, lane, limits))
+            .filter(|lane| lane.has_unsaved_calls() && is_due(inner, name, lane, limits))
             .collect();
         let (in_chunks, due): (Vec<_>, Vec<_>) = due.into_iter().partition(|lane| Session::is_possible(lane));
         for lane in in_chunks {

@@ -29,7 +29,7 @@ impl<T: Send + 'static> OnGuests<T> {
         };
         match task.await {
             Ok(ended) => ended,
-            Err(error) if error.is_panic() => Err(internal("a fault of wasmhot ended this request; its log says more")),
+            Err(error) if error.is_panic() => Err(fault()),
             Err(_) => Err(internal("the host ends")),
         }
     }
@@ -46,6 +46,11 @@ impl<T> Drop for OnGuests<T> {
             task.abort();
         }
     }
+}
+
+/// What the client is told of a panic.
+pub(super) fn fault() -> Problem {
+    internal("a fault of wasmhot ended this request; its log says more")
 }
 
 fn internal(why: &str) -> Problem {
@@ -109,8 +114,8 @@ async fn give(host: Host, settings: HttpSettings, name: String, mut exchange: Ex
         let invocation = Invocation::Exchange(Box::new(exchange));
         match host.router().give(&routes, route, invocation, began, None).await {
             Given::Done(answer) => return answer.map(drop).map_err(Problem::from),
-            Given::Replaced(Invocation::Exchange(back)) => exchange = *back,
-            Given::Replaced(Invocation::Function { .. }) => return Err(internal("another call came back")),
+            Given::Replaced(Invocation::Exchange(back), _) => exchange = *back,
+            Given::Replaced(Invocation::Function { .. }, _) => return Err(internal("another call came back")),
         }
     }
 }

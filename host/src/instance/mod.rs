@@ -24,6 +24,7 @@ use crate::value::{Function, PreparedFunction, Value};
 use crate::version::{EngineKind, Export};
 use guest::Guest;
 pub(crate) use lifecycle::{Change, Direction};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 pub(crate) use template::{ModuleConfig, Template};
@@ -102,7 +103,11 @@ impl Instance {
     /// Runs one call. The future must be polled to its end unless the instance is given up.
     pub(crate) async fn run(&mut self, invocation: Invocation, frame: Arc<Frame>) -> CallResult {
         match invocation {
-            Invocation::Function { export, args } => self.call(&export, &args, frame).await,
+            Invocation::Function { export, args } => {
+                // Pinned here and below: what is some kilobytes large is made where it stays.
+                let call = pin!(self.call(&export, &args, frame));
+                call.await
+            }
             // Boxed: a call of a function has not to carry its size.
             Invocation::Exchange(exchange) => Box::pin(self.exchange(*exchange, frame)).await,
         }
@@ -122,7 +127,10 @@ impl Instance {
         let name = &called.name;
         let tree = enter(&mut self.store, &mut self.usable, frame);
         // What comes here was checked against the type that is called (R25).
-        let answer = function.call_checked(&mut self.store, args).await;
+        let answer = {
+            let call = pin!(function.call_checked(&mut self.store, args));
+            call.await
+        };
         self.leave(&tree);
         match answer {
             Ok(answer) => {

@@ -260,6 +260,25 @@ impl Catalog {
         found.map(|found| self.joined(found)).transpose()
     }
 
+    /// The last saved states of these keys of a module, in their order.
+    pub fn states_at(&self, module: &ModuleName, keys: &[Arc<str>]) -> Result<Vec<Option<SavedState>>, StoreError> {
+        let read = |database: &Database| -> Result<Vec<Option<TagAndBytes>>, redb::Error> {
+            let transaction = database.begin_read()?;
+            let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
+            let at = |key: &Arc<str>| -> Result<Option<TagAndBytes>, redb::Error> {
+                let place = (module.as_str(), Some(&**key));
+                let both = tags.get(place)?.zip(bytes.get(place)?);
+                Ok(both.map(|(tag, bytes)| (tag.value().to_vec(), bytes.value().into())))
+            };
+            keys.iter().map(at).collect()
+        };
+        let found = self.with(read).map_err(|error| self.failed(error))?;
+        let joined = found
+            .into_iter()
+            .map(|found| found.map(|found| self.joined(found)).transpose());
+        joined.collect()
+    }
+
     /// The tags of all saved states of a module: one for itself, or one for each key.
     pub fn states_of(&self, module: &ModuleName) -> Result<Vec<SavedStateTag>, StoreError> {
         let read = |database: &Database| -> Result<Vec<Vec<u8>>, redb::Error> {

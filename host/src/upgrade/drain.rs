@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::call::keyed::Keyed;
-use crate::call::lane::{Errand, Lane};
+use crate::call::lane::{Errand, ReadAhead};
 use crate::call::pool::Pool;
 use crate::call::routes::Routes;
 use crate::event::{EventKind, Happening};
@@ -12,8 +12,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Keys that a sweep hands over at the same time.
-const SWEPT_AT_ONCE: usize = 16;
+/// Keys that are handed over at the same time. With more of them, calls would wait behind the sweep.
+const HANDED_OVER_AT_ONCE: usize = 16;
+/// Keys that sleep: the states of so many are read at once.
+const READ_AT_ONCE: usize = 256;
+/// While some are read and written, others are handed over.
+const BATCHES_AT_ONCE: usize = 2;
 
 /// Interrupts the calls from outside that are still on `pool` when `drain_timeout` has passed. Calls of modules never are.
 pub(super) fn drain(core: &Arc<Core>, pool: &Arc<Pool>, drain_timeout: Duration) {
@@ -38,11 +42,9 @@ pub(super) fn sweep(core: &Arc<Core>, keyed: Arc<Keyed>, revision: u64) {
     let guests = core.services.guests.clone();
     guests.spawn(async move {
         let routes = core.router.routes();
-        let awake = keyed.lanes().into_iter().filter(|lane| lane.figures().is_live);
-        sweep_lanes(&keyed, awake, &routes, revision, false).await;
+        sweep_awake(&keyed, &routes, revision).await;
         if keyed.live.load().revision == revision {
-            let sleeping = sleeping_elsewhere(&core, &keyed).await;
-            sweep_lanes(&keyed, sleeping.into_iter(), &routes, revision, true).await;
+            sweep_asleep(&core, &keyed, &routes, revision).await;
         }
         keyed.forget_sleeping();
         if keyed.live.load().revision == revision {
@@ -51,29 +53,63 @@ pub(super) fn sweep(core: &Arc<Core>, keyed: Arc<Keyed>, revision: u64) {
     });
 }
 
-async fn sweep_lanes(
-    keyed: &Keyed,
-    lanes: impl Iterator<Item = Arc<Lane>>,
-    routes: &Arc<Routes>,
-    revision: u64,
-    back_to_sleep: bool,
-) {
-    stream::iter(lanes)
+async fn sweep_awake(keyed: &Keyed, routes: &Arc<Routes>, revision: u64) {
+    let awake = keyed.lanes().into_iter().filter(|lane| lane.figures().is_live);
+    stream::iter(awake)
         .take_while(|_| std::future::ready(keyed.live.load().revision == revision))
-        .for_each_concurrent(SWEPT_AT_ONCE, |lane| async move {
+        .for_each_concurrent(HANDED_OVER_AT_ONCE, |lane| async move {
             let (reply, done) = oneshot::channel();
             let routes = Arc::clone(routes);
             lane.send(Errand::HandOver { routes, reply });
+            // What goes wrong is told by whom it went wrong for.
             let _ = done.await;
-            if back_to_sleep {
-                lane.send(Errand::Hibernate);
+        })
+        .await;
+}
+
+async fn sweep_asleep(core: &Core, keyed: &Keyed, routes: &Arc<Routes>, revision: u64) {
+    let keys = sleeping_elsewhere(core, keyed).await;
+    stream::iter(keys.chunks(READ_AT_ONCE))
+        .take_while(|_| std::future::ready(keyed.live.load().revision == revision))
+        .for_each_concurrent(BATCHES_AT_ONCE, |keys| async move {
+            let lanes = keys.iter().filter_map(|key| keyed.lane(key).ok());
+            // Before their states are read: see `ReadAhead`.
+            let lanes: Vec<_> = lanes.map(|lane| (lane.stirred(), lane)).collect();
+            let keys = lanes.iter().filter_map(|(_, lane)| lane.key.clone()).collect();
+            let states = match core.services.states.newest_of(&keyed.module, keys).await {
+                Ok(states) => states,
+                // They are handed over when they are called, or not at all: that is told then.
+                Err(error) => {
+                    tracing::error!("saved states of {} cannot be read: {error}", keyed.module);
+                    return;
+                }
+            };
+            let read = lanes.into_iter().zip(states);
+            let read = read.filter_map(|((stirred, lane), state)| {
+                let read = ReadAhead { state: state?, stirred };
+                Some((lane, read))
+            });
+            let kept: Vec<_> = stream::iter(read)
+                .map(|(lane, read)| async move {
+                    let (reply, done) = oneshot::channel();
+                    let routes = Arc::clone(routes);
+                    lane.send(Errand::Resave { read, routes, reply });
+                    done.await.ok()?.ok().flatten()
+                })
+                .buffer_unordered(HANDED_OVER_AT_ONCE)
+                .filter_map(std::future::ready)
+                .collect()
+                .await;
+            for kept in kept {
+                // What cannot be written has been told.
+                let _ = kept.written().await;
             }
         })
         .await;
 }
 
-/// The lanes of keys whose saved state was written by another version and that do not live.
-async fn sleeping_elsewhere(core: &Core, keyed: &Keyed) -> Vec<Arc<Lane>> {
+/// The keys whose saved state was written by another version.
+async fn sleeping_elsewhere(core: &Core, keyed: &Keyed) -> Vec<String> {
     let catalog = Arc::clone(&core.catalog);
     let module = keyed.module.clone();
     let Ok(Ok(tags)) = tokio::task::spawn_blocking(move || catalog.states_of(&module)).await else {
@@ -84,10 +120,9 @@ async fn sleeping_elsewhere(core: &Core, keyed: &Keyed) -> Vec<Arc<Lane>> {
         let holder = tag.written_for.as_ref().map_or(&tag.version, |written| &written.to);
         holder.digest != live.template.version.id.digest
     });
-    elsewhere
-        .filter_map(|tag| keyed.lane(tag.key.as_deref()?).ok())
-        .filter(|lane| !lane.figures().is_live)
-        .collect()
+    let is_live = |key: &String| keyed.existing(key).is_some_and(|lane| lane.figures().is_live);
+    let keys = elsewhere.filter_map(|tag| tag.key);
+    keys.filter(|key| !is_live(key)).collect()
 }
 
 async fn swept(core: &Arc<Core>, keyed: &Keyed, revision: u64) {

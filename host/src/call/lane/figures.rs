@@ -49,6 +49,11 @@ impl Lane {
         state.saved_at = Some(Instant::now());
     }
 
+    /// Whether it has calls that no saved state has. Cheap: asked of every key, ten times a second.
+    pub(crate) fn has_unsaved_calls(&self) -> bool {
+        self.lock().unsaved_calls > 0
+    }
+
     /// For `status`, periodic saves and hibernation.
     pub(crate) fn figures(&self) -> LaneFigures {
         let state = self.lock();
