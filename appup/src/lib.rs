@@ -87,8 +87,9 @@ pub use refusal::{Refusal, RefusalCode, Warning, WarningCode};
 pub use release::Release;
 pub use relup::{CallSpec, Instruction, MiddleSpec, ReleaseStep, Relup, StatePolicy, Via, When};
 pub use settings::{
-    ConfigValue, Create, DirGrant, Durability, Every, Grants, HostSettings, HttpGrant, HttpSettings, Kind, Limits,
-    LimitsSpec, ModuleSpec, OnTrap, Schedule, SocketGrant, SocketUse, Tasks, UnitError, parse_duration, parse_size,
+    ConfigValue, Create, DirGrant, Durability, Every, Grants, HostSettings, HttpGrant, HttpSettings, Instances, Kind,
+    Limits, LimitsSpec, ModuleSpec, OnTrap, Schedule, SocketGrant, SocketUse, Tasks, UnitError, parse_duration,
+    parse_size,
 };
 pub use upgrade::{
     Action, CheckOptions, Checked, Known, Move, Open, Saved, Transition, check, default_moves, is_between, plan_moves,

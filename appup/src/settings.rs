@@ -72,6 +72,17 @@ pub enum Tasks {
     Drop,
 }
 
+/// What becomes of an instance of a pool when its call has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Instances {
+    /// It is kept for other calls, with all that it has in memory.
+    #[default]
+    Kept,
+    /// It is given up: no call sees what another left.
+    Fresh,
+}
+
 /// When a call to a stateful module is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use wasmhot::control::protocol::{CallRequest, UndoRequest};
 use wasmhot::error::{CallErrorCode, Executed};
 use wasmhot::event::EventKind;
-use wasmhot_appup::{LimitsSpec, OnTrap};
+use wasmhot_appup::{Instances, LimitsSpec, OnTrap};
 
 fn text(module: &str, call: &str, deadline: Option<Duration>) -> CallRequest {
     CallRequest {
@@ -33,6 +33,31 @@ async fn r11_a_deadline_interrupts_a_call_of_a_pool() {
     assert_eq!(status.modules[0].running, 0, "nothing runs on");
     let sum: i64 = world.host.call("tally", "add", (1_i64, 2_i64)).await.unwrap();
     assert_eq!(sum, 3);
+}
+
+/// It counts its calls in its memory, which a pool does not promise to keep.
+const TICKETS: &str = r#"(module
+    (global $n (mut i32) (i32.const 0))
+    (func (export "next") (result i32)
+        (global.set $n (i32.add (global.get $n) (i32.const 1)))
+        (global.get $n)))"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_of_a_pool_is_kept_or_fresh_for_each_call() {
+    for (instances, wanted) in [(Instances::Kept, [1, 2, 3]), (Instances::Fresh, [1, 1, 1])] {
+        let limits = LimitsSpec {
+            instances: Some(instances),
+            ..LimitsSpec::default()
+        };
+        let file = ("tickets-1.0.0.wasm".to_string(), wat::parse_str(TICKETS).unwrap());
+        let world = World::of_files(&[file], |builder| builder.limits(limits)).await;
+        for number in wanted {
+            let next: i32 = world.host.call("tickets", "next", ()).await.unwrap();
+            assert_eq!(next, number, "{instances:?}");
+        }
+        let left = u64::from(instances == Instances::Kept);
+        assert_eq!(world.host.status().modules[0].instances, left, "{instances:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,9 @@ use super::grants::{read_config, read_every, read_grants};
 use crate::http::{RouteHost, RoutePath, RouteSpec};
 use crate::name::{ModuleName, Version};
 use crate::read::{Table, Word, nearest};
-use crate::settings::{Create, Durability, HostSettings, HttpSettings, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks};
+use crate::settings::{
+    Create, Durability, HostSettings, HttpSettings, Instances, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -27,6 +29,10 @@ impl Word for Create {
 
 impl Word for Durability {
     const WORDS: &'static [(&'static str, Self)] = &[("none", Durability::None), ("call", Durability::Call)];
+}
+
+impl Word for Instances {
+    const WORDS: &'static [(&'static str, Self)] = &[("kept", Instances::Kept), ("fresh", Instances::Fresh)];
 }
 
 impl Word for Tasks {

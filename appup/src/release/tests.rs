@@ -125,7 +125,7 @@ fn an_unknown_key_is_refused_with_what_was_meant() {
       |
     7 |   color = 1
       |   ^^^^^
-      = help: `[modules.limits]` takes here: start_timeout, health_timeout, quiesce_timeout, save_timeout, migrate_timeout, transfer_timeout, drain_timeout, stuck_timeout, compile_timeout, call_deadline, max_pause, save_interval, restore_max_age, memory_max, state_max, stack_max, instances_max, queue_max, gate_queue_max, max_keys, max_failed_keys, expire, on_trap, create, durability, tasks
+      = help: `[modules.limits]` takes here: start_timeout, health_timeout, quiesce_timeout, save_timeout, migrate_timeout, transfer_timeout, drain_timeout, stuck_timeout, compile_timeout, call_deadline, max_pause, save_interval, restore_max_age, memory_max, state_max, stack_max, instances_max, queue_max, gate_queue_max, max_keys, max_failed_keys, expire, on_trap, create, durability, tasks, instances
     "#);
 }
 

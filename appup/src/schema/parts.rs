@@ -3,7 +3,7 @@
 use crate::capability::Capability;
 use crate::read::Word;
 use crate::relup::{StatePolicy, When};
-use crate::settings::{Create, Durability, HttpSettings, Kind, LimitsSpec, OnTrap, Tasks};
+use crate::settings::{Create, Durability, HttpSettings, Instances, Kind, LimitsSpec, OnTrap, Tasks};
 use serde_json::{Map, Value as Json, json};
 
 type Keys<'k> = Vec<(&'k str, Json)>;
@@ -129,6 +129,7 @@ pub(super) fn limits(title: &str) -> Json {
             (_, "on_trap") => word::<OnTrap>(about),
             (_, "durability") => word::<Durability>(about),
             (_, "tasks") => word::<Tasks>(about),
+            (_, "instances") => word::<Instances>(about),
             _ => word::<Create>(about),
         };
         (*key, of)

@@ -29,6 +29,7 @@ fn module() -> String {
             (_, "create") => "create = \"explicit\"\n".to_owned(),
             (_, "durability") => "durability = \"call\"\n".to_owned(),
             (_, "tasks") => "tasks = \"drop\"\n".to_owned(),
+            (_, "instances") => "instances = \"fresh\"\n".to_owned(),
             _ => format!("{key} = 1\n"),
         });
     format!(

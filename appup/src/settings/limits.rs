@@ -1,7 +1,7 @@
 //! The limits of a module: one table says name, type, default and how each is read, so that no list of them can lag behind.
 
 use super::units;
-use super::{Create, Durability, Kind, OnTrap, Tasks};
+use super::{Create, Durability, Instances, Kind, OnTrap, Tasks};
 use crate::read::Table;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -119,6 +119,8 @@ limits! {
     durability: Durability, given Durability, read word, serde "units::plain", Durability::None;
     /// What an upgrade does about guest tasks that outlive their calls (WASI 0.3).
     tasks: Tasks, given Tasks, read word, serde "units::plain", Tasks::Wait;
+    /// Whether an instance of a pool is kept for other calls ("kept"), or each call has a fresh one ("fresh").
+    instances: Instances, given Instances, read word, serde "units::plain", Instances::Kept;
 }
 
 /// Live instances of a keyed module, unless it states otherwise.

@@ -31,7 +31,7 @@ enum Server {
     Proxy(&'static str, bool),
 }
 
-const ROWS: [Asked; 8] = [
+const ROWS: [Asked; 9] = [
     Asked {
         name: "constant",
         title: "hyper alone, a constant",
@@ -72,6 +72,13 @@ const ROWS: [Asked; 8] = [
         title: "wasi:http 0.2, pool: plain",
         server: Server::Host,
         request: "GET /plain/count HTTP/1.1\r\nhost: x\r\n\r\n",
+        status: "HTTP/1.1 200",
+    },
+    Asked {
+        name: "fresh",
+        title: "  the same, an instance each: fresh",
+        server: Server::Host,
+        request: "GET /fresh/count HTTP/1.1\r\nhost: x\r\n\r\n",
         status: "HTTP/1.1 200",
     },
     Asked {

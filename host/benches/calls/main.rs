@@ -33,7 +33,7 @@ pub(crate) fn guest(name: &str) -> PathBuf {
     Path::new(env!("WASMHOT_GUESTS")).join(format!("{name}.wasm"))
 }
 
-/// The guests that run, besides those of `nested` and [`plain`].
+/// The guests that run, besides those of `nested` and [`echo_named`].
 const MODULES: [&str; 7] = [
     "counter-1.0.0",
     "tally-1.0.0",
@@ -46,21 +46,27 @@ const MODULES: [&str; 7] = [
 
 fn release() -> String {
     let mut toml = "format = 1\n[release]\nname = \"bench\"\nversion = \"1.0.0\"\n".to_string();
-    for file in MODULES.iter().chain(&["calc-1.0.0", "loop-1.0.0", "plain-1.0.0"]) {
+    for file in MODULES
+        .iter()
+        .chain(&["calc-1.0.0", "loop-1.0.0", "plain-1.0.0", "fresh-1.0.0"])
+    {
         let (name, version) = file.split_once('-').expect("a name and a version");
         let _ = writeln!(
             toml,
             "[[modules]]\nname = {name:?}\nversion = {version:?}\nhttp_calls = [\"*\"]"
         );
+        if name == "fresh" {
+            toml.push_str("limits = { instances = \"fresh\" }\n");
+        }
     }
     toml
 }
 
 /// A pool with a handler of WASI 0.2, beside `echo` with that of 0.3: its older version under another name.
-fn plain() -> std::io::Result<Vec<u8>> {
+fn echo_named(name: &str) -> std::io::Result<Vec<u8>> {
     let mut bytes = std::fs::read(guest("echo-1.0.0"))?;
     let mut names = ComponentNameSection::new();
-    names.component("plain");
+    names.component(name);
     names.append_to_component(&mut bytes);
     Ok(bytes)
 }
@@ -86,7 +92,9 @@ fn calls(runtime: &Runtime, wants: impl Fn(&str) -> bool) -> anyhow::Result<()> 
     for file in MODULES {
         std::fs::copy(guest(file), app.join(format!("{file}.wasm")))?;
     }
-    std::fs::write(app.join("plain-1.0.0.wasm"), plain()?)?;
+    for name in ["plain", "fresh"] {
+        std::fs::write(app.join(format!("{name}-1.0.0.wasm")), echo_named(name)?)?;
+    }
     nested::put(&app)?;
     std::fs::write(app.join("release.toml"), release())?;
     let state = root.path().join("state");

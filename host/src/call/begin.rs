@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
@@ -64,7 +64,7 @@ pub(super) enum Begun {
 /// client's future owns it (R10).
 pub(super) fn begin_here(guests: &Handle, work: Carried) -> Begun {
     let mut carrier = Carrier::kept().unwrap_or_else(Carrier::new);
-    carrier.desk.put(Desk::Work(work));
+    carrier.desk.work.put(work);
     let _inside = guests.enter();
     match carrier.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(answer) => {
@@ -91,20 +91,17 @@ fn spawned(guests: &Handle, work: impl Future<Output = CallResult> + Send + 'sta
 /// Carries out one work after another.
 struct Carrier {
     carrying: Pin<Box<dyn Future<Output = ()> + Send>>,
-    desk: Arc<SharedDesk>,
+    desk: Arc<Desk>,
 }
 
 /// Where a carrier finds its work and leaves the answer.
 #[derive(Default)]
-struct SharedDesk(Mutex<Desk>);
-
-#[derive(Default)]
-enum Desk {
-    #[default]
-    Empty,
-    Work(Carried),
-    Answer(CallResult),
+struct Desk {
+    work: Tray<Carried>,
+    answer: Tray<CallResult>,
 }
+
+struct Tray<T>(Mutex<Option<T>>);
 
 thread_local! {
     static CARRIERS: RefCell<Vec<Carrier>> = const { RefCell::new(Vec::new()) };
@@ -112,16 +109,16 @@ thread_local! {
 
 impl Carrier {
     fn new() -> Self {
-        let desk = Arc::new(SharedDesk::default());
+        let desk = Arc::new(Desk::default());
         let own = Arc::clone(&desk);
         let carrying = async move {
             loop {
-                let work = poll_fn(|_| own.work()).await;
+                let work = poll_fn(|_| own.work.take()).await;
                 let answer = {
                     let work = pin!(work.carry_out());
                     work.await
                 };
-                own.put(Desk::Answer(answer));
+                own.answer.put(answer);
             }
         };
         Self {
@@ -148,39 +145,24 @@ impl Carrier {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<CallResult> {
         // It never ends: when its work is done it waits for the next.
         let _ = self.carrying.as_mut().poll(context);
-        self.desk.answer()
+        self.desk.answer.take()
     }
 }
 
-impl SharedDesk {
-    fn lock(&self) -> MutexGuard<'_, Desk> {
-        self.0.lock().expect("no panic under this lock")
+impl<T> Default for Tray<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Tray<T> {
+    fn put(&self, what: T) {
+        *self.0.lock().expect("no panic under this lock") = Some(what);
     }
 
-    fn put(&self, what: Desk) {
-        *self.lock() = what;
-    }
-
-    fn work(&self) -> Poll<Carried> {
-        let mut desk = self.lock();
-        match std::mem::take(&mut *desk) {
-            Desk::Work(work) => Poll::Ready(work),
-            other => {
-                *desk = other;
-                Poll::Pending
-            }
-        }
-    }
-
-    fn answer(&self) -> Poll<CallResult> {
-        let mut desk = self.lock();
-        match std::mem::take(&mut *desk) {
-            Desk::Answer(answer) => Poll::Ready(answer),
-            other => {
-                *desk = other;
-                Poll::Pending
-            }
-        }
+    fn take(&self) -> Poll<T> {
+        let taken = self.0.lock().expect("no panic under this lock").take();
+        taken.map_or(Poll::Pending, Poll::Ready)
     }
 }
 

@@ -140,10 +140,10 @@ impl Runner {
                 message,
                 ..error.clone()
             };
-            let _ = call.reply.send(Err(beside));
+            let _ = call.reply.send(Err(Box::new(beside)));
         }
         if let Some(call) = at_fault {
-            let _ = call.reply.send(Err(error));
+            let _ = call.reply.send(Err(Box::new(error)));
         }
         None
     }
@@ -221,7 +221,7 @@ impl<'a> Beside<'a> {
             return Some(Work::Call(job));
         }
         if let Err(error) = still_fits(&template.version, &job) {
-            let _ = job.reply.send(Err(error));
+            let _ = job.reply.send(Err(Box::new(error)));
             return None;
         }
         if !job.invocation.runs_beside(&template.version) {
@@ -250,7 +250,7 @@ impl<'a> Beside<'a> {
                 self.ends.push(Box::pin(async move { (number, end.await) }));
             }
             Err(error) => {
-                let _ = reply.send(Err(error));
+                let _ = reply.send(Err(Box::new(error)));
             }
         }
         None

@@ -31,13 +31,13 @@ impl Runner {
             Ok(written) => {
                 guests.spawn(async move {
                     let kept = written.await;
-                    let answer = kept.and(answer);
+                    let answer = kept.map_err(Box::new).and(answer);
                     // The client may be gone.
                     let _ = reply.send(answer);
                 });
             }
             Err(error) => {
-                let _ = reply.send(Err(not_kept(&lane, &error)));
+                let _ = reply.send(Err(Box::new(not_kept(&lane, &error))));
             }
         }
     }

@@ -96,7 +96,8 @@ async fn call_nested(caller: &Arc<Frame>, imported: &Imported, args: Vec<Value>)
         export: Arc::clone(&served.export),
         args,
     };
-    router::dispatch(&served.route, invocation, origin).await
+    let answer = router::dispatch(&served.route, invocation, origin).await;
+    answer.map_err(|error| *error)
 }
 
 /// Why nothing serves an import of a module in this table.

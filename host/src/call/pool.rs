@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use wasmhot_appup::Instances;
 
 /// Calls of modules may take this many times `instances_max` places.
 const NESTED_FACTOR: usize = 4;
@@ -91,12 +92,17 @@ impl Pool {
         services: Arc<Services>,
         first: Option<Box<Instance>>,
     ) -> Arc<Self> {
-        let places = (template.config.limits.instances_max as usize).clamp(1, 100_000);
+        let limits = &template.config.limits;
+        let places = (limits.instances_max as usize).clamp(1, 100_000);
+        let idle = first
+            .filter(|_| limits.instances == Instances::Kept)
+            .into_iter()
+            .collect();
         Arc::new(Self {
             template,
             revision,
             services,
-            idle: Mutex::new(first.into_iter().collect()),
+            idle: Mutex::new(idle),
             places: Arc::new(Semaphore::new(places)),
             nested_places: Arc::new(Semaphore::new(places * NESTED_FACTOR)),
             waiting: AtomicU32::new(0),
@@ -122,7 +128,7 @@ impl Pool {
         let place = match self.place(&origin, &invocation).await {
             Ok(Some(place)) => place,
             Ok(None) => return Given::Replaced(invocation, origin),
-            Err(error) => return Given::Done(Err(error)),
+            Err(error) => return Given::Done(Err(Box::new(error))),
         };
         match self.begin(place, invocation, origin) {
             Begun::Done(answer) => Given::Done(answer),
@@ -147,11 +153,13 @@ impl Pool {
 
     async fn answered(&self, answer: oneshot::Receiver<CallResult>) -> Given {
         Given::Done(answer.await.unwrap_or_else(|_| {
-            Err(CallError::unknown(
-                CallErrorCode::Internal,
-                "the task that ran the call ended before its time",
-            )
-            .in_version(self.id()))
+            Err(Box::new(
+                CallError::unknown(
+                    CallErrorCode::Internal,
+                    "the task that ran the call ended before its time",
+                )
+                .in_version(self.id()),
+            ))
         }))
     }
 
@@ -306,7 +314,8 @@ impl PoolCall {
             origin,
         } = self;
         // A program runs once: libc and language runtimes do not start twice in one memory.
-        let once = matches!(&invocation, Invocation::Function { export, .. } if is_main(&export.name));
+        let is_program = matches!(&invocation, Invocation::Function { export, .. } if is_main(&export.name));
+        let once = is_program || pool.template.config.limits.instances == Instances::Fresh;
         let idle = if once { None } else { pool.take_idle() };
         let mut instance = match idle {
             Some(instance) => instance,
@@ -330,7 +339,7 @@ impl PoolCall {
                     answer = call => answer,
                     () = pool.interrupted() => {
                         let message = format!("`{called}` still ran on an old version when drain_timeout passed");
-                        return Err(CallError::unknown(CallErrorCode::Retired, message).in_version(pool.id()));
+                        return Err(Box::new(CallError::unknown(CallErrorCode::Retired, message).in_version(pool.id())));
                     }
                 }
             } else {
@@ -340,11 +349,11 @@ impl PoolCall {
         let answer = match answer {
             Some(answer) => answer,
             // R11: a deadline interrupts the call of a pool instance; the instance goes with it.
-            None => Err(CallError::unknown(
-                CallErrorCode::TimedOut,
-                format!("`{called}` was interrupted at its deadline"),
-            )
-            .in_version(pool.id())),
+            None => {
+                let message = format!("`{called}` was interrupted at its deadline");
+                let error = CallError::unknown(CallErrorCode::TimedOut, message);
+                Err(Box::new(error.in_version(pool.id())))
+            }
         };
         if !instance.is_usable()
             && let Err(error) = &answer

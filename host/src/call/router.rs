@@ -118,10 +118,10 @@ impl Router {
                 } else {
                     format!("there are: {}", known.join(", "))
                 };
-                return Err(CallError::not_executed(
+                return Err(Box::new(CallError::not_executed(
                     CallErrorCode::NoSuchModule,
                     format!("no module `{module}`; {known}"),
-                ));
+                )));
             };
             let (export, args) = prepare(route, back.take())?;
             let invocation = Invocation::Function { export, args };
@@ -152,7 +152,7 @@ impl Router {
             Given::Replaced(..) if route.target.is_closed() && Arc::ptr_eq(routes, &self.routes.load()) => {
                 let id = &route.template.version.id;
                 let error = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping");
-                return Given::Done(Err(error.in_version(id)));
+                return Given::Done(Err(Box::new(error.in_version(id))));
             }
             replaced @ Given::Replaced(..) => return replaced,
         };
@@ -192,7 +192,7 @@ fn send(route: &Route, invocation: Invocation, origin: Origin) -> Sent<'_> {
             let lane = key.map_err(|error| error.in_version(&route.template.version.id));
             match lane.and_then(|key| keyed.lane(key)) {
                 Ok(lane) => call_lane(&lane, invocation, origin),
-                Err(error) => Sent::Done(Err(error)),
+                Err(error) => Sent::Done(Err(Box::new(error))),
             }
         }
         Target::Pool(pool) => pool.call(invocation, origin),
@@ -239,7 +239,7 @@ async fn wait_in_line(lane: &Arc<Lane>, invocation: Invocation, origin: Origin, 
     };
     if let Err(error) = lane.submit(job) {
         tree.set_waits_for(None);
-        return Err(error);
+        return Err(Box::new(error));
     }
     let answer = wait(answer, deadline, Some(&ticket), lane, &called).await;
     tree.set_waits_for(None);
@@ -268,15 +268,19 @@ async fn wait(
     };
     match tokio::time::timeout_at(tokio::time::Instant::from_std(deadline), &mut answer).await {
         Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(ended()),
+        Ok(Err(_)) => Err(Box::new(ended())),
         Err(_) if ticket.is_some_and(Ticket::abandon) => {
             let message = format!("`{called}` waited until its deadline and did not start");
-            Err(CallError::not_executed(CallErrorCode::TimedOut, message).in_module(&lane.module))
+            Err(Box::new(
+                CallError::not_executed(CallErrorCode::TimedOut, message).in_module(&lane.module),
+            ))
         }
         // It may have been answered in this very moment.
         Err(_) => answer.try_recv().unwrap_or_else(|_| {
             let message = format!("`{called}` did not end before its deadline; it may still be executed");
-            Err(CallError::unknown(CallErrorCode::TimedOut, message).in_module(&lane.module))
+            Err(Box::new(
+                CallError::unknown(CallErrorCode::TimedOut, message).in_module(&lane.module),
+            ))
         }),
     }
 }

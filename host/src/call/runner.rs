@@ -57,7 +57,7 @@ impl Runner {
     /// Runs a call that has found the lane idle. What waits when it has ended is left to a task of its own.
     pub(super) async fn first(mut self, invocation: Invocation) -> CallResult {
         let Some(frame) = self.frame.take() else {
-            return Err(no_instance());
+            return Err(Box::new(no_instance()));
         };
         let (answer, is_whole) = {
             let call = pin!(self.carry_out(invocation, &frame));
@@ -118,16 +118,16 @@ impl Runner {
     async fn call(&mut self, job: Job) -> Option<Work> {
         let live = self.lane.live_for(&job);
         if let Err(error) = Box::pin(self.bring_up(&live)).await {
-            let _ = job.reply.send(Err(error));
+            let _ = job.reply.send(Err(Box::new(error)));
             return None;
         }
         let failed = Box::pin(self.go_live(&job.origin.stamp)).await;
         if let Some(error) = failed.filter(|_| self.instance.is_none()) {
-            let _ = job.reply.send(Err(error));
+            let _ = job.reply.send(Err(Box::new(error)));
             return None;
         }
         let Some(instance) = self.instance.as_mut() else {
-            let _ = job.reply.send(Err(no_instance()));
+            let _ = job.reply.send(Err(Box::new(no_instance())));
             return None;
         };
         if job.invocation.runs_beside(&instance.template.version) {
@@ -135,7 +135,7 @@ impl Runner {
         }
         let version = Arc::clone(&instance.template.version);
         if let Err(error) = still_fits(&version, &job) {
-            let _ = job.reply.send(Err(error));
+            let _ = job.reply.send(Err(Box::new(error)));
             return None;
         }
         let Job {
@@ -165,7 +165,7 @@ impl Runner {
     async fn carry_out(&mut self, invocation: Invocation, frame: &Arc<Frame>) -> (CallResult, bool) {
         let called = invocation.called();
         let Some(instance) = self.instance.as_mut() else {
-            return (Err(no_instance()), true);
+            return (Err(Box::new(no_instance())), true);
         };
         let stuck = instance.template.config.limits.stuck_timeout;
         let answer = {
@@ -174,10 +174,10 @@ impl Runner {
             within(stuck, running).await
         };
         let stuck_there = || stuck_error(&called, stuck).in_version(&frame.template.version.id);
-        let answer = answer.unwrap_or_else(|| Err(stuck_there()));
+        let answer = answer.unwrap_or_else(|| Err(Box::new(stuck_there())));
         let is_whole = instance.is_usable();
         let answer = match answer {
-            Err(error) if !is_whole => Err(Box::pin(self.lost(error)).await),
+            Err(error) if !is_whole => Err(Box::new(Box::pin(self.lost(*error)).await)),
             other => other,
         };
         (answer, is_whole)

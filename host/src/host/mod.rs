@@ -236,7 +236,8 @@ impl Host {
                 Err(_) => error,
             })?;
         self.count_call();
-        self.router().call(module, deadline, prepare).await
+        let answer = self.router().call(module, deadline, prepare).await;
+        answer.map_err(|error| *error)
     }
 
     pub(crate) fn refuse_if_stopping(&self) -> Result<(), CallError> {

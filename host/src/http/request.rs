@@ -113,7 +113,7 @@ async fn give(host: Host, settings: HttpSettings, name: String, mut exchange: Ex
         exchange.key = key;
         let invocation = Invocation::Exchange(Box::new(exchange));
         match host.router().give(&routes, route, invocation, began, None).await {
-            Given::Done(answer) => return answer.map(drop).map_err(Problem::from),
+            Given::Done(answer) => return answer.map(drop).map_err(|error| Problem::from(*error)),
             Given::Replaced(Invocation::Exchange(back), _) => exchange = *back,
             Given::Replaced(Invocation::Function { .. }, _) => return Err(internal("another call came back")),
         }

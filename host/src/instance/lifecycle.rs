@@ -177,9 +177,9 @@ impl Instance {
         self.went_live = true;
         let change = self.brought_by.clone();
         let change = change.unwrap_or_else(|| Change::restore(&self.template.version.id.version));
-        let tree = super::enter(&mut self.store, &mut self.usable, frame);
+        super::enter(&mut self.store, &mut self.usable, frame);
         let answer = self.typed_call("live", index, (change,), limit).await;
-        self.leave(&tree);
+        self.leave();
         let (said,): (Result<(), String>,) = answer?;
         said.map_err(|said| InstanceError::Said { phase: "live", said })
     }

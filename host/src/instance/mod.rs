@@ -16,7 +16,7 @@ pub(crate) mod outside;
 pub(crate) mod template;
 
 use crate::call::crowd::Place;
-use crate::call::frame::{Frame, Tree};
+use crate::call::frame::Frame;
 use crate::call::invocation::Invocation;
 use crate::call::lane::CallResult;
 use crate::error::{CallError, CallErrorCode};
@@ -113,25 +113,20 @@ impl Instance {
         }
     }
 
-    pub(crate) async fn call(
-        &mut self,
-        called: &Arc<Export>,
-        args: &[Value],
-        frame: Arc<Frame>,
-    ) -> Result<Option<Value>, CallError> {
+    pub(crate) async fn call(&mut self, called: &Arc<Export>, args: &[Value], frame: Arc<Frame>) -> CallResult {
         let slot = self.slot_of(called)?;
         let Some(function) = self.functions.get(slot).and_then(Option::as_ref) else {
             let error = wasmtime::format_err!("it was not found");
-            return Err(self.template.no_such_function(&called.name, &error));
+            return Err(Box::new(self.template.no_such_function(&called.name, &error)));
         };
         let name = &called.name;
-        let tree = enter(&mut self.store, &mut self.usable, frame);
+        enter(&mut self.store, &mut self.usable, frame);
         // What comes here was checked against the type that is called (R25).
         let answer = {
             let call = pin!(function.call_checked(&mut self.store, args));
             call.await
         };
-        self.leave(&tree);
+        self.leave();
         match answer {
             Ok(answer) => {
                 self.usable = true;
@@ -142,7 +137,7 @@ impl Instance {
                 match exit_status(name, &error) {
                     // A stateful module that leaves has lost its state, as by a trap.
                     Some(status) if self.template.version.lifecycle.is_none() => Ok(Some(status)),
-                    _ => Err(self.template.failed(name, &error)),
+                    _ => Err(Box::new(self.template.failed(name, &error))),
                 }
             }
         }
@@ -169,16 +164,19 @@ impl Instance {
     }
 
     /// A call has ended, however it did.
-    fn leave(&mut self, tree: &Tree) {
+    fn leave(&mut self) {
+        let is_concurrent = self.is_concurrent();
         let guest = self.store.data_mut();
-        if guest.reach().take_denied() {
-            tree.note_denied();
+        if guest.reach().take_denied()
+            && let Some(frame) = &guest.frame
+        {
+            frame.tree.note_denied();
         }
-        if self.is_concurrent() {
+        if is_concurrent {
             // Its tasks may run on, and call other modules.
             self.has_tasks = true;
         } else {
-            self.store.data_mut().frame = None;
+            guest.frame = None;
         }
     }
 
@@ -205,13 +203,11 @@ impl Template {
 }
 
 /// A call begins: it sees the values of now, and the instance is not usable until it has ended well.
-fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) -> Arc<Tree> {
-    let tree = Arc::clone(&frame.tree);
+fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) {
     let guest = store.data_mut();
     guest.frame = Some(frame);
     guest.take_values();
     *usable = false;
-    tree
 }
 
 /// Whether this is the `main` of a program: it runs once in an instance.

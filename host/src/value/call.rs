@@ -1,6 +1,6 @@
 //! The door: calls into an instance and out of it, with values whose types are known at run time only.
 
-use super::lower::{Answer, Args, ImportAnswer, ImportArgs, MAX_FLAT, OwnArgs, SyncAnswer};
+use super::lower::{Answer, Args, ImportAnswer, ImportArgs, MAX_FLAT, OwnArgs};
 use super::{Value, check_args, types};
 use std::fmt;
 use std::pin::{Pin, pin};
@@ -8,7 +8,8 @@ use std::sync::Arc;
 use wasmhot_appup::interface::{FunctionName, FunctionType, Type};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{
-    Accessor, Component, ComponentExportIndex, Func, GuestTaskId, Instance, LinkerInstance, TypedFunc,
+    Accessor, Component, ComponentExportIndex, ComponentNamedList, Func, GuestTaskId, Instance, LinkerInstance, Lower,
+    TypedFunc,
 };
 use wasmtime::{AsContext, AsContextMut, Store, StoreContextMut};
 
@@ -57,7 +58,7 @@ impl PreparedFunction {
     /// The function in `instance`, which must be an instance of the same component.
     ///
     /// # Errors
-    /// An instance of another component, or a function that is async.
+    /// An instance of another component.
     pub fn bind(&self, mut store: impl AsContextMut, instance: &Instance) -> wasmtime::Result<Function> {
         let func = self.find(&mut store, instance)?;
         Function::new(store, func, Arc::clone(&self.ty))
@@ -74,7 +75,7 @@ impl PreparedFunction {
     ) -> wasmtime::Result<ConcurrentFunction> {
         let func = self.find(&mut store, instance)?;
         Ok(ConcurrentFunction {
-            door: ConcurrentDoor::new(&store, func, flat_count(self.ty.result.iter()))?,
+            door: Door::new(&store, func, flat_count(self.ty.result.iter()))?,
             ty: Arc::clone(&self.ty),
         })
     }
@@ -88,7 +89,7 @@ impl PreparedFunction {
 /// A function of one instance, ready to be called.
 #[derive(Clone)]
 pub struct Function {
-    door: Door,
+    door: Door<Args<'static>>,
     ty: Arc<FunctionType>,
 }
 
@@ -96,9 +97,9 @@ impl Function {
     /// `func`, whose signature is `ty`.
     ///
     /// # Errors
-    /// Its signature is another, or it is async.
+    /// Its signature is another.
     pub fn new(store: impl AsContext, func: Func, ty: Arc<FunctionType>) -> wasmtime::Result<Self> {
-        let door = Door::new(&store, func, &ty)?;
+        let door = Door::new(&store, func, flat_count(ty.result.iter()))?;
         Ok(Function { door, ty })
     }
 
@@ -143,7 +144,7 @@ impl fmt::Debug for Function {
 /// A function of one instance whose engine has concurrent calls: one of its calls may begin while others run.
 #[derive(Clone)]
 pub struct ConcurrentFunction {
-    door: ConcurrentDoor,
+    door: Door<OwnArgs>,
     ty: Arc<FunctionType>,
 }
 
@@ -191,65 +192,50 @@ macro_rules! for_each_count {
     };
 }
 
-/// A function by how many flat values its answer takes, which is a constant of the type in Wasmtime: of a function that is not
-/// async all answers of more than one lie in memory.
-#[derive(Clone, Copy)]
-enum Door {
-    Nothing(TypedFunc<Args<'static>, SyncAnswer<0>>),
-    Flat(TypedFunc<Args<'static>, SyncAnswer<1>>),
-    InMemory(TypedFunc<Args<'static>, SyncAnswer<2>>),
-}
-
-impl Door {
-    fn new(store: impl AsContext, func: Func, ty: &FunctionType) -> wasmtime::Result<Self> {
-        if ty.is_async {
-            wasmtime::bail!("a function that is async is called beside others: {ty}");
-        }
-        Ok(match flat_count(ty.result.iter()) {
-            0 => Door::Nothing(func.typed(store)?),
-            1 => Door::Flat(func.typed(store)?),
-            _ => Door::InMemory(func.typed(store)?),
-        })
-    }
-
-    async fn call<T: Send>(&self, store: StoreContextMut<'_, T>, args: &[Value]) -> wasmtime::Result<Option<Value>> {
-        match self {
-            // Each is made where it stays.
-            Door::Nothing(func) => {
-                let call = pin!(func.call_async(store, Args(args)));
-                Ok(call.await?.0)
-            }
-            Door::Flat(func) => {
-                let call = pin!(func.call_async(store, Args(args)));
-                Ok(call.await?.0)
-            }
-            Door::InMemory(func) => {
-                let call = pin!(func.call_async(store, Args(args)));
-                Ok(call.await?.0)
-            }
-        }
-    }
-}
-
-macro_rules! concurrent_door {
+macro_rules! door {
     ($($count:literal $name:ident),*) => {
-        /// As [`Door`], of a function that may be async: its answer is flat up to the number of arguments that are.
-        #[derive(Clone, Copy)]
-        enum ConcurrentDoor {
-            $($name(TypedFunc<OwnArgs, Answer<$count>>),)*
+        /// A function by how many flat values its answer takes: a constant of the type, in Wasmtime.
+        enum Door<A> {
+            $($name(TypedFunc<A, Answer<$count>>),)*
         }
 
-        impl ConcurrentDoor {
+        impl<A> Clone for Door<A> {
+            fn clone(&self) -> Self {
+                match self {
+                    $(Door::$name(func) => Door::$name(*func),)*
+                }
+            }
+        }
+
+        impl<A: ComponentNamedList + Lower> Door<A> {
             fn new(store: impl AsContext, func: Func, count: usize) -> wasmtime::Result<Self> {
                 Ok(match count {
-                    $($count => ConcurrentDoor::$name(func.typed(store)?),)*
+                    $($count => Door::$name(func.typed(store)?),)*
                     _ => unreachable!("flat values are counted up to {}", MAX_FLAT + 1),
                 })
             }
+        }
 
+        impl Door<Args<'static>> {
+            async fn call<T: Send>(
+                &self,
+                store: StoreContextMut<'_, T>,
+                args: &[Value],
+            ) -> wasmtime::Result<Option<Value>> {
+                match self {
+                    $(Door::$name(func) => {
+                        // Made where it stays: it is a kilobyte large.
+                        let call = pin!(func.call_async(store, Args(args)));
+                        Ok(call.await?.0)
+                    })*
+                }
+            }
+        }
+
+        impl Door<OwnArgs> {
             fn begin<'a, T: Send + 'static>(&self, accessor: &'a Accessor<T>, args: OwnArgs) -> wasmtime::Result<Begun<'a>> {
                 match self {
-                    $(ConcurrentDoor::$name(func) => {
+                    $(Door::$name(func) => {
                         let func = *func;
                         let begun = accessor.with(|store| func.start_call_concurrent(store, args))?;
                         let task = begun.task();
@@ -261,7 +247,7 @@ macro_rules! concurrent_door {
         }
     };
 }
-for_each_count!(concurrent_door);
+for_each_count!(door);
 
 /// What an imported function does for one call: the answer, or an error that *traps the caller*.
 pub type ImportFuture = Pin<Box<dyn Future<Output = wasmtime::Result<Option<Value>>> + Send>>;

@@ -58,9 +58,6 @@ pub(super) struct OwnArgs(pub(super) Vec<Value>);
 /// The answer of a guest, whose type takes `N` flat values; [`MAX_FLAT`] + 1 stands for more.
 pub(super) struct Answer<const N: usize>(pub(super) Option<Value>);
 
-/// The answer of a function of a guest that is not async: `N` is 0 for none, 1 for one flat value, 2 for more, which lie in memory.
-pub(super) struct SyncAnswer<const N: usize>(pub(super) Option<Value>);
-
 /// The arguments of a call out of a guest, whose types take `N` flat values; [`MAX_FLAT`] + 1 stands for more.
 pub(super) struct ImportArgs<const N: usize>(pub(super) Vec<Value>);
 
@@ -184,33 +181,6 @@ unsafe impl<const N: usize> Lift for Answer<N> {
 
 // SAFETY: a list of results, as `typecheck` has it.
 unsafe impl<const N: usize> ComponentNamedList for Answer<N> {}
-
-// SAFETY: `Lower` is an array of `ValRaw`: none for no answer, one for one flat value. An answer of more lies in memory, since its
-// function is not async: Wasmtime calls `linear_lift_from_memory`, and the flat form is never read.
-unsafe impl<const N: usize> ComponentType for SyncAnswer<N> {
-    type Lower = [ValRaw; N];
-    const ABI: CanonicalAbiInfo = WINDOW;
-
-    fn typecheck(ty: &InterfaceType, cx: &InstanceType<'_>) -> Result<()> {
-        expect_flat(N, flat_count(cx.types, index(ty)?).min(2))
-    }
-}
-
-// SAFETY: reads only what it is given; memory is read through checked slices only.
-unsafe impl<const N: usize> Lift for SyncAnswer<N> {
-    fn linear_lift_from_flat(cx: &mut LiftContext<'_>, ty: InterfaceType, src: &Self::Lower) -> Result<Self> {
-        let Answer(answer) = Answer::<N>::linear_lift_from_flat(cx, ty, src)?;
-        Ok(SyncAnswer(answer))
-    }
-
-    fn linear_lift_from_memory(cx: &mut LiftContext<'_>, ty: InterfaceType, bytes: &[u8]) -> Result<Self> {
-        let Answer(answer) = Answer::<N>::linear_lift_from_memory(cx, ty, bytes)?;
-        Ok(SyncAnswer(answer))
-    }
-}
-
-// SAFETY: a list of results, as `typecheck` has it.
-unsafe impl<const N: usize> ComponentNamedList for SyncAnswer<N> {}
 
 // SAFETY: `Lower` is an array of `ValRaw` of the length that `typecheck` compares with the component's type. Above 16 flat values
 // (or 4, for imports lowered as async) Wasmtime passes a pointer instead, and calls `linear_lift_from_memory`.

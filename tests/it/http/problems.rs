@@ -5,7 +5,7 @@ use crate::support::{guest, until};
 use std::time::Duration;
 use wasmhot::control::protocol::ApplyRequest;
 use wasmhot::event::EventKind;
-use wasmhot_appup::LimitsSpec;
+use wasmhot_appup::{Instances, LimitsSpec};
 
 async fn limited(guests: &[&str], limits: LimitsSpec) -> Site {
     Site::with(guests, |builder| builder.limits(limits)).await
@@ -79,6 +79,24 @@ async fn an_instance_without_state_that_gave_no_response_is_not_asked_again() {
     until("the instance is given up", || counts() == (0, 0)).await;
     assert_eq!(site.get("/echo/pass-on?by=1").await.ok(), "2");
     until("another one is there", || counts() == (0, 1)).await;
+}
+
+/// What such handlers need.
+#[tokio::test]
+async fn with_fresh_instances_each_request_has_one_of_its_own() {
+    let fresh = LimitsSpec {
+        instances: Some(Instances::Fresh),
+        ..LimitsSpec::default()
+    };
+    let site = limited(&["echo-1.0.0", "counter-1.0.0"], fresh).await;
+    let instances = || site.world.host.status().modules[1].instances;
+    let mut client = site.client().await;
+    for count in ["1", "2", "3"] {
+        assert_eq!(client.get("/echo/pass-on?by=1").await.ok(), count);
+        until("the instance is gone", || instances() == 0).await;
+    }
+    assert_eq!(client.get("/echo/nothing").await.problem(502), "bad-response");
+    assert_eq!(client.get("/echo/pass-on?by=1").await.ok(), "4");
 }
 
 #[tokio::test]

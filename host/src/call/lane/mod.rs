@@ -34,7 +34,7 @@ use tokio::sync::{Notify, oneshot};
 use wasmhot_appup::{Digest, Durability, Limits, ModuleName, ModuleVersion, Tasks};
 
 /// What a call gives.
-pub(crate) type CallResult = Result<Option<Value>, CallError>;
+pub(crate) type CallResult = Result<Option<Value>, Box<CallError>>;
 
 /// What a stateful module runs now; all keys of a keyed module share one.
 #[derive(Debug)]
@@ -551,7 +551,7 @@ impl Lane {
                 && job.ticket.start()
             {
                 job.origin.tree.set_waits_for(None);
-                let _ = job.reply.send(Err(error.clone()));
+                let _ = job.reply.send(Err(Box::new(error.clone())));
             }
         }
     }

@@ -32,11 +32,15 @@ impl Instance {
         let ran = self.run_concurrent(
             async move |calls| match calls.begin_exchange(exchange, frame, of_client) {
                 Ok(end) => end.await,
-                Err(error) => Ok(Err(error)),
+                Err(error) => Ok(Err(Box::new(error))),
             },
         );
         let answer = ran.await.flatten();
-        self.leave(&tree);
+        // Its tasks may run on, and call other modules.
+        self.has_tasks = true;
+        if self.store.data().reach().take_denied() {
+            tree.note_denied();
+        }
         match answer {
             Ok(answer) => answer,
             Err(error) => {
@@ -45,7 +49,7 @@ impl Instance {
                 if left.load(Ordering::Acquire) {
                     return Ok(None);
                 }
-                Err(self.template.handler_failed(&error))
+                Err(Box::new(self.template.handler_failed(&error)))
             }
         }
     }
@@ -99,15 +103,14 @@ impl<'a> Calls<'a> {
                 }),
                 Err(code) => {
                     let why = format!("the handler gave an error instead of a response: {code:?}");
-                    return Ok(Err(template.bad_response(why)));
+                    return Ok(Err(Box::new(template.bad_response(why))));
                 }
             };
             let response = match response {
                 Ok(response) => response,
                 Err(error) => {
-                    return Ok(Err(
-                        template.bad_response(format!("the response cannot be sent: {error:#}"))
-                    ));
+                    let why = format!("the response cannot be sent: {error:#}");
+                    return Ok(Err(Box::new(template.bad_response(why))));
                 }
             };
             Ok(match pass_on(response, Writer::Task(ended), client).await {
@@ -117,7 +120,7 @@ impl<'a> Calls<'a> {
                     }
                     Ok(Some(Value::U16(status.as_u16())))
                 }
-                Sent::Not(why) => Err(template.bad_response(why)),
+                Sent::Not(why) => Err(Box::new(template.bad_response(why))),
             })
         })
     }

@@ -37,9 +37,9 @@ impl Instance {
             left,
         } = match self.begin_incoming(place, exchange) {
             Ok(begun) => begun,
-            Err(error) => return Err(self.template.not_given(&error)),
+            Err(error) => return Err(Box::new(self.template.not_given(&error))),
         };
-        let tree = enter(&mut self.store, &mut self.usable, frame);
+        enter(&mut self.store, &mut self.usable, frame);
         let ended = {
             let mut taken = pin!(taken);
             let mut handling = pin!(handle.call_async(&mut self.store, params));
@@ -63,7 +63,7 @@ impl Instance {
             };
             ended.map(|()| sent)
         };
-        self.leave(&tree);
+        self.leave();
         match ended {
             Ok(sent) => {
                 self.usable = true;
@@ -72,7 +72,7 @@ impl Instance {
                     Sent::Not(why) => {
                         // There are runtimes that answer one request and are silent from then on; without state another one is made.
                         self.usable = self.template.version.lifecycle.is_some();
-                        Err(self.template.bad_response(why))
+                        Err(Box::new(self.template.bad_response(why)))
                     }
                 }
             }
@@ -82,7 +82,7 @@ impl Instance {
                 if left.load(Ordering::Acquire) {
                     return Ok(None);
                 }
-                Err(self.template.handler_failed(&error))
+                Err(Box::new(self.template.handler_failed(&error)))
             }
         }
     }

@@ -19,9 +19,10 @@ impl Instance {
         match self.template.version.http {
             Some(HttpHandler::Incoming(place)) => self.exchange_incoming(place, exchange, frame).await,
             Some(HttpHandler::Handler(_)) => self.exchange_alone(exchange, frame).await,
-            None => Err(self
-                .template
-                .not_given(&wasmtime::format_err!("the module has no HTTP handler"))),
+            None => Err(Box::new(
+                self.template
+                    .not_given(&wasmtime::format_err!("the module has no HTTP handler")),
+            )),
         }
     }
 }
