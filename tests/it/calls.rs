@@ -1,7 +1,9 @@
 //! Calls from outside: order (R16), deadlines (R11), keys (R9, R33), and what a trap leaves behind (R14).
 
 use crate::support::{HANG, World, guest, until};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use wasmhot::control::protocol::{CallRequest, UndoRequest};
 use wasmhot::error::{CallErrorCode, Executed};
@@ -384,6 +386,51 @@ async fn r33_sleeping_keys_are_handed_over_too() {
     }
     let version: String = world.host.call("rooms", "version", ("k0",)).await.unwrap();
     assert_eq!(version, "1.1.0");
+}
+
+/// More keys than are read at once, of which four live at a time; clients call while the others are brought to the new version.
+#[tokio::test(flavor = "multi_thread")]
+async fn r33_no_call_is_lost_in_the_sweep_of_sleeping_keys() {
+    const KEYS: u64 = 600;
+    let world = Arc::new(World::release(&rooms("instances_max = 4"), &["rooms-1.0.0"]).await);
+    let name = |key: u64| format!("k{key}");
+    for key in 0..KEYS {
+        say(&world, &name(key), "hi").await;
+    }
+    let since = world.now();
+    let ended = Arc::new(AtomicBool::new(false));
+    let clients = (0..4).map(|client| {
+        let (world, ended) = (Arc::clone(&world), Arc::clone(&ended));
+        tokio::spawn(async move {
+            let mut said = BTreeMap::<u64, u64>::new();
+            // Each has keys of its own, in an order that is not that of the store.
+            for turn in 0_u64.. {
+                let key = (turn * 4 * 7 + client) % KEYS;
+                let count = said.entry(key).or_insert(1);
+                *count += 1;
+                assert_eq!(say(&world, &name(key), "ho").await, *count, "{key}");
+                if ended.load(Ordering::Acquire) {
+                    return said;
+                }
+            }
+            said
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    world.apply(&guest("rooms-1.1.0")).await.unwrap();
+    world.event_of(since, EventKind::SweepDone).await;
+    ended.store(true, Ordering::Release);
+    let mut said = BTreeMap::new();
+    for client in clients {
+        said.extend(client.await.unwrap());
+    }
+    let world = Arc::into_inner(world).unwrap().restart().await;
+    for key in 0..KEYS {
+        let shown = world.host.state_show("rooms", Some(&name(key))).await.unwrap();
+        assert_eq!(shown.version.as_deref(), Some("rooms@1.1.0"), "{key}");
+        let before = said.get(&key).copied().unwrap_or(1);
+        assert_eq!(say(&world, &name(key), "again").await, before + 1, "{key}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

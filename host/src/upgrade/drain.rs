@@ -73,8 +73,8 @@ async fn sweep_asleep(core: &Core, keyed: &Keyed, routes: &Arc<Routes>, revision
         .take_while(|_| std::future::ready(keyed.live.load().revision == revision))
         .for_each_concurrent(BATCHES_AT_ONCE, |keys| async move {
             let lanes = keys.iter().filter_map(|key| keyed.lane(key).ok());
-            // Before their states are read: see `ReadAhead`.
-            let lanes: Vec<_> = lanes.map(|lane| (lane.stirred(), lane)).collect();
+            // Before their states are read: one that has been woken up since has another state, and is of the new version.
+            let lanes: Vec<_> = lanes.filter_map(|lane| Some((lane.asleep()?, lane))).collect();
             let keys = lanes.iter().filter_map(|(_, lane)| lane.key.clone()).collect();
             let states = match core.services.states.newest_of(&keyed.module, keys).await {
                 Ok(states) => states,

@@ -97,7 +97,7 @@ pub(crate) enum Errand {
 #[derive(Debug)]
 pub(crate) struct ReadAhead {
     pub(crate) state: SavedState,
-    /// [`Lane::stirred`] from before it was read.
+    /// [`Lane::asleep`] from before it was read.
     pub(crate) stirred: u64,
 }
 
@@ -566,8 +566,16 @@ impl Lane {
         state.queue.is_empty() && state.passing.is_empty()
     }
 
-    /// Changes whenever the lane wakes up, or its state goes or comes: until then what it has saved is what it had saved.
-    pub(crate) fn stirred(&self) -> u64 {
+    /// A number that changes whenever the lane wakes up, or its state goes or comes. Of a lane that sleeps: until then what it has saved
+    /// is what it had saved.
+    pub(crate) fn asleep(&self) -> Option<u64> {
+        let state = self.lock();
+        let sleeps = !state.busy && matches!(state.seat, Seat::Asleep);
+        sleeps.then(|| self.stirred())
+    }
+
+    /// That number, for the runner.
+    pub(super) fn stirred(&self) -> u64 {
         self.stirred.load(Ordering::Acquire)
     }
 
