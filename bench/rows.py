@@ -136,8 +136,8 @@ def nested():
 
 def http():
     least = "a loop over `ProxyPre`"
-    yield Row("http.call", "HTTP: `POST /call/…` to a `single`", "http.call", "http.nobody", "the same server, a constant", False, at_least(0.75))
-    yield Row("http.call.hyper", "the same", "http.call", "http.constant", "hyper alone, a constant")
+    yield Row("http.call", "HTTP: `POST /call/…` to a `single`", "http.call", "http.constant", "hyper alone, a constant", False, at_least(0.75))
+    yield Row("http.call.nobody", "the same", "http.call", "http.nobody", "the host's own 404")
     yield Row("http.kept", "HTTP: wasi:http 0.2, `single`", "http.single", "http.proxy-kept", f"{least}, one instance", False, at_least(1))
     yield Row("http.pool", "HTTP: wasi:http 0.2, `pool`", "http.pool", "http.proxy-fresh", f"{least}, an instance per request", False, at_least(1))
     yield Row("http.fresh", "HTTP: wasi:http 0.2, `pool`, an instance per request", "http.fresh", "http.proxy-fresh", f"{least}, an instance per request", False, at_least(1))
@@ -171,5 +171,5 @@ ROWS = [*calls(), *payloads(), *nested(), *http(), *upgrades(), *keys(), *memory
 # What needs no Erlang, and little time. Of these the last take several threads at once, so that they tell of the machine and of what
 # else it does too: nothing fails because of them.
 QUICK = {row.name for row in ROWS if row.name.startswith(("call.", "payload.", "nested."))} - {"call.erlang"}
-TOLD = {"http.call", "http.call.hyper", "http.fresh", "http.kept", "http.pool", "upgrade.1000.plain"}
+TOLD = {"http.call", "http.call.nobody", "http.fresh", "http.kept", "http.pool", "upgrade.1000.plain"}
 QUICK |= TOLD

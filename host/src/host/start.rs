@@ -266,8 +266,6 @@ async fn open(
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("wasmhot-guest")
-        // Beside guests that compute for a whole epoch in each of their turns the network is heard every few of these, not after 61.
-        .event_interval(8)
         .enable_all()
         .build()
         .map_err(|error| internal(&error))?;

@@ -3,16 +3,14 @@
 
 use super::body;
 use super::problem::{Problem, json};
-use super::request;
+use super::request::OnGuests;
 use crate::call::invocation::Body;
 use crate::control::protocol::CallRequest;
 use crate::host::Host;
-use futures_util::FutureExt;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::panic::AssertUnwindSafe;
 use wasmhot_appup::HttpSettings;
 
 /// Module and function, if the path is one of these.
@@ -59,10 +57,11 @@ pub(super) async fn answer(
         args: Some(args),
         deadline_ms: None,
     };
+    let on_guests = host.clone();
+    let work = async move { on_guests.call_granted(call).await.map_err(Problem::from) };
     // A client that goes takes a call with it that has not started (R10).
-    let reply = AssertUnwindSafe(host.call_granted(call)).catch_unwind().await;
-    let reply = reply.map_err(|_| request::fault())?;
-    Ok(json(StatusCode::OK, &reply?.value))
+    let reply = OnGuests::start(host, work).ended().await?;
+    Ok(json(StatusCode::OK, &reply.value))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

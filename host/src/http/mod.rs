@@ -6,8 +6,7 @@
 //! `connection` bound what clients can take; `problem` says what an error is in HTTP; `body` reads requests.
 //!
 //! Invariants:
-//! - Guest code never runs on the threads that take connections (R17). Connections are served where guests run: a request that went
-//!   from thread to thread would cost more than most handlers.
+//! - Guest code never runs on the threads that serve (R17).
 //! - A client that is slow, silent or gone never holds the instance of a module that keeps state (R19), nor ends its call (R10).
 //! - Connections outlive upgrades: nothing of a connection belongs to a revision.
 

@@ -29,7 +29,7 @@ impl<T: Send + 'static> OnGuests<T> {
         };
         match task.await {
             Ok(ended) => ended,
-            Err(error) if error.is_panic() => Err(fault()),
+            Err(error) if error.is_panic() => Err(internal("a fault of wasmhot ended this request; its log says more")),
             Err(_) => Err(internal("the host ends")),
         }
     }
@@ -46,11 +46,6 @@ impl<T> Drop for OnGuests<T> {
             task.abort();
         }
     }
-}
-
-/// What the client is told of a panic.
-pub(super) fn fault() -> Problem {
-    internal("a fault of wasmhot ended this request; its log says more")
 }
 
 fn internal(why: &str) -> Problem {

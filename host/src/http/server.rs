@@ -6,7 +6,7 @@ use crate::host::Host;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -49,8 +49,7 @@ impl Listener {
 }
 
 /// Serves `host` over HTTP until it stops: requests that are under way then are answered, and their responses sent for up to 5 s more.
-/// Takes connections on the runtime it is called on, which is not that of the guests: they are served on that one, where long guest
-/// code yields.
+/// Runs on the runtime it is called on, which is not that of the guests.
 pub async fn serve(listener: Listener, host: Host) {
     host.note_listening(Some(listener.address));
     let listener = match TcpListener::from_std(listener.listener) {
@@ -61,7 +60,6 @@ pub async fn serve(listener: Listener, host: Host) {
         }
     };
     let serving = Arc::new(Serving::new(host.clone()));
-    let guests = host.guests();
     let (stop, stopping) = watch::channel(false);
     let places = Arc::new(Semaphore::new(serving.settings.connections_max() as usize));
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
@@ -77,16 +75,10 @@ pub async fn serve(listener: Listener, host: Host) {
         let serving = Arc::clone(&serving);
         if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
             let stopping = stopping.clone();
-            // Where guests run, so that a request is handed from thread to thread neither on its way in nor on its way out.
-            connections.spawn_on(
-                async move {
-                    if let Some(stream) = moved_here(stream) {
-                        serving.connection(stream, stopping).await;
-                    }
-                    drop(place);
-                },
-                &guests,
-            );
+            connections.spawn(async move {
+                serving.connection(stream, stopping).await;
+                drop(place);
+            });
             continue;
         }
         // Never closed.
@@ -113,12 +105,7 @@ pub async fn serve(listener: Listener, host: Host) {
     connections.shutdown().await;
 }
 
-/// The same connection, heard of by the runtime that this is called on. None if it is gone.
-fn moved_here(stream: TcpStream) -> Option<TcpStream> {
-    stream.into_std().and_then(TcpStream::from_std).ok()
-}
-
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> tokio::net::TcpStream {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
