@@ -77,9 +77,11 @@ fn main() -> anyhow::Result<()> {
         .skip(1)
         .filter(|arg| !arg.starts_with("--") && !arg.contains('='))
         .collect();
+    // Nothing else while a profiler looks.
+    let all = chosen.is_empty() && !std::env::args().any(|arg| arg.starts_with("loop="));
     let named = |name: &str| chosen.iter().any(|one| one == name);
     if !chosen.iter().all(|name| upgrades::NAMES.contains(&name.as_str())) || chosen.is_empty() {
-        calls(&runtime, |name| chosen.is_empty() || named(name))?;
+        calls(&runtime, |name| all || named(name))?;
     }
     upgrades::measure(&runtime, named)
 }

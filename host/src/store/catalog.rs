@@ -244,29 +244,24 @@ impl Catalog {
 
     /// The last saved state of a module, or of one key of it.
     pub fn state(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
-        let place = (module.as_str(), key);
         // Of one that is replaced meanwhile the file stays until it was read.
         let _unswept = key.is_none().then(|| self.chunks.hold());
-        let read = |database: &Database| -> Result<Option<TagAndBytes>, redb::Error> {
-            // One transaction, so that tag and bytes belong together.
-            let transaction = database.begin_read()?;
-            let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
-            match (tags.get(place)?, bytes.get(place)?) {
-                (Some(tag), Some(bytes)) => Ok(Some((tag.value().to_vec(), bytes.value().into()))),
-                _ => Ok(None),
-            }
-        };
-        let found = self.with(read).map_err(|error| self.failed(error))?;
-        found.map(|found| self.joined(found)).transpose()
+        Ok(self.read_states(module, &[key])?.pop().flatten())
     }
 
     /// The last saved states of these keys of a module, in their order.
     pub fn states_at(&self, module: &ModuleName, keys: &[Arc<str>]) -> Result<Vec<Option<SavedState>>, StoreError> {
+        let keys: Vec<_> = keys.iter().map(|key| Some(&**key)).collect();
+        self.read_states(module, &keys)
+    }
+
+    fn read_states(&self, module: &ModuleName, keys: &[Option<&str>]) -> Result<Vec<Option<SavedState>>, StoreError> {
         let read = |database: &Database| -> Result<Vec<Option<TagAndBytes>>, redb::Error> {
+            // One transaction, so that tag and bytes belong together.
             let transaction = database.begin_read()?;
             let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
-            let at = |key: &Arc<str>| -> Result<Option<TagAndBytes>, redb::Error> {
-                let place = (module.as_str(), Some(&**key));
+            let at = |key: &Option<&str>| -> Result<Option<TagAndBytes>, redb::Error> {
+                let place = (module.as_str(), *key);
                 let both = tags.get(place)?.zip(bytes.get(place)?);
                 Ok(both.map(|(tag, bytes)| (tag.value().to_vec(), bytes.value().into())))
             };

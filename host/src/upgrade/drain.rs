@@ -120,9 +120,7 @@ async fn sleeping_elsewhere(core: &Core, keyed: &Keyed) -> Vec<String> {
         let holder = tag.written_for.as_ref().map_or(&tag.version, |written| &written.to);
         holder.digest != live.template.version.id.digest
     });
-    let is_live = |key: &String| keyed.existing(key).is_some_and(|lane| lane.figures().is_live);
-    let keys = elsewhere.filter_map(|tag| tag.key);
-    keys.filter(|key| !is_live(key)).collect()
+    elsewhere.filter_map(|tag| tag.key).collect()
 }
 
 async fn swept(core: &Arc<Core>, keyed: &Keyed, revision: u64) {

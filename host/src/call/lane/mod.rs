@@ -70,7 +70,7 @@ pub(crate) enum Errand {
         reason: SaveReason,
         reply: oneshot::Sender<Result<Fresh, InstanceError>>,
     },
-    /// Bring a key to the live version; one that is awake serves from now on, in a call of this release.
+    /// Bring a key that is awake to the live version: it serves from now on, in a call of this release. Nothing if it sleeps.
     HandOver {
         routes: Arc<Routes>,
         reply: oneshot::Sender<Result<(), CallError>>,
