@@ -108,6 +108,8 @@ def calls():
         ours = f"calls.{kind}.library"
         yield Row(f"call.{kind}", call, ours, f"calls.{kind}.wasmtime-call-async", "Wasmtime, `call_async`", False, wanted)
         yield Row(f"call.{kind}.sync", "the same", ours, f"calls.{kind}.wasmtime-call", "Wasmtime, `call`")
+        named = f"calls.{kind}.library-by-name"
+        yield Row(f"call.{kind}.named", "the same, by name", named, f"calls.{kind}.wasmtime-call-async", "Wasmtime, `call_async`")
     yield Row(
         "call.erlang", "`single`, one caller", "calls.single.library", "erlang.call", "`gen_server:call`", True, at_least(3)
     )

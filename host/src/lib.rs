@@ -62,7 +62,7 @@
 //! | [`version`] | bytes become a version: named, checked, wrapped if it is a core module (`wrap`), compiled, or taken from the `cache` of what was compiled before |
 //! | `versions.rs` | the versions that this host knows, compiled or in the store, and linked with the host |
 //! | `instance` | a running version: `template` makes it, `guest` is what its store carries, `lifecycle` is `save`, `migrate`, `health` |
-//! | `call` | `router` and `routes` find the module; `lane` and `runner` serve one owner of state, `keyed` many, `pool` stateless ones; `gate` makes calls wait; `begin` starts them, on their caller's thread; `frame` and `import` are for calls between modules |
+//! | `call` | `router` and `routes` find the module; `lane` and `runner` serve one owner of state, `keyed` many, `pool` stateless ones; `gate` makes calls wait; `turn` runs them, on their caller's thread as far as that goes; `frame` and `import` are for calls between modules |
 //! | `upgrade` | one upgrade: `plan`, `prepare`, `transfer`, `switch`, `drain`, each a step of it |
 //! | `restore.rs`, `keeper.rs` | saved states, read by the version that wrote them or through `migrate`; and written, many in one transaction |
 //! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `compiled` (machine code of these), `lock`; `backup` copies it |
@@ -80,6 +80,7 @@
 mod call;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod clock;
 pub mod control;
 pub mod error;
 pub mod event;
@@ -98,7 +99,7 @@ pub mod value;
 pub mod version;
 mod versions;
 
-pub use host::{Host, HostBuilder};
+pub use host::{Host, HostBuilder, ModuleFunction};
 /// Formats and checks: what a release, a relup and a limit are.
 pub use wasmhot_appup as appup;
 

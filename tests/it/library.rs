@@ -193,3 +193,50 @@ async fn a_host_can_be_started_empty_and_filled_by_hand() {
         (CallErrorCode::Stopping, Executed::NotExecuted)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_was_looked_up_follows_its_module() {
+    let world = World::of(&["counter-1.0.0"]).await;
+    let version = world.host.function("counter", "version");
+    let increment = world.host.function("counter", "increment");
+    let later = world.host.function("tally", "add");
+    assert_eq!(version.call::<_, String>(()).await.unwrap(), "1.0.0");
+    assert_eq!(increment.call::<_, i64>((2_i64,)).await.unwrap(), 2);
+    let error = later.call::<_, i64>((1_i64, 2_i64)).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.executed),
+        (CallErrorCode::NoSuchModule, Executed::NotExecuted)
+    );
+    // Another module comes before it in the table, and the functions of the new version are others.
+    for file in ["counter-2.0.0", "calculator-1.0.0", "tally-1.0.0"] {
+        let path = guest(file);
+        world
+            .host
+            .apply(ApplyRequest {
+                path,
+                ..ApplyRequest::default()
+            })
+            .await
+            .unwrap();
+    }
+    assert_eq!(version.call::<_, String>(()).await.unwrap(), "2.0.0");
+    assert_eq!(increment.call::<_, i64>((3_i64,)).await.unwrap(), 5);
+    assert_eq!(later.call::<_, i64>((1_i64, 2_i64)).await.unwrap(), 3);
+    let error = increment.call::<_, i64>(("three",)).await.unwrap_err();
+    assert_eq!(
+        (error.code, error.executed),
+        (CallErrorCode::WrongArgument, Executed::NotExecuted)
+    );
+}
+
+#[tokio::test]
+async fn who_calls_without_end_lets_other_tasks_have_their_turn() {
+    let world = World::of(&["counter-1.0.0"]).await;
+    let increment = world.host.function("counter", "increment");
+    let (told, mut heard) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move { told.send(()) });
+    // On the only thread there is: the other task would never run if no call ever gave it its turn.
+    while heard.try_recv().is_err() {
+        increment.call::<_, i64>((1_i64,)).await.unwrap();
+    }
+}

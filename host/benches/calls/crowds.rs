@@ -2,6 +2,7 @@
 
 use super::kinds::{SUBJECTS, library};
 use super::table::{line, median};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Runtime;
 use wasmhot::Host;
@@ -10,15 +11,16 @@ use wasmhot::Host;
 pub(crate) fn rates(runtime: &Runtime, host: &Host) {
     println!("\n8 clients at once, through the library         calls/s");
     for subject in &SUBJECTS {
+        let function = Arc::new(subject.function(host));
         let rates = (0..9).map(|_| {
             let calls = 4000_u32;
             let begin = Instant::now();
             runtime.block_on(async {
                 let clients = (0..8).map(|_| {
-                    let (host, module) = (host.clone(), subject.module);
+                    let (function, module) = (Arc::clone(&function), subject.module);
                     tokio::spawn(async move {
                         for _ in 0..calls {
-                            library(&host, module).await;
+                            library(&function, module).await;
                         }
                     })
                 });

@@ -6,9 +6,9 @@ use super::table::{self, measure, one_after_another};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use wasmhot::Host;
 use wasmhot::control::client::Client;
 use wasmhot::control::protocol::CallRequest;
+use wasmhot::{Host, ModuleFunction};
 
 /// The function of a kind of module that does next to nothing, for the bare call and for the host.
 pub(crate) struct Subject {
@@ -50,7 +50,29 @@ pub(crate) const SUBJECTS: [Subject; 3] = [
 /// How long [`over_and_over`] takes.
 const PROFILED: Duration = Duration::from_secs(10);
 
-pub(crate) async fn library(host: &Host, module: &str) {
+impl Subject {
+    /// Its function, as those who call it often have it.
+    pub(crate) fn function(&self, host: &Host) -> ModuleFunction {
+        let name = self.text.split('(').next().expect("a call in text");
+        host.function(self.module, name)
+    }
+}
+
+pub(crate) async fn library(function: &ModuleFunction, module: &str) {
+    match module {
+        "counter" => {
+            let _: i64 = function.call((1_i64,)).await.expect("counts");
+        }
+        "tally" => {
+            let _: i64 = function.call((40_i64, 2_i64)).await.expect("adds");
+        }
+        _ => {
+            let _: u64 = function.call(("kitchen",)).await.expect("tells");
+        }
+    }
+}
+
+async fn library_by_name(host: &Host, module: &str) {
     match module {
         "counter" => {
             let _: i64 = host.call("counter", "increment", (1_i64,)).await.expect("counts");
@@ -69,6 +91,7 @@ pub(crate) fn one_subject(runtime: &Runtime, host: &Host, socket: &Path, subject
     let mut asynchronous = runtime.block_on(Bare::asynchronous(subject.file)).expect("starts");
     let mut kept = runtime.block_on(Kept::new(socket, subject.body)).expect("connects");
     let client = Client::new(socket);
+    let function = subject.function(host);
     let request = CallRequest {
         module: subject.module.to_string(),
         call: Some(subject.text.to_string()),
@@ -82,7 +105,10 @@ pub(crate) fn one_subject(runtime: &Runtime, host: &Host, socket: &Path, subject
             runtime.block_on(asynchronous.calls_async(subject.module, calls))
         }),
         ("library", &mut |calls| {
-            one_after_another(runtime, calls, || library(host, subject.module))
+            one_after_another(runtime, calls, || library(&function, subject.module))
+        }),
+        ("library, by name", &mut |calls| {
+            one_after_another(runtime, calls, || library_by_name(host, subject.module))
         }),
         ("socket, one connection", &mut |calls| {
             runtime.block_on(async {
@@ -105,11 +131,12 @@ pub(crate) fn one_subject(runtime: &Runtime, host: &Host, socket: &Path, subject
 /// Library calls of one kind of module and nothing else, for a profiler.
 pub(crate) fn over_and_over(runtime: &Runtime, host: &Host, kind: &str) {
     let subject = SUBJECTS.iter().find(|subject| subject.kind == kind);
-    let module = subject.expect("a kind of module").module;
+    let subject = subject.expect("a kind of module");
+    let (module, function) = (subject.module, subject.function(host));
     let begin = Instant::now();
     let mut calls = 0_u32;
     while begin.elapsed() < PROFILED {
-        one_after_another(runtime, 1000, || library(host, module));
+        one_after_another(runtime, 1000, || library(&function, module));
         calls += 1000;
     }
     println!(

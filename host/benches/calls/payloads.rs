@@ -18,6 +18,7 @@ macro_rules! payload {
         let called = sync.function::<($given,), ($taken,)>(INTERFACE, $function);
         let mut asynchronous = $runtime.block_on(Bare::asynchronous(FILE)).expect("starts");
         let called_async = asynchronous.function::<($given,), ($taken,)>(INTERFACE, $function);
+        let function = $host.function("mirror", $function);
         let rows = measure(&mut [
             ("Wasmtime, call", &mut |calls| {
                 let begin = Instant::now();
@@ -38,7 +39,7 @@ macro_rules! payload {
             }),
             ("library", &mut |calls| {
                 one_after_another($runtime, calls, || async {
-                    let answer: $taken = $host.call("mirror", $function, (&it[..],)).await.expect("answers");
+                    let answer: $taken = function.call((&it[..],)).await.expect("answers");
                     assert_eq!(black_box(answer).len(), it.len());
                 })
             }),

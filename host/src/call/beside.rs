@@ -233,7 +233,13 @@ impl<'a> Beside<'a> {
         };
         let (called, origin, reply) = (job.called, job.origin, job.reply);
         let lane = self.lane;
-        let frame = Frame::new(origin, Arc::clone(template), lane.key.clone(), self.revision);
+        let frame = Frame::new(
+            origin,
+            called.clone(),
+            Arc::clone(template),
+            lane.key.clone(),
+            self.revision,
+        );
         frame.set_holds(holds);
         match self.calls.begin(job.invocation, Arc::clone(&frame)) {
             Ok(end) => {

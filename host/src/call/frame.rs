@@ -2,41 +2,73 @@
 //!
 //! Invariants: a frame's stamp is never older than its caller's; a tree's deadline is that of the call from outside.
 
+use super::invocation::Called;
 use super::lane::Lane;
 use super::routes::Routes;
+use crate::clock::coarse_ms;
 use crate::instance::Template;
 use crate::version::EngineKind;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 /// Calls that modules make for each other may be this deep.
 pub(crate) const DEPTH_MAX: u32 = 64;
 
+/// When the caller of a tree stops waiting.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    after: Duration,
+    at: OnceLock<Instant>,
+}
+
+impl Deadline {
+    /// So long after the first one has to wait: most calls never do, and need not know the time. Guest code that computes has to wait at
+    /// the next epoch.
+    pub(crate) fn after(limit: Duration) -> Self {
+        Self {
+            after: limit,
+            at: OnceLock::new(),
+        }
+    }
+
+    /// At this moment.
+    pub(crate) fn at_moment(at: Instant) -> Self {
+        Self {
+            after: Duration::ZERO,
+            at: at.into(),
+        }
+    }
+
+    fn at(&self) -> Instant {
+        *self.at.get_or_init(|| Instant::now() + self.after)
+    }
+}
+
 /// A call from outside and all calls that modules make for it.
 #[derive(Debug)]
 pub(crate) struct Tree {
-    /// Unique in this process.
-    pub(crate) id: u64,
-    /// When the call from outside came.
-    pub(crate) began: Instant,
-    /// When its caller stops waiting.
-    pub(crate) deadline: Instant,
+    /// When the call from outside came, by [`coarse_ms`].
+    pub(crate) began_ms: u64,
+    deadline: Deadline,
     /// The lane in whose queue the tree's newest call waits, for finding circles (R15).
     waits_for: Mutex<Option<Arc<Lane>>>,
     denied: AtomicBool,
 }
 
 impl Tree {
-    pub(crate) fn new(began: Instant, deadline: Instant) -> Arc<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
+    pub(crate) fn new(deadline: Deadline) -> Arc<Self> {
         Arc::new(Self {
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            began,
+            began_ms: coarse_ms(),
             deadline,
             waits_for: Mutex::new(None),
             denied: AtomicBool::new(false),
         })
+    }
+
+    /// When its caller stops waiting.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.deadline.at()
     }
 
     /// One of its calls was denied something outside: it counts as failed in a probation (R39).
@@ -64,6 +96,8 @@ pub(crate) struct Frame {
     pub(crate) tree: Arc<Tree>,
     /// The revision whose stateless modules it sees.
     pub(crate) stamp: Arc<Routes>,
+    /// What was called.
+    pub(crate) called: Called,
     /// What it runs.
     pub(crate) template: Arc<Template>,
     /// For which key, in a keyed module.
@@ -79,7 +113,13 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// A frame of an instance that was made in `made_in`: the greater of the caller's stamp and that revision (R20).
-    pub(crate) fn new(origin: Origin, template: Arc<Template>, key: Option<Arc<str>>, made_in: u64) -> Arc<Self> {
+    pub(crate) fn new(
+        origin: Origin,
+        called: Called,
+        template: Arc<Template>,
+        key: Option<Arc<str>>,
+        made_in: u64,
+    ) -> Arc<Self> {
         let depth = origin.depth();
         let Origin { tree, stamp, parent } = origin;
         let stamp = if made_in > stamp.revision {
@@ -90,6 +130,7 @@ impl Frame {
         Arc::new(Self {
             tree,
             stamp,
+            called,
             template,
             key,
             parent,
@@ -134,8 +175,7 @@ impl Frame {
     /// What a nested call of this frame comes from. A guest task that has outlived the call makes calls with a deadline of their own.
     pub(crate) fn origin(self: &Arc<Self>) -> Origin {
         let tree = if self.has_answered() {
-            let now = Instant::now();
-            Tree::new(now, now + self.template.config.limits.call_deadline)
+            Tree::new(Deadline::after(self.template.config.limits.call_deadline))
         } else {
             Arc::clone(&self.tree)
         };
@@ -157,9 +197,9 @@ pub(crate) struct Origin {
 
 impl Origin {
     /// A call from outside, stamped with the revision of now.
-    pub(crate) fn outside(stamp: Arc<Routes>, began: Instant, deadline: Instant) -> Self {
+    pub(crate) fn outside(stamp: Arc<Routes>, deadline: Deadline) -> Self {
         Self {
-            tree: Tree::new(began, deadline),
+            tree: Tree::new(deadline),
             stamp,
             parent: None,
         }

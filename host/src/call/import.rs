@@ -4,12 +4,13 @@
 
 use super::frame::{DEPTH_MAX, Frame};
 use super::invocation::Invocation;
-use super::router;
+use super::lane::CallResult;
+use super::router::{self, Given, Sent, Waits};
 use super::routes::{Found, Routes};
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::guest::{Guest, calling_frame};
-use crate::value::{Value, define_import};
-use crate::version::Version;
+use crate::value::{Answered, Value, define_import};
+use crate::version::{EngineKind, Version};
 use std::sync::Arc;
 use wasmhot_appup::ModuleName;
 use wasmhot_appup::interface::{FunctionName, FunctionType};
@@ -38,24 +39,30 @@ pub(crate) fn define_imports(linker: &mut Linker<Guest>, version: &Version) -> w
         define_import(&mut place, &name.name, ty, move |store, args| {
             let refused_in = store.data().reach().effects_refused();
             let caller = match (refused_in, calling_frame(store)) {
-                (None, Some(frame)) => Ok(frame),
-                (Some(phase), _) => Err(refused(&imported.name, phase)),
-                (None, None) => Err(refused(&imported.name, "this phase")),
+                (None, Some(frame)) => frame,
+                (refused_in, _) => {
+                    let error = refused(&imported.name, refused_in.unwrap_or("this phase"));
+                    return Answered::Now(deliver(Err(Box::new(error)), &imported));
+                }
+            };
+            // Whatever else runs in the caller's instance has to wait, unless the function is async. Without concurrent calls it
+            // waits anyway.
+            let can_go_on = caller.template.version.engine == EngineKind::Concurrent;
+            let held = (can_go_on && !imported.ty.is_async).then(|| caller.set_holds(true));
+            let sent = call_nested(&caller, &imported, args);
+            let waits = match sent {
+                Sent::Done(answer) => {
+                    held.map(|held| caller.set_holds(held));
+                    return Answered::Now(deliver(answer, &imported));
+                }
+                Sent::Waits(waits) => waits,
             };
             let imported = Arc::clone(&imported);
-            Box::pin(async move {
-                let answer = match caller {
-                    Ok(caller) => {
-                        // Whatever else runs in the caller's instance has to wait, unless the function is async.
-                        let held = (!imported.ty.is_async).then(|| caller.set_holds(true));
-                        let answer = call_nested(&caller, &imported, args).await;
-                        held.map(|held| caller.set_holds(held));
-                        answer
-                    }
-                    Err(error) => Err(error),
-                };
+            Answered::Later(Box::pin(async move {
+                let answer = answered(&caller, &imported, waits).await;
+                held.map(|held| caller.set_holds(held));
                 deliver(answer, &imported)
-            })
+            }))
         })?;
     }
     Ok(())
@@ -69,7 +76,7 @@ fn refused(imported: &FunctionName, phase: &str) -> CallError {
 }
 
 /// R13: an error that the result type can carry is a value like any other; one that it cannot carry traps the caller.
-fn deliver(answer: Result<Option<Value>, CallError>, imported: &Imported) -> wasmtime::Result<Option<Value>> {
+fn deliver(answer: CallResult, imported: &Imported) -> wasmtime::Result<Option<Value>> {
     match answer {
         Ok(value) => Ok(value),
         Err(error) if imported.ty.can_report_failure() => Ok(Some(Value::Result(Err(Some(Box::new(Value::String(
@@ -82,22 +89,40 @@ fn deliver(answer: Result<Option<Value>, CallError>, imported: &Imported) -> was
     }
 }
 
-async fn call_nested(caller: &Arc<Frame>, imported: &Imported, args: Vec<Value>) -> Result<Option<Value>, CallError> {
+/// Begins a call of a module.
+fn call_nested(caller: &Arc<Frame>, imported: &Imported, args: Vec<Value>) -> Sent {
     let name = &caller.template.version.id.name;
     let origin = caller.origin();
     if origin.depth() > DEPTH_MAX {
         let message = format!("calls of modules are nested deeper than {DEPTH_MAX}");
-        return Err(CallError::not_executed(CallErrorCode::Deadlock, message).in_module(name));
+        let error = CallError::not_executed(CallErrorCode::Deadlock, message).in_module(name);
+        return Sent::Done(Err(Box::new(error)));
     }
     let Some(served) = caller.stamp.served(name, &imported.name, &imported.found) else {
-        return Err(not_served(&caller.stamp, name, &imported.name));
+        let error = not_served(&caller.stamp, name, &imported.name);
+        return Sent::Done(Err(Box::new(error)));
     };
-    let invocation = Invocation::Function {
-        export: Arc::clone(&served.export),
-        args,
-    };
-    let answer = router::dispatch(&served.route, invocation, origin).await;
-    answer.map_err(|error| *error)
+    let export = Arc::clone(&served.export);
+    router::send(&served.route, Invocation::Function { export, args }, origin)
+}
+
+/// Waits for the answer, through as many gates as there are.
+async fn answered(caller: &Frame, imported: &Imported, mut waits: Waits) -> CallResult {
+    let name = &caller.template.version.id.name;
+    loop {
+        let (invocation, origin) = match waits.await {
+            Given::Done(answer) => return answer,
+            // Only a gate has been opened: a module's call stays with the version of its stamp.
+            Given::Replaced(invocation, origin) => (invocation, origin),
+        };
+        let Some(served) = caller.stamp.served(name, &imported.name, &imported.found) else {
+            return Err(Box::new(not_served(&caller.stamp, name, &imported.name)));
+        };
+        match router::send(&served.route, invocation, origin) {
+            Sent::Done(answer) => return answer,
+            Sent::Waits(again) => waits = again,
+        }
+    }
 }
 
 /// Why nothing serves an import of a module in this table.

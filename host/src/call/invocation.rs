@@ -54,6 +54,8 @@ pub(crate) enum Called {
     Function(Arc<Export>),
     /// Method and path.
     Request(Arc<str>),
+    /// `live`: the host tells an instance that it serves.
+    Live,
 }
 
 /// A longer path is cut in messages.
@@ -128,6 +130,7 @@ impl fmt::Display for Called {
         match self {
             Called::Function(export) => write!(out, "{}", export.name),
             Called::Request(request) => out.write_str(request),
+            Called::Live => out.write_str("live"),
         }
     }
 }

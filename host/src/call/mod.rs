@@ -2,7 +2,6 @@
 //!
 //! Calls do not know that upgrades exist: an upgrade closes gates, puts instances into seats and tables into place.
 
-pub(crate) mod begin;
 pub(crate) mod beside;
 pub(crate) mod chunks;
 pub(crate) mod crowd;
@@ -22,3 +21,4 @@ pub(crate) mod routes;
 pub(crate) mod runner;
 pub(crate) mod services;
 pub(crate) mod ticket;
+pub(crate) mod turn;

@@ -3,21 +3,21 @@
 //! Invariants: at most `instances_max` calls from outside run at once; a call from a module never waits for one of those places for
 //! ever (it may go beyond, up to four times as many), so that a pool cannot be the missing piece of a circle.
 
-use super::begin::{Begun, Carried, begin_here, begin_there, until};
 use super::frame::{Frame, Origin};
 use super::gate::Gate;
 use super::invocation::Invocation;
 use super::lane::CallResult;
 use super::router::{Given, Sent};
 use super::services::Services;
+use super::turn::{Cut, Ended, Limit, Turn, poll_here};
+use crate::clock::coarse_ms;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
-use crate::instance::{Instance, Template, is_main};
-use std::pin::pin;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::Instant;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use crate::instance::{Instance, Template};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 use wasmhot_appup::Instances;
 
 /// Calls of modules may take this many times `instances_max` places.
@@ -29,14 +29,9 @@ pub(crate) struct Pool {
     /// The revision that brought it.
     pub(crate) revision: u64,
     services: Arc<Services>,
-    // Boxed as everywhere else: an instance is moved around, and large.
-    #[allow(clippy::vec_box, reason = "instances are handed around as boxes")]
-    idle: Mutex<Vec<Box<Instance>>>,
-    places: Arc<Semaphore>,
-    nested_places: Arc<Semaphore>,
+    places: Semaphore,
+    nested_places: Semaphore,
     waiting: AtomicU32,
-    outside_running: AtomicUsize,
-    nested_running: AtomicUsize,
     door: Mutex<Door>,
     retired: watch::Sender<bool>,
 }
@@ -45,14 +40,20 @@ pub(crate) struct Pool {
 #[derive(Default)]
 struct Door {
     gate: Option<Arc<Gate>>,
+    // Boxed as everywhere else: an instance is moved around, and large.
+    #[allow(clippy::vec_box, reason = "instances are handed around as boxes")]
+    idle: Vec<Box<Instance>>,
     /// The calls that run, in places that are used again.
     running: Vec<Option<Running>>,
     free: Vec<usize>,
+    outside_running: usize,
+    nested_running: usize,
 }
 
 /// A call that runs.
 pub(crate) struct Running {
-    pub(crate) since: Instant,
+    /// By [`coarse_ms`].
+    pub(crate) since_ms: u64,
     /// Who called, if a module did.
     pub(crate) caller: Option<Arc<Frame>>,
 }
@@ -60,9 +61,9 @@ pub(crate) struct Running {
 impl Door {
     fn enter(&mut self, origin: &Origin) -> usize {
         let running = Some(Running {
-            since: match origin.is_nested() {
-                true => Instant::now(),
-                false => origin.tree.began,
+            since_ms: match origin.is_nested() {
+                true => coarse_ms(),
+                false => origin.tree.began_ms,
             },
             caller: origin.parent.clone(),
         });
@@ -82,6 +83,25 @@ impl Door {
         self.running[seat] = None;
         self.free.push(seat);
     }
+
+    fn count_of(&mut self, nested: bool) -> &mut usize {
+        match nested {
+            true => &mut self.nested_running,
+            false => &mut self.outside_running,
+        }
+    }
+
+    fn all_running(&self) -> usize {
+        self.outside_running + self.nested_running
+    }
+}
+
+/// A call that was given a place.
+enum Begun {
+    /// It has ended.
+    Done(CallResult),
+    /// It goes on as a task of the guest runtime.
+    Running(oneshot::Receiver<CallResult>),
 }
 
 impl Pool {
@@ -102,53 +122,159 @@ impl Pool {
             template,
             revision,
             services,
-            idle: Mutex::new(idle),
-            places: Arc::new(Semaphore::new(places)),
-            nested_places: Arc::new(Semaphore::new(places * NESTED_FACTOR)),
+            places: Semaphore::new(places),
+            nested_places: Semaphore::new(places * NESTED_FACTOR),
             waiting: AtomicU32::new(0),
-            outside_running: AtomicUsize::new(0),
-            nested_running: AtomicUsize::new(0),
-            door: Mutex::default(),
+            door: Mutex::new(Door {
+                idle,
+                ..Door::default()
+            }),
             retired: watch::channel(false).0,
         })
     }
 
+    fn door(&self) -> MutexGuard<'_, Door> {
+        self.door.lock().expect("no panic under this lock")
+    }
+
     /// Runs one call. The client may leave at any time: a started call runs to its end without it.
-    pub(super) fn call(self: &Arc<Self>, invocation: Invocation, origin: Origin) -> Sent<'_> {
+    pub(super) fn call(self: &Arc<Self>, invocation: Invocation, origin: Origin) -> Sent {
         match self.place_now(&origin, &invocation) {
-            Some(place) => match self.begin(place, invocation, origin) {
+            Some((place, idle)) => match self.begin(place, idle, invocation, origin) {
                 Begun::Done(answer) => Sent::Done(answer),
-                Begun::Running(answer) => Sent::Waits(Box::pin(self.answered(answer))),
+                Begun::Running(answer) => {
+                    let pool = Arc::clone(self);
+                    Sent::Waits(Box::pin(async move { pool.answered(answer).await }))
+                }
             },
-            None => Sent::Waits(Box::pin(self.wait_in_line(invocation, origin))),
+            None => {
+                let pool = Arc::clone(self);
+                Sent::Waits(Box::pin(async move { pool.wait_in_line(invocation, origin).await }))
+            }
         }
     }
 
     async fn wait_in_line(self: &Arc<Self>, invocation: Invocation, origin: Origin) -> Given {
-        let place = match self.place(&origin, &invocation).await {
-            Ok(Some(place)) => place,
+        let (place, idle) = match self.place(&origin, &invocation).await {
+            Ok(Some(taken)) => taken,
             Ok(None) => return Given::Replaced(invocation, origin),
             Err(error) => return Given::Done(Err(Box::new(error))),
         };
-        match self.begin(place, invocation, origin) {
+        match self.begin(place, idle, invocation, origin) {
             Begun::Done(answer) => Given::Done(answer),
             Begun::Running(answer) => self.answered(answer).await,
         }
     }
 
-    fn begin(self: &Arc<Self>, place: Place, invocation: Invocation, origin: Origin) -> Begun {
+    fn begin(self: &Arc<Self>, place: PlaceHere<'_>, mut idle: Idle, invocation: Invocation, origin: Origin) -> Begun {
         let can_begin_here = origin.can_begin_here();
-        let work = Carried::InPool(PoolCall {
+        let guests = &self.services.guests;
+        if let Some(instance) = idle.take_if(|_| can_begin_here) {
+            return match self.turn(instance, invocation, origin).take_here(guests) {
+                Ok(ended) => Begun::Done(self.ended(ended, place, false)),
+                Err(carrier) => {
+                    let (pool, place) = (Arc::clone(self), place.own(self));
+                    self.spawned(async move {
+                        let ended = carrier.ended().await;
+                        pool.ended(ended, place, false)
+                    })
+                }
+            };
+        }
+        let call = PoolCall {
             pool: Arc::clone(self),
-            place,
+            place: place.own(self),
             invocation,
             origin,
-        });
-        let guests = &self.services.guests;
-        match can_begin_here {
-            true => begin_here(guests, work),
-            false => begin_there(guests, work),
+        };
+        let run = Box::pin(call.run(idle));
+        if !can_begin_here {
+            return self.spawned(run);
         }
+        match poll_here(guests, run) {
+            Ok(answer) => Begun::Done(answer),
+            Err(run) => self.spawned(run),
+        }
+    }
+
+    fn spawned(&self, call: impl Future<Output = CallResult> + Send + 'static) -> Begun {
+        let (reply, answer) = oneshot::channel();
+        self.services.guests.spawn(async move {
+            let _ = reply.send(call.await);
+        });
+        Begun::Running(answer)
+    }
+
+    fn turn(self: &Arc<Self>, instance: Box<Instance>, invocation: Invocation, origin: Origin) -> Turn {
+        // R11, R23: only calls from outside are interrupted when the pool has been replaced.
+        let retired = (!origin.is_nested()).then(|| Arc::clone(self));
+        let limit = Limit::Tree(retired);
+        let called = invocation.called();
+        let frame = Frame::new(origin, called, Arc::clone(&self.template), None, self.revision);
+        Turn {
+            instance,
+            frame,
+            invocation,
+            limit,
+        }
+    }
+
+    /// A turn has ended: the answer, and what becomes of the instance, which runs no other call if it was made for this `once`.
+    fn ended<P: Deref<Target = Pool>>(self: &Arc<Self>, ended: Ended, place: Place<P>, once: bool) -> CallResult {
+        let Ended {
+            instance,
+            frame,
+            answer,
+        } = ended;
+        let answer = match answer {
+            Ok(answer) => answer,
+            // The instance goes with it (R11).
+            Err(cut) => return Err(Box::new(self.cut_short(cut, &frame))),
+        };
+        if !instance.is_usable()
+            && let Err(error) = &answer
+            && error.code == CallErrorCode::Trapped
+        {
+            let details = serde_json::json!({ "backtrace": error.backtrace });
+            self.services.events.publish(
+                Happening::new(EventKind::Trapped, error.message.clone())
+                    .version(self.id())
+                    .details(details),
+            );
+        }
+        if instance.has_tasks {
+            self.settle(instance, place.own(self), once);
+        } else if !once {
+            place.leave(instance);
+        }
+        answer
+    }
+
+    /// The place is taken until the guest tasks of the call have ended (WASI 0.3). The caller has its answer before.
+    fn settle(&self, mut instance: Box<Instance>, place: Place<Arc<Pool>>, once: bool) {
+        let stuck = self.template.config.limits.stuck_timeout;
+        self.services.guests.spawn(async move {
+            instance.settle(stuck).await;
+            if !once {
+                place.leave(instance);
+            }
+        });
+    }
+
+    #[cold]
+    fn cut_short(&self, cut: Cut, frame: &Frame) -> CallError {
+        let called = &frame.called;
+        let (code, message) = match cut {
+            Cut::Retired => (
+                CallErrorCode::Retired,
+                format!("`{called}` still ran on an old version when drain_timeout passed"),
+            ),
+            Cut::Stuck | Cut::Deadline => (
+                CallErrorCode::TimedOut,
+                format!("`{called}` was interrupted at its deadline"),
+            ),
+        };
+        CallError::unknown(code, message).in_version(self.id())
     }
 
     async fn answered(&self, answer: oneshot::Receiver<CallResult>) -> Given {
@@ -167,29 +293,33 @@ impl Pool {
         &self.template.version.id
     }
 
-    fn places_for(&self, origin: &Origin) -> &Arc<Semaphore> {
-        match origin.is_nested() {
+    fn places_for(&self, nested: bool) -> &Semaphore {
+        match nested {
             true => &self.nested_places,
             false => &self.places,
         }
     }
 
     /// A place, where there is one and no closed gate is before it.
-    fn place_now(self: &Arc<Self>, origin: &Origin, invocation: &Invocation) -> Option<Place> {
-        let permit = Arc::clone(self.places_for(origin)).try_acquire_owned().ok()?;
-        Place::take(self, permit, origin, invocation).ok()
+    fn place_now(self: &Arc<Self>, origin: &Origin, invocation: &Invocation) -> Option<(PlaceHere<'_>, Idle)> {
+        let permit = self.places_for(origin.is_nested()).try_acquire().ok()?;
+        self.take_place(permit, origin, invocation).ok()
     }
 
     /// Waits for the gate and for a place. `None`: the pool was replaced while a call from outside waited.
-    async fn place(self: &Arc<Self>, origin: &Origin, invocation: &Invocation) -> Result<Option<Place>, CallError> {
-        let by = tokio::time::Instant::from_std(origin.tree.deadline);
+    async fn place(
+        self: &Arc<Self>,
+        origin: &Origin,
+        invocation: &Invocation,
+    ) -> Result<Option<(PlaceHere<'_>, Idle)>, CallError> {
+        let by = tokio::time::Instant::from_std(origin.tree.deadline());
         let timed_out = || {
             let message = format!("`{}` waited for a place until its deadline", invocation.called());
             CallError::not_executed(CallErrorCode::TimedOut, message).in_version(self.id())
         };
         let nested = origin.is_nested();
-        let places = self.places_for(origin);
-        let permit = match Arc::clone(places).try_acquire_owned() {
+        let places = self.places_for(nested);
+        let permit = match places.try_acquire() {
             Ok(permit) => permit,
             Err(_) if places.is_closed() => return Ok(None),
             Err(_) => {
@@ -199,15 +329,15 @@ impl Pool {
                     let message = format!("the queue of {} is full ({bound} calls wait)", self.id().name);
                     return Err(CallError::not_executed(CallErrorCode::Overloaded, message).in_version(self.id()));
                 }
-                match tokio::time::timeout_at(by, Arc::clone(places).acquire_owned()).await {
+                match tokio::time::timeout_at(by, places.acquire()).await {
                     Ok(Ok(permit)) => permit,
                     Ok(Err(_closed)) => return Ok(None),
                     Err(_) => return Err(timed_out()),
                 }
             }
         };
-        match Place::take(self, permit, origin, invocation) {
-            Ok(place) => Ok(Some(place)),
+        match self.take_place(permit, origin, invocation) {
+            Ok(taken) => Ok(Some(taken)),
             Err(gate) => {
                 gate.note_waiting();
                 let bound = gate.bound(&self.template.config.limits);
@@ -228,20 +358,50 @@ impl Pool {
         }
     }
 
-    fn take_idle(&self) -> Option<Box<Instance>> {
-        self.idle.lock().expect("no panic under this lock").pop()
+    /// The gate, if a closed one does not let the call pass. It is asked and told under one lock: a gate that has been found quiet
+    /// stays so, and one that closes now counts the call either itself or through us, never both.
+    fn take_place(
+        self: &Arc<Self>,
+        permit: SemaphorePermit<'_>,
+        origin: &Origin,
+        invocation: &Invocation,
+    ) -> Result<(PlaceHere<'_>, Idle), Arc<Gate>> {
+        let nested = origin.is_nested();
+        let mut door = self.door();
+        if let Some(gate) = door.gate.as_ref() {
+            if !gate.passes(origin, &self.id().name, invocation) {
+                return Err(Arc::clone(gate));
+            }
+            gate.enter();
+        }
+        *door.count_of(nested) += 1;
+        let seat = door.enter(origin);
+        let idle = if self.runs_once(invocation) {
+            None
+        } else {
+            door.idle.pop()
+        };
+        drop(door);
+        permit.forget();
+        let place = Place {
+            pool: &**self,
+            nested,
+            seat: Some(seat),
+            back: None,
+        };
+        Ok((place, idle))
     }
 
-    fn give_back(&self, instance: Box<Instance>) {
-        if instance.is_usable() {
-            self.idle.lock().expect("no panic under this lock").push(instance);
-        }
+    /// Whether the call has an instance of its own. A program has: libc and language runtimes do not start twice in one memory.
+    fn runs_once(&self, invocation: &Invocation) -> bool {
+        let is_program = matches!(invocation, Invocation::Function { export, .. } if export.is_main);
+        is_program || self.template.config.limits.instances == Instances::Fresh
     }
 
     /// Closes the gate of a joint move (R22). Running calls are counted into it.
     pub(crate) fn close(&self, gate: &Arc<Gate>) {
-        let mut door = self.door.lock().expect("no panic under this lock");
-        for _ in 0..self.running() {
+        let mut door = self.door();
+        for _ in 0..door.all_running() {
             gate.enter();
         }
         door.gate = Some(Arc::clone(gate));
@@ -249,7 +409,7 @@ impl Pool {
 
     /// Opens it again; the gate itself wakes who waits.
     pub(crate) fn open(&self) {
-        self.door.lock().expect("no panic under this lock").gate = None;
+        self.door().gate = None;
     }
 
     /// The pool was replaced: calls from outside that have not started go to the new one.
@@ -265,24 +425,23 @@ impl Pool {
     /// R23: interrupts the calls from outside that still run here; says how many there were.
     pub(crate) fn interrupt_outside(&self) -> usize {
         self.retired.send_replace(true);
-        self.outside_running.load(Ordering::Acquire)
+        self.door().outside_running
     }
 
     /// Returns when calls from outside are interrupted. Asked only by calls that have to wait.
-    async fn interrupted(&self) {
+    pub(super) async fn interrupted(&self) {
         let mut retired = self.retired.subscribe();
         let _ = retired.wait_for(|retired| *retired).await;
     }
 
     /// Calls that run now.
     pub(crate) fn running(&self) -> usize {
-        self.outside_running.load(Ordering::Acquire) + self.nested_running.load(Ordering::Acquire)
+        self.door().all_running()
     }
 
     /// Each call that runs, as `of` sees it.
     pub(crate) fn each_running<T>(&self, of: impl FnMut(&Running) -> T) -> Vec<T> {
-        let door = self.door.lock().expect("no panic under this lock");
-        door.running.iter().flatten().map(of).collect()
+        self.door().running.iter().flatten().map(of).collect()
     }
 
     /// Calls that wait for a place.
@@ -292,160 +451,89 @@ impl Pool {
 
     /// Idle instances and their memory.
     pub(crate) fn idle(&self) -> (usize, u64) {
-        let idle = self.idle.lock().expect("no panic under this lock");
-        (idle.len(), idle.iter().map(|instance| instance.memory_bytes()).sum())
+        let door = self.door();
+        let memory = door.idle.iter().map(|instance| instance.memory_bytes()).sum();
+        (door.idle.len(), memory)
     }
 }
 
-/// A call that has a place: owned by itself, not by its client.
-pub(super) struct PoolCall {
+/// A call that has a place and waits for an instance: owned by itself, not by its client.
+struct PoolCall {
     pool: Arc<Pool>,
-    place: Place,
+    place: Place<Arc<Pool>>,
     invocation: Invocation,
     origin: Origin,
 }
 
 impl PoolCall {
-    pub(super) async fn run(self) -> CallResult {
+    async fn run(self, idle: Idle) -> CallResult {
         let Self {
             pool,
             place,
             invocation,
             origin,
         } = self;
-        // A program runs once: libc and language runtimes do not start twice in one memory.
-        let is_program = matches!(&invocation, Invocation::Function { export, .. } if is_main(&export.name));
-        let once = is_program || pool.template.config.limits.instances == Instances::Fresh;
-        let idle = if once { None } else { pool.take_idle() };
-        let mut instance = match idle {
+        let once = pool.runs_once(&invocation);
+        let instance = match idle {
             Some(instance) => instance,
-            // Boxed: calls of instances that are there need not carry its size.
-            None => Box::pin(pool.template.start(pool.revision)).await.map_err(|error| {
+            None => pool.template.start(pool.revision).await.map_err(|error| {
                 CallError::not_executed(CallErrorCode::NoCapacity, format!("no instance could be made: {error}"))
                     .in_version(pool.id())
             })?,
         };
-        let from_outside = !origin.is_nested();
-        let deadline = origin.tree.deadline;
-        let frame = Frame::new(origin, Arc::clone(&pool.template), None, pool.revision);
-        let called = invocation.called();
-        let answer = {
-            // Pinned here: it is some kilobytes large, and is not to be moved.
-            let running = pin!(instance.run(invocation, frame));
-            let call = until(deadline, running);
-            if from_outside {
-                tokio::select! {
-                    biased;
-                    answer = call => answer,
-                    () = pool.interrupted() => {
-                        let message = format!("`{called}` still ran on an old version when drain_timeout passed");
-                        return Err(Box::new(CallError::unknown(CallErrorCode::Retired, message).in_version(pool.id())));
-                    }
-                }
-            } else {
-                call.await
-            }
-        };
-        let answer = match answer {
-            Some(answer) => answer,
-            // R11: a deadline interrupts the call of a pool instance; the instance goes with it.
-            None => {
-                let message = format!("`{called}` was interrupted at its deadline");
-                let error = CallError::unknown(CallErrorCode::TimedOut, message);
-                Err(Box::new(error.in_version(pool.id())))
-            }
-        };
-        if !instance.is_usable()
-            && let Err(error) = &answer
-            && error.code == CallErrorCode::Trapped
-        {
-            let details = serde_json::json!({ "backtrace": error.backtrace });
-            pool.services.events.publish(
-                Happening::new(EventKind::Trapped, error.message.clone())
-                    .version(pool.id())
-                    .details(details),
-            );
-        }
-        if !instance.has_tasks {
-            if !once {
-                pool.give_back(instance);
-            }
-            return answer;
-        }
-        let guests = pool.services.guests.clone();
-        // The place is taken until the guest tasks of the call have ended (WASI 0.3).
-        let end = async move {
-            instance.settle(pool.template.config.limits.stuck_timeout).await;
-            if !once {
-                pool.give_back(instance);
-            }
-            drop(place);
-        };
-        // The caller has its answer before.
-        guests.spawn(end);
-        answer
+        let ended = pool.turn(instance, invocation, origin).carry_out().await;
+        pool.ended(ended, place, once)
     }
 }
+
+/// An instance that runs nothing.
+type Idle = Option<Box<Instance>>;
 
 /// A place in the pool, counted while it is held.
-struct Place {
-    pool: Arc<Pool>,
+struct Place<P: Deref<Target = Pool>> {
+    pool: P,
     nested: bool,
-    seat: usize,
-    _permit: OwnedSemaphorePermit,
+    /// None once it is another's.
+    seat: Option<usize>,
+    /// What is given back with it.
+    back: Idle,
 }
 
-impl Place {
-    /// The gate, if a closed one does not let the call pass. It is asked and told under one lock: a gate that has been found quiet
-    /// stays so, and one that closes now counts the call either itself or through us, never both.
-    fn take(
-        pool: &Arc<Pool>,
-        permit: OwnedSemaphorePermit,
-        origin: &Origin,
-        invocation: &Invocation,
-    ) -> Result<Self, Arc<Gate>> {
-        let nested = origin.is_nested();
-        let running = if nested {
-            &pool.nested_running
-        } else {
-            &pool.outside_running
-        };
-        let mut door = pool.door.lock().expect("no panic under this lock");
-        if let Some(gate) = door.gate.as_ref() {
-            if !gate.passes(origin, &pool.id().name, invocation) {
-                return Err(Arc::clone(gate));
-            }
-            gate.enter();
-        }
-        running.fetch_add(1, Ordering::AcqRel);
-        let seat = door.enter(origin);
-        drop(door);
-        Ok(Self {
+/// A place of a call that runs on this thread.
+type PlaceHere<'a> = Place<&'a Pool>;
+
+impl<P: Deref<Target = Pool>> Place<P> {
+    /// Gives it up, and the instance back if it can run other calls.
+    fn leave(mut self, instance: Box<Instance>) {
+        self.back = Some(instance).filter(|instance| instance.is_usable());
+    }
+
+    /// For a task of its own.
+    fn own(mut self, pool: &Arc<Pool>) -> Place<Arc<Pool>> {
+        Place {
             pool: Arc::clone(pool),
-            nested,
-            seat,
-            _permit: permit,
-        })
+            nested: self.nested,
+            seat: self.seat.take(),
+            back: None,
+        }
     }
 }
 
-impl Drop for Place {
+impl<P: Deref<Target = Pool>> Drop for Place<P> {
     fn drop(&mut self) {
-        let running = if self.nested {
-            &self.pool.nested_running
-        } else {
-            &self.pool.outside_running
-        };
+        let Some(seat) = self.seat else { return };
         // Whichever gate is closed now has counted this call: at its start, or when it closed.
-        let mut door = self.pool.door.lock().expect("no panic under this lock");
-        running.fetch_sub(1, Ordering::AcqRel);
-        door.leave(self.seat);
+        let mut door = self.pool.door();
+        *door.count_of(self.nested) -= 1;
+        door.leave(seat);
+        door.idle.extend(self.back.take());
         if let Some(gate) = door.gate.as_ref() {
             gate.leave();
         }
+        drop(door);
+        self.pool.places_for(self.nested).add_permits(1);
     }
 }
-
 /// Counts a waiting call for its time.
 struct Waits<'a>(&'a AtomicU32);
 

@@ -5,7 +5,6 @@
 
 use crate::error::CallErrorCode;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 const SLOTS: u64 = 30;
 const SLOT_MS: u64 = 10_000;
@@ -21,7 +20,7 @@ pub(crate) struct Rates {
 
 #[derive(Debug, Default)]
 struct Slot {
-    /// Which ten seconds since the host started.
+    /// Which ten seconds of that clock.
     number: AtomicU64,
     calls: AtomicU64,
     errors: AtomicU64,
@@ -59,12 +58,6 @@ impl Counts {
     }
 }
 
-/// Milliseconds from one moment to another. Asked by every call: without the division of 128 bits that `as_millis` is.
-pub(super) fn millis_since(start: Instant, at: Instant) -> u64 {
-    let passed = at.saturating_duration_since(start);
-    passed.as_secs() * 1000 + u64::from(passed.subsec_millis())
-}
-
 /// What counts as an error of the release: the guest's fault, not the caller's.
 pub(crate) fn is_error(code: CallErrorCode) -> bool {
     matches!(
@@ -80,7 +73,7 @@ pub(crate) fn is_error(code: CallErrorCode) -> bool {
 }
 
 impl Rates {
-    /// A call has ended, at this time of the host's clock.
+    /// A call has ended, at this time of [`coarse_ms`](crate::clock::coarse_ms).
     pub(crate) fn count(&self, now_ms: u64, is_error: bool) {
         let number = now_ms / SLOT_MS;
         let slot = &self.slots[(number % SLOTS) as usize];

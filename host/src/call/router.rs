@@ -1,11 +1,10 @@
 //! The router: the table of the current revision, and the way of a call into it.
 
-use super::begin::{Begun, Carried, begin_here};
-use super::frame::Origin;
-use super::invocation::{Called, Invocation};
-use super::lane::{CallResult, Job, Lane};
+use super::frame::{Deadline, Origin, Tree};
+use super::invocation::{Called, Exchange, Invocation};
+use super::lane::{AtOnce, CallResult, Job, Lane};
 use super::named::Named;
-use super::rates::{self, millis_since};
+use super::rates;
 use super::routes::{Route, Routes, Target};
 use super::ticket::{AbandonOnDrop, Ticket};
 use crate::error::{CallError, CallErrorCode};
@@ -15,7 +14,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
-use wasmhot_appup::{ModuleName, Open};
+use wasmhot_appup::Open;
 
 /// What became of a call that was given to a route.
 pub(crate) enum Given {
@@ -26,27 +25,20 @@ pub(crate) enum Given {
 }
 
 /// A call that has been given to where its route leads.
-pub(super) enum Sent<'r> {
+pub(super) enum Sent {
     /// It was answered at once.
     Done(CallResult),
-    /// It has to be waited for. Boxed: most calls need not carry its size.
-    Waits(Pin<Box<dyn Future<Output = Given> + Send + 'r>>),
+    /// It has to be waited for.
+    Waits(Waits),
 }
 
-impl Sent<'_> {
-    async fn given(self) -> Given {
-        match self {
-            Sent::Done(answer) => Given::Done(answer),
-            Sent::Waits(waits) => waits.await,
-        }
-    }
-}
+/// Waits for a call. Boxed: most calls need not carry its size.
+pub(super) type Waits = Pin<Box<dyn Future<Output = Given> + Send>>;
 
 /// Holds the current table.
 #[derive(Debug)]
 pub(crate) struct Router {
     routes: ArcSwap<Routes>,
-    started: Instant,
     /// Tables that were replaced, oldest first, as long as a call holds them.
     before: Mutex<Vec<Weak<Routes>>>,
     /// The revision, for those who wait for the next one.
@@ -57,7 +49,6 @@ impl Router {
     pub(crate) fn new(routes: Arc<Routes>) -> Self {
         Self {
             routes: ArcSwap::new(routes),
-            started: Instant::now(),
             before: Mutex::default(),
             switched: watch::channel(0).0,
         }
@@ -96,95 +87,144 @@ impl Router {
         open.collect()
     }
 
-    /// A call from outside. `prepare` reads function and arguments for the version that it is shown; it is asked again, with the
-    /// arguments of before, where the release changed before the call could start.
-    pub(crate) async fn call(
-        &self,
-        module: &str,
-        deadline: Option<Duration>,
-        mut prepare: impl FnMut(&Route, Option<Vec<Value>>) -> Result<Named, CallError>,
-    ) -> CallResult {
-        let began = Instant::now();
-        let deadline = deadline.map(|limit| began + limit);
-        let mut back = None;
-        loop {
-            let routes = self.routes.load();
-            let Some(route) = routes.modules.get(module) else {
-                let module = ModuleName::parse(module)
-                    .map_err(|error| CallError::not_executed(CallErrorCode::NoSuchModule, error.to_string()))?;
-                let known: Vec<_> = routes.modules.keys().map(ToString::to_string).collect();
-                let known = if known.is_empty() {
-                    "there are none".to_string()
-                } else {
-                    format!("there are: {}", known.join(", "))
-                };
-                return Err(Box::new(CallError::not_executed(
-                    CallErrorCode::NoSuchModule,
-                    format!("no module `{module}`; {known}"),
-                )));
-            };
-            let (export, args) = prepare(route, back.take())?;
-            let invocation = Invocation::Function { export, args };
-            match self.give(&routes, route, invocation, began, deadline).await {
-                Given::Done(answer) => return answer,
-                Given::Replaced(Invocation::Function { args, .. }, _) => back = Some(args),
-                Given::Replaced(Invocation::Exchange(_), _) => {}
+    /// Begins a call from outside, and mostly ends it. `prepare` finds function and arguments in the table that it is shown; it is asked
+    /// again, with the arguments of before, where the release changed before the call could start.
+    ///
+    /// Not a future: each of those that lie one in another is as large as the largest way through it, and is moved when it is awaited.
+    pub(crate) fn begin<'a, P: Prepare + 'a>(&'a self, deadline: Option<Duration>, mut prepare: P) -> Outside<'a> {
+        let routes = self.routes.load();
+        let deadline = deadline.map(|limit| Instant::now() + limit);
+        let (route, (export, args)) = match prepare(&routes, None) {
+            Ok(found) => found,
+            Err(error) => return Outside::Answered(Err(Box::new(error))),
+        };
+        match give(&routes, route, Invocation::Function { export, args }, deadline) {
+            (Sent::Done(answer), _) => Outside::Answered(answer),
+            (Sent::Waits(waits), tree) => {
+                let (routes, route) = (Arc::clone(&routes), route.clone());
+                Outside::Waits(Box::pin(self.go_on(routes, route, waits, tree, prepare)))
             }
         }
     }
 
-    /// Gives a call from outside to a route of `routes`. Without a deadline that of the module counts, from when it `began`.
-    pub(crate) async fn give(
+    /// Waits for a call from outside, however often the release changes before it can start.
+    async fn go_on(
+        &self,
+        mut routes: Arc<Routes>,
+        mut route: Route,
+        mut waits: Waits,
+        mut tree: Arc<Tree>,
+        mut prepare: impl Prepare,
+    ) -> CallResult {
+        loop {
+            let invocation = match self.given(&routes, &route, waits, &tree, false).await {
+                Given::Done(answer) => return answer,
+                Given::Replaced(invocation, _) => invocation,
+            };
+            let back = match invocation {
+                Invocation::Function { args, .. } => Some(args),
+                Invocation::Exchange(_) => None,
+            };
+            routes = self.routes();
+            let (found, (export, args)) = prepare(&routes, back)?;
+            route = found.clone();
+            // Time waited at a gate counts (R11).
+            let deadline = Some(tree.deadline());
+            match give(&routes, &route, Invocation::Function { export, args }, deadline) {
+                (Sent::Done(answer), _) => return answer,
+                (Sent::Waits(again), of) => (waits, tree) = (again, of),
+            }
+        }
+    }
+
+    /// Gives a request from outside to a route of `routes`. Without a deadline that of the module counts.
+    pub(crate) async fn give_request(
         &self,
         routes: &Arc<Routes>,
         route: &Route,
-        invocation: Invocation,
-        began: Instant,
+        exchange: Box<Exchange>,
         deadline: Option<Instant>,
     ) -> Given {
-        let deadline = deadline.unwrap_or_else(|| began + route.template.config.limits.call_deadline);
-        let origin = Origin::outside(Arc::clone(routes), began, deadline);
-        let tree = Arc::clone(&origin.tree);
-        let is_exchange = matches!(invocation, Invocation::Exchange(_));
-        let answer = match send(route, invocation, origin).given().await {
-            Given::Done(answer) => answer,
+        match give(routes, route, Invocation::Exchange(exchange), deadline) {
+            (Sent::Done(answer), _) => Given::Done(answer),
+            (Sent::Waits(waits), tree) => self.given(routes, route, waits, &tree, true).await,
+        }
+    }
+
+    /// Waits for a call from outside, and counts it.
+    async fn given(&self, routes: &Arc<Routes>, route: &Route, waits: Waits, tree: &Tree, is_exchange: bool) -> Given {
+        match waits.await {
+            Given::Done(answer) => {
+                count(route, tree, &answer, is_exchange);
+                Given::Done(answer)
+            }
             // Closed and still current: nothing takes its place, the host stops.
             Given::Replaced(..) if route.target.is_closed() && Arc::ptr_eq(routes, &self.routes.load()) => {
                 let id = &route.template.version.id;
                 let error = CallError::not_executed(CallErrorCode::Stopping, "the host is stopping");
-                return Given::Done(Err(Box::new(error.in_version(id))));
+                Given::Done(Err(Box::new(error.in_version(id))))
             }
-            replaced @ Given::Replaced(..) => return replaced,
-        };
-        let is_error = match &answer {
-            Err(error) => rates::is_error(error.code),
-            Ok(Some(Value::U16(status))) => is_exchange && *status >= 500,
-            Ok(_) => false,
-        };
-        let failed = is_error || tree.was_denied();
-        route.rates.count(self.millis_at(began), failed);
-        Given::Done(answer)
-    }
-
-    /// The clock of [`Rates`](super::rates::Rates).
-    pub(crate) fn millis_at(&self, at: Instant) -> u64 {
-        millis_since(self.started, at)
-    }
-}
-
-/// Runs a call of a module where its route says.
-pub(crate) async fn dispatch(route: &Route, mut invocation: Invocation, mut origin: Origin) -> CallResult {
-    loop {
-        match send(route, invocation, origin).given().await {
-            Given::Done(answer) => return answer,
-            // Only a gate has been opened: a module's call stays with the version of its stamp.
-            Given::Replaced(back, from) => (invocation, origin) = (back, from),
+            replaced @ Given::Replaced(..) => replaced,
         }
     }
 }
 
+/// Finds a function and its arguments.
+pub(crate) trait Prepare:
+    for<'r> FnMut(&'r Routes, Option<Vec<Value>>) -> Result<(&'r Route, Named), CallError> + Send
+{
+}
+
+impl<P> Prepare for P where
+    P: for<'r> FnMut(&'r Routes, Option<Vec<Value>>) -> Result<(&'r Route, Named), CallError> + Send
+{
+}
+
+/// A call from outside that has begun.
+pub(crate) enum Outside<'a> {
+    /// It has been answered.
+    Answered(CallResult),
+    /// It has to be waited for. Boxed: most calls need not carry its size.
+    Waits(Pin<Box<dyn Future<Output = CallResult> + Send + 'a>>),
+}
+
+impl Outside<'_> {
+    pub(crate) async fn answer(self) -> CallResult {
+        match self {
+            Outside::Answered(answer) => answer,
+            Outside::Waits(answer) => answer.await,
+        }
+    }
+}
+
+/// Begins a call from outside where its route says. One that ends at once has been counted.
+fn give(routes: &Arc<Routes>, route: &Route, invocation: Invocation, deadline: Option<Instant>) -> (Sent, Arc<Tree>) {
+    let deadline = match deadline {
+        Some(at) => Deadline::at_moment(at),
+        None => Deadline::after(route.template.config.limits.call_deadline),
+    };
+    let origin = Origin::outside(Arc::clone(routes), deadline);
+    let tree = Arc::clone(&origin.tree);
+    let is_exchange = matches!(invocation, Invocation::Exchange(_));
+    let sent = send(route, invocation, origin);
+    if let Sent::Done(answer) = &sent {
+        count(route, &tree, answer, is_exchange);
+    }
+    (sent, tree)
+}
+
+/// Counts a call from outside, by how it has ended.
+fn count(route: &Route, tree: &Tree, answer: &CallResult, is_exchange: bool) {
+    let is_error = match answer {
+        Err(error) => rates::is_error(error.code),
+        Ok(Some(Value::U16(status))) => is_exchange && *status >= 500,
+        Ok(_) => false,
+    };
+    route.rates.count(tree.began_ms, is_error || tree.was_denied());
+}
+
 /// Begins a call where its route says.
-fn send(route: &Route, invocation: Invocation, origin: Origin) -> Sent<'_> {
+pub(super) fn send(route: &Route, invocation: Invocation, origin: Origin) -> Sent {
     match &route.target {
         Target::Single(lane) => call_lane(lane, invocation, origin),
         Target::Keyed(keyed) => {
@@ -199,30 +239,28 @@ fn send(route: &Route, invocation: Invocation, origin: Origin) -> Sent<'_> {
     }
 }
 
-fn call_lane<'r>(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> Sent<'r> {
-    let deadline = origin.tree.deadline;
-    let called = invocation.called();
-    let runner = match lane.begin_at_once(&invocation, origin) {
-        Ok(runner) => runner,
-        Err(origin) => {
+fn call_lane(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> Sent {
+    match lane.call_at_once(invocation, origin) {
+        AtOnce::Answered(answer) => Sent::Done(answer),
+        AtOnce::GoesOn(answer, frame) => {
             let lane = Arc::clone(lane);
-            let waits = async move { Given::Done(wait_in_line(&lane, invocation, origin, called).await) };
-            return Sent::Waits(Box::pin(waits));
+            let waits = async move {
+                let deadline = frame.tree.deadline();
+                Given::Done(wait(answer, deadline, None, &lane, &frame.called).await)
+            };
+            Sent::Waits(Box::pin(waits))
         }
-    };
-    match begin_here(&lane.services.guests, Carried::First(runner, invocation)) {
-        Begun::Done(answer) => Sent::Done(answer),
-        Begun::Running(answer) => {
+        AtOnce::Refused(invocation, origin) => {
             let lane = Arc::clone(lane);
-            let waits = async move { Given::Done(wait(answer, deadline, None, &lane, &called).await) };
+            let waits = async move { Given::Done(wait_in_line(&lane, invocation, origin).await) };
             Sent::Waits(Box::pin(waits))
         }
     }
 }
 
 /// Puts a call into the queue of a lane.
-async fn wait_in_line(lane: &Arc<Lane>, invocation: Invocation, origin: Origin, called: Called) -> CallResult {
-    let deadline = origin.tree.deadline;
+async fn wait_in_line(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) -> CallResult {
+    let (called, deadline) = (invocation.called(), origin.tree.deadline());
     if let Some(caller) = &origin.parent {
         lane.services.wait_for(caller, lane)?;
     }

@@ -7,8 +7,10 @@
 
 use super::keyed::Keyed;
 use super::lane::{Lane, Live};
+use super::named::find;
 use super::pool::Pool;
 use super::rates::Rates;
+use crate::error::{CallError, CallErrorCode};
 use crate::instance::Template;
 use crate::version::Export;
 use std::collections::BTreeMap;
@@ -65,6 +67,8 @@ pub(crate) struct Routes {
     pub(crate) http: RouteTable,
     /// Unique in this process: there may be several tables of a revision, of which one is used.
     id: u64,
+    /// The modules in their order, for those who know the place of one.
+    listed: Vec<Route>,
     /// What the wiring leads to, in its order.
     served: Vec<Served>,
     next: OnceLock<Arc<Routes>>,
@@ -77,12 +81,30 @@ pub(crate) struct Served {
     pub(crate) export: Arc<Export>,
 }
 
-/// Where an import was found last: the id of the table above [`PLACE_BITS`], the place in its `served` below.
+/// Where something was found last: the id of the table, and two numbers that say where in it.
 #[derive(Debug, Default)]
 pub(crate) struct Found(AtomicU64);
 
-/// Enough for a million imports.
+/// Bits of each of the two numbers: enough for a million of modules, functions, imports. What does not fit is not noted.
 const PLACE_BITS: u32 = 20;
+
+impl Found {
+    fn get(&self, table: u64) -> Option<(usize, usize)> {
+        let mask = (1 << PLACE_BITS) - 1;
+        let known = self.0.load(Ordering::Relaxed);
+        let of_table = known >> (2 * PLACE_BITS) == table;
+        of_table.then_some(((known >> PLACE_BITS & mask) as usize, (known & mask) as usize))
+    }
+
+    fn set(&self, table: u64, place: (usize, usize)) {
+        let (first, second) = (place.0 as u64, place.1 as u64);
+        let fits = first >> PLACE_BITS == 0 && second >> PLACE_BITS == 0 && table.leading_zeros() >= 2 * PLACE_BITS;
+        if fits {
+            let known = table << (2 * PLACE_BITS) | first << PLACE_BITS | second;
+            self.0.store(known, Ordering::Relaxed);
+        }
+    }
+}
 
 impl Routes {
     pub(crate) fn new(
@@ -98,6 +120,7 @@ impl Routes {
         let served = links.filter_map(|link| served_by(&modules, link)).collect();
         Arc::new(Self {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
+            listed: modules.values().cloned().collect(),
             served,
             revision,
             release,
@@ -111,19 +134,53 @@ impl Routes {
 
     /// What serves a function that a module imports. `found` is asked first: names are compared at the first call only.
     pub(crate) fn served(&self, caller: &ModuleName, imported: &FunctionName, found: &Found) -> Option<&Served> {
-        let known = found.0.load(Ordering::Relaxed);
-        if known >> PLACE_BITS == self.id {
-            return self.served.get((known & ((1 << PLACE_BITS) - 1)) as usize);
+        if let Some((place, _)) = found.get(self.id) {
+            return self.served.get(place);
         }
         let link = self.wiring.link(caller.as_ref(), imported)?;
         let is_meant = |served: &Served| {
             served.route.template.version.id.name == link.callee && served.export.name == link.function
         };
         let place = self.served.iter().position(is_meant)?;
-        if place >> PLACE_BITS == 0 {
-            found.0.store(self.id << PLACE_BITS | place as u64, Ordering::Relaxed);
-        }
+        found.set(self.id, (place, 0));
         self.served.get(place)
+    }
+
+    /// A module and one of its functions, by the names that people use. `found` is asked first: names are compared at the first call of
+    /// a revision only.
+    pub(crate) fn function(
+        &self,
+        module: &str,
+        function: &str,
+        found: &Found,
+    ) -> Result<(&Route, &Arc<Export>), CallError> {
+        if let Some((place, slot)) = found.get(self.id)
+            && let Some(route) = self.listed.get(place)
+            && let Some(export) = route.template.version.exports.at(slot)
+        {
+            return Ok((route, export));
+        }
+        let route = self.module(module)?;
+        let export = find(&route.template.version, function)?;
+        if let Some(place) = self.modules.keys().position(|name| name.as_ref() == module) {
+            found.set(self.id, (place, export.slot));
+        }
+        Ok((route, export))
+    }
+
+    /// A module by its name.
+    pub(crate) fn module(&self, module: &str) -> Result<&Route, CallError> {
+        self.modules.get(module).ok_or_else(|| {
+            let message = match ModuleName::parse(module) {
+                Err(error) => error.to_string(),
+                Ok(module) if self.modules.is_empty() => format!("no module `{module}`; there are none"),
+                Ok(module) => {
+                    let known: Vec<_> = self.modules.keys().map(ToString::to_string).collect();
+                    format!("no module `{module}`; there are: {}", known.join(", "))
+                }
+            };
+            CallError::not_executed(CallErrorCode::NoSuchModule, message)
+        })
     }
 
     /// The table of `revision` or the first one after it. The caller's stamp keeps all of them alive.

@@ -1,16 +1,16 @@
 //! The runner serves a lane: it owns the instance, runs what waits one after another, and looks after the state when a guest traps.
 //!
 //! Invariants:
-//! - No client owns a runner (R10): it is polled once on the caller's thread, where most calls end at once, and goes on as a task of
-//!   the guest runtime if it has to wait.
+//! - No client owns a runner (R10): it is a task of the guest runtime, or becomes one if it has to wait.
 //! - Every call it has taken is answered exactly once.
 
-use super::begin::within;
 use super::crowd::Place;
-use super::frame::{Frame, Origin};
+use super::frame::{Deadline, Frame, Origin};
 use super::invocation::{Called, Invocation};
 use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, ReadAhead, Work};
 use super::routes::Routes;
+use super::turn::{Ended, Limit, Turn};
+use crate::clock::coarse_ms;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, InstanceError};
@@ -18,9 +18,9 @@ use crate::keeper::Kept;
 use crate::restore::tagged;
 use crate::store::{SaveReason, StoreError};
 use crate::version::Version;
-use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::sync::oneshot;
 use wasmhot_appup::Create;
 
 /// After this many calls in a row other tasks get their turn.
@@ -30,7 +30,6 @@ const CALLS_IN_A_ROW: u32 = 64;
 pub(crate) struct Runner {
     pub(super) lane: Arc<Lane>,
     pub(super) instance: Option<Box<Instance>>,
-    frame: Option<Arc<Frame>>,
     /// The place of an instance that has died, for the one that comes after it.
     pub(super) place: Option<Place>,
     finished: bool,
@@ -41,37 +40,23 @@ impl Runner {
         Self {
             lane,
             instance,
-            frame: None,
             place: None,
             finished: false,
         }
     }
 
-    /// With a call that has begun: see [`Runner::first`].
-    pub(super) fn with(lane: Arc<Lane>, instance: Box<Instance>, frame: Arc<Frame>) -> Self {
-        let mut runner = Self::new(lane, Some(instance));
-        runner.frame = Some(frame);
-        runner
-    }
-
-    /// Runs a call that has found the lane idle. What waits when it has ended is left to a task of its own.
-    pub(super) async fn first(mut self, invocation: Invocation) -> CallResult {
-        let Some(frame) = self.frame.take() else {
-            return Err(Box::new(no_instance()));
-        };
-        let (answer, is_whole) = {
-            let call = pin!(self.carry_out(invocation, &frame));
-            call.await
-        };
-        frame.note_answered();
-        if is_whole && self.lane.end_at_once(&mut self.instance) {
-            self.finished = true;
-            self.give_way();
+    /// Takes over where a call has begun without a task and could not end at once. Then runs what waits.
+    pub(super) async fn after(mut self, call: impl Future<Output = Ended>, reply: oneshot::Sender<CallResult>) {
+        let ended = call.await;
+        let frame = Arc::clone(&ended.frame);
+        let (answer, is_whole) = self.ended(ended).await;
+        if is_whole {
+            self.lane.note_answered(&frame);
         } else {
-            let guests = self.lane.services.guests.clone();
-            guests.spawn(self.run());
+            frame.note_answered();
         }
-        answer
+        let _ = reply.send(answer);
+        self.run().await;
     }
 
     pub(crate) async fn run(mut self) {
@@ -81,12 +66,9 @@ impl Runner {
         loop {
             let next = match alone.take() {
                 Some(work) => Next::Work(work),
-                None => {
-                    self.frame = None;
-                    self.lane.next(&mut self.instance)
-                }
+                None => self.lane.next(&mut self.instance),
             };
-            // After the first one the caller on whose thread this runs has its answer: the rest is for a task of its own.
+            // After the first one the caller on whose thread this may run has its answer: the rest is for a task of its own.
             let rests = served == 1 || served % CALLS_IN_A_ROW == CALLS_IN_A_ROW - 1;
             if rests && !matches!(next, Next::Done) {
                 tokio::task::yield_now().await;
@@ -101,17 +83,7 @@ impl Runner {
             }
         }
         self.finished = true;
-        self.give_way();
-    }
-
-    /// Somebody waits for a place: a key that has nothing to do gives up its own.
-    fn give_way(&self) {
-        if let Some(crowd) = &self.lane.crowd
-            && crowd.is_full()
-            && self.lane.figures().instance.is_some()
-        {
-            self.lane.send(Errand::Hibernate);
-        }
+        self.lane.give_way();
     }
 
     /// Runs a call. In an instance that runs calls beside each other it is the first of several: gives what has to be done alone.
@@ -140,16 +112,13 @@ impl Runner {
         }
         let Job {
             invocation,
+            called,
             origin,
             reply,
             ..
         } = job;
-        let frame = self.lane.begin_call(origin, instance);
-        self.frame = Some(Arc::clone(&frame));
-        let (answer, is_whole) = {
-            let call = pin!(self.carry_out(invocation, &frame));
-            call.await
-        };
+        let frame = self.lane.begin_call(origin, called, instance);
+        let (answer, is_whole) = self.carry_out(invocation, &frame).await;
         if is_whole {
             self.lane.note_answered(&frame);
         }
@@ -163,19 +132,31 @@ impl Runner {
 
     /// Runs a call on the instance that is here, and looks after the state if that is lost. Says whether it is whole.
     async fn carry_out(&mut self, invocation: Invocation, frame: &Arc<Frame>) -> (CallResult, bool) {
-        let called = invocation.called();
-        let Some(instance) = self.instance.as_mut() else {
+        let Some(instance) = self.instance.take() else {
             return (Err(Box::new(no_instance())), true);
         };
-        let stuck = instance.template.config.limits.stuck_timeout;
-        let answer = {
-            // Pinned here: it is some kilobytes large, and is not to be moved.
-            let running = pin!(instance.run(invocation, Arc::clone(frame)));
-            within(stuck, running).await
+        let turn = Turn {
+            limit: Limit::Stuck(instance.template.config.limits.stuck_timeout),
+            frame: Arc::clone(frame),
+            instance,
+            invocation,
         };
-        let stuck_there = || stuck_error(&called, stuck).in_version(&frame.template.version.id);
-        let answer = answer.unwrap_or_else(|| Err(Box::new(stuck_there())));
-        let is_whole = instance.is_usable();
+        let ended = turn.carry_out().await;
+        self.ended(ended).await
+    }
+
+    /// A turn has ended: the instance is here again, or its state is looked after.
+    async fn ended(&mut self, ended: Ended) -> (CallResult, bool) {
+        let is_whole = ended.is_whole();
+        let Ended {
+            instance,
+            frame,
+            answer,
+        } = ended;
+        let stuck = instance.template.config.limits.stuck_timeout;
+        self.instance = Some(instance);
+        let stuck_there = || stuck_error(&frame.called, stuck).in_version(&frame.template.version.id);
+        let answer = answer.unwrap_or_else(|_cut| Err(Box::new(stuck_there())));
         let answer = match answer {
             Err(error) if !is_whole => Err(Box::new(Box::pin(self.lost(*error)).await)),
             other => other,
@@ -368,17 +349,15 @@ impl Runner {
     async fn go_live(&mut self, routes: &Arc<Routes>) -> Option<CallError> {
         let instance = self.instance.as_mut().filter(|instance| instance.is_to_go_live())?;
         let limit = instance.template.config.limits.stuck_timeout;
-        let now = Instant::now();
-        let origin = Origin::outside(Arc::clone(routes), now, now + limit);
+        let origin = Origin::outside(Arc::clone(routes), Deadline::after(limit));
         let tree = Arc::clone(&origin.tree);
-        let frame = self.lane.begin_call(origin, instance);
-        self.frame = Some(Arc::clone(&frame));
+        let frame = self.lane.begin_call(origin, Called::Live, instance);
         let answer = instance.go_live(Arc::clone(&frame), limit).await;
         let (id, is_dead) = (instance.template.version.id.clone(), !instance.is_usable());
         self.lane.note_answered(&frame);
         if let Some(route) = routes.modules.get(&self.lane.module) {
             let failed = answer.is_err() || tree.was_denied();
-            route.rates.count(self.lane.services.clock_ms(), failed);
+            route.rates.count(coarse_ms(), failed);
         }
         let error = answer.err()?;
         let message = format!(
@@ -418,7 +397,7 @@ impl Runner {
 
     /// R9: nobody has called for so long. The key is gone with its state.
     async fn expire(&mut self, after_ms: u64) {
-        let idle_ms = self.lane.services.clock_ms().saturating_sub(self.lane.last_used_ms());
+        let idle_ms = coarse_ms().saturating_sub(self.lane.last_used_ms());
         let Some(key) = self
             .lane
             .key

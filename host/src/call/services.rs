@@ -3,14 +3,12 @@
 use super::frame::Frame;
 use super::lane::Lane;
 use super::pool::Pool;
-use super::rates::millis_since;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::Events;
 use crate::restore::States;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Instant;
 use wasmhot_appup::{ModuleName, ModuleVersion};
 
 /// Shared by everything that runs calls.
@@ -27,7 +25,6 @@ pub(crate) struct Services {
     old_pools: Mutex<Vec<Weak<Pool>>>,
     /// Calls made from outside, for `status`.
     pub(crate) calls: AtomicU64,
-    started: Instant,
 }
 
 impl Services {
@@ -40,18 +37,7 @@ impl Services {
             failed_keys: Mutex::new(HashMap::new()),
             old_pools: Mutex::default(),
             calls: AtomicU64::new(0),
-            started: Instant::now(),
         })
-    }
-
-    /// Milliseconds since the host started.
-    pub(crate) fn clock_ms(&self) -> u64 {
-        self.millis_at(Instant::now())
-    }
-
-    /// The same clock at this moment.
-    pub(crate) fn millis_at(&self, at: Instant) -> u64 {
-        millis_since(self.started, at)
     }
 
     /// A pool drains from now on.
@@ -121,7 +107,7 @@ impl Services {
         let mut circle = vec![lane.name()];
         let mut at = Arc::clone(lane);
         while let Some(holder) = at.holder() {
-            if holder.tree.id == tree.id {
+            if Arc::ptr_eq(&holder.tree, tree) {
                 // The way back to the caller, inside its own tree.
                 let inside = caller
                     .with_callers()

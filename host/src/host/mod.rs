@@ -23,9 +23,10 @@ mod state;
 mod status;
 mod stop;
 
-use crate::call::named::{Named, find, read_call, wrong_argument};
-use crate::call::router::Router;
-use crate::call::routes::Route;
+use crate::call::lane::CallResult;
+use crate::call::named::{read_call, wrong_argument};
+use crate::call::router::{Outside, Prepare, Router};
+use crate::call::routes::{Found, Route};
 use crate::control::protocol::{
     ApplyRequest, CallReply, CallRequest, Exit, Failure, RemoveRequest, UndoRequest, UpgradeReport,
 };
@@ -150,7 +151,8 @@ impl Host {
     }
 
     /// A typed call: `let total: u64 = host.call("counter", "increment", (5i64,)).await?`. The function is named as in
-    /// [`Host::call_values`]. Needs a Tokio runtime with timers.
+    /// [`Host::call_values`]. Needs a Tokio runtime with timers. Whoever calls one function often asks for it once, by
+    /// [`Host::function`].
     ///
     /// # Errors
     /// The call failed; [`CallError::executed`] says whether it was executed. A result of another type than `R` is an error too,
@@ -161,13 +163,13 @@ impl Host {
         function: &str,
         args: A,
     ) -> Result<R, CallError> {
-        let answer = self.call_values(module, function, args.into_values(), None).await?;
-        R::from_answer(answer).map_err(|error| {
-            CallError::unknown(
-                CallErrorCode::WrongArgument,
-                format!("the result of `{function}`: {error}"),
-            )
-        })
+        let found = Found::default();
+        let answer = match self.called(module, function, &found, args.into_values(), None) {
+            Outside::Answered(answer) => typed(answer, function),
+            Outside::Waits(answer) => return typed(answer.await, function),
+        };
+        give_turn().await;
+        answer
     }
 
     /// A call with values. `function` is `place`, `orders.place`, or with the interface in full. `deadline` defaults to the module's
@@ -182,16 +184,38 @@ impl Host {
         args: Vec<Value>,
         deadline: Option<Duration>,
     ) -> Result<Option<Value>, CallError> {
+        let found = Found::default();
+        let answer = self.called(module, function, &found, args, deadline);
+        answer.answer().await.map_err(|error| *error)
+    }
+
+    /// A function of a module, to be called often: it is looked up once in each revision.
+    #[must_use]
+    pub fn function(&self, module: &str, function: &str) -> ModuleFunction {
+        ModuleFunction {
+            host: self.clone(),
+            module: module.into(),
+            function: function.into(),
+            found: Found::default(),
+        }
+    }
+
+    fn called<'a>(
+        &'a self,
+        module: &'a str,
+        function: &'a str,
+        found: &'a Found,
+        args: Vec<Value>,
+        deadline: Option<Duration>,
+    ) -> Outside<'a> {
         let mut given = Some(args);
-        let prepare = |route: &Route, back: Option<Vec<Value>>| {
-            let version = &route.template.version;
-            let export = find(version, function)?;
+        self.begin(module, deadline, move |routes, back| {
+            let (route, export) = routes.function(module, function, found)?;
             let args = back.or_else(|| given.take()).unwrap_or_default();
             check_args(&export.ty, &args)
-                .map_err(|error| wrong_argument(&version.id, &export.name, &export.ty, &error))?;
-            Ok((Arc::clone(export), args))
-        };
-        self.routed(module, deadline, prepare).await
+                .map_err(|error| wrong_argument(&route.template.version.id, &export.name, &export.ty, &error))?;
+            Ok((route, (Arc::clone(export), args)))
+        })
     }
 
     /// A call in WAVE or JSON, as the CLI and the control socket make it.
@@ -206,17 +230,18 @@ impl Host {
     async fn call_text_if(
         &self,
         request: CallRequest,
-        may_be_called: impl Fn(&Route, &FunctionName) -> Result<(), CallError>,
+        may_be_called: impl Fn(&Route, &FunctionName) -> Result<(), CallError> + Sync,
     ) -> Result<CallReply, CallError> {
         let mut answered = None;
-        let prepare = |route: &Route, _| {
+        let deadline = request.deadline_ms.map(Duration::from_millis);
+        let answer = self.begin(&request.module, deadline, |routes, _| {
+            let route = routes.module(&request.module)?;
             let (export, args) = read_call(&route.template.version, &request)?;
             may_be_called(route, &export.name)?;
             answered = Some(Arc::clone(&export.ty));
-            Ok((export, args))
-        };
-        let deadline = request.deadline_ms.map(Duration::from_millis);
-        let answer = self.routed(&request.module, deadline, prepare).await?;
+            Ok((route, (export, args)))
+        });
+        let answer = answer.answer().await.map_err(|error| *error)?;
         let shown = answer.as_ref().zip(answered.as_ref().and_then(|ty| ty.result.as_ref()));
         Ok(CallReply {
             wave: shown.map(|(value, of)| wave::to_string(value, of)),
@@ -224,20 +249,15 @@ impl Host {
         })
     }
 
-    async fn routed(
-        &self,
-        module: &str,
-        deadline: Option<Duration>,
-        prepare: impl FnMut(&Route, Option<Vec<Value>>) -> Result<Named, CallError>,
-    ) -> Result<Option<Value>, CallError> {
-        self.refuse_if_stopping()
-            .map_err(|error| match ModuleName::parse(module) {
+    fn begin<'a>(&'a self, module: &str, deadline: Option<Duration>, prepare: impl Prepare + 'a) -> Outside<'a> {
+        if let Err(error) = self.refuse_if_stopping() {
+            return Outside::Answered(Err(Box::new(match ModuleName::parse(module) {
                 Ok(module) => error.in_module(&module),
                 Err(_) => error,
-            })?;
+            })));
+        }
         self.count_call();
-        let answer = self.router().call(module, deadline, prepare).await;
-        answer.map_err(|error| *error)
+        self.router().begin(deadline, prepare)
     }
 
     pub(crate) fn refuse_if_stopping(&self) -> Result<(), CallError> {
@@ -361,6 +381,56 @@ impl Host {
         // The sender lives in the host that is asked.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
+}
+
+/// A function of a module, by its name. Made by [`Host::function`]; shared by reference. It follows the module through its versions:
+/// whether there is such a function is seen by each call.
+#[derive(Debug)]
+pub struct ModuleFunction {
+    host: Host,
+    module: Box<str>,
+    function: Box<str>,
+    found: Found,
+}
+
+impl ModuleFunction {
+    /// A typed call, as [`Host::call`].
+    ///
+    /// # Errors
+    /// As [`Host::call`].
+    pub async fn call<A: IntoValues, R: FromValue>(&self, args: A) -> Result<R, CallError> {
+        let args = args.into_values();
+        let answer = match self.host.called(&self.module, &self.function, &self.found, args, None) {
+            Outside::Answered(answer) => typed(answer, &self.function),
+            Outside::Waits(answer) => return typed(answer.await, &self.function),
+        };
+        give_turn().await;
+        answer
+    }
+
+    /// A call with values, as [`Host::call_values`].
+    ///
+    /// # Errors
+    /// As [`Host::call`].
+    pub async fn call_values(&self, args: Vec<Value>, deadline: Option<Duration>) -> Result<Option<Value>, CallError> {
+        let answer = self
+            .host
+            .called(&self.module, &self.function, &self.found, args, deadline);
+        answer.answer().await.map_err(|error| *error)
+    }
+}
+
+/// Most calls end at once: whoever makes one after the other lets other tasks have their turn, as at any other await of Tokio's.
+async fn give_turn() {
+    tokio::task::coop::consume_budget().await;
+}
+
+fn typed<R: FromValue>(answer: CallResult, function: &str) -> Result<R, CallError> {
+    let answer = answer.map_err(|error| *error)?;
+    R::from_answer(answer).map_err(|error| {
+        let message = format!("the result of `{function}`: {error}");
+        CallError::unknown(CallErrorCode::WrongArgument, message)
+    })
 }
 
 impl Drop for Inner {

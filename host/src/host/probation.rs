@@ -6,6 +6,7 @@ use super::load::{blocking, of_store};
 use super::plans::Wanted;
 use super::{Host, Inner};
 use crate::call::rates::Counts;
+use crate::clock::coarse_ms;
 use crate::control::protocol::{Exit, Failure, PermanentReport, UpgradeReport};
 use crate::event::{EventKind, Happening};
 use crate::upgrade::Probation;
@@ -50,7 +51,7 @@ struct Baseline {
 impl Baseline {
     fn of(inner: &Inner) -> Self {
         let routes = inner.core.router.routes();
-        let now_ms = inner.core.router.millis_at(Instant::now());
+        let now_ms = coarse_ms();
         let of = |rates: &crate::call::rates::Rates| (rates.total(), rates.recent(now_ms).percent());
         let modules = routes.modules.iter();
         Self {

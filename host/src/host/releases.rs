@@ -5,6 +5,7 @@ use super::load::{blocking, of_store};
 use super::plans::current_record;
 use crate::call::frame::Frame;
 use crate::call::routes::{Route, Target};
+use crate::clock::coarse_ms;
 use crate::control::protocol::{
     DiffReport, Exit, Failure, Held, HistoryEntry, HistoryMove, HistoryStep, HoldRequest, ModuleDiff, ReleaseStatus,
     RunningCall, RunningModule, RunningRelease, WhyReport, word,
@@ -163,7 +164,7 @@ impl Host {
             if pool.template.version.id == id {
                 report.alive = true;
                 report.calls.extend(pool.each_running(|running| RunningCall {
-                    age_ms: Some(u64::try_from(running.since.elapsed().as_millis()).unwrap_or(u64::MAX)),
+                    age_ms: Some(coarse_ms().saturating_sub(running.since_ms)),
                     from: came_from(running.caller.as_deref()),
                 }));
             }

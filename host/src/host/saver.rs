@@ -5,6 +5,7 @@ use crate::call::chunks::{self, Session};
 use crate::call::keyed::Keyed;
 use crate::call::lane::{Errand, Fresh, Lane};
 use crate::call::routes::Target;
+use crate::clock::coarse_ms;
 use crate::event::{EventKind, Happening};
 use crate::store::SaveReason;
 use futures_util::stream::{self, StreamExt};
@@ -137,7 +138,7 @@ fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> boo
 fn expire(inner: &Arc<Inner>, keyed: &Arc<Keyed>, limits: &Limits) {
     let Some(after) = limits.expire else { return };
     let after_ms = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
-    let now_ms = inner.core.services.clock_ms();
+    let now_ms = coarse_ms();
     let is_old = |lane: &Arc<Lane>| now_ms.saturating_sub(lane.last_used_ms()) >= after_ms;
     for lane in keyed.lanes().into_iter().filter(is_old) {
         lane.send(Errand::Expire(after_ms));

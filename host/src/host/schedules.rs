@@ -7,7 +7,6 @@
 
 use super::{Host, Inner};
 use crate::call::named::read_call;
-use crate::call::routes::Route;
 use crate::control::protocol::{CallRequest, ScheduleStatus};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
@@ -179,12 +178,13 @@ async fn answer(host: &Host, (module, text): &Key) -> Result<String, CallError> 
         deadline_ms: None,
     };
     let mut answered = None;
-    let prepare = |route: &Route, _| {
+    let answer = host.begin(module.as_ref(), None, |routes, _| {
+        let route = routes.module(module.as_ref())?;
         let named = read_call(&route.template.version, &request)?;
         answered = Some(Arc::clone(&named.0.ty));
-        Ok(named)
-    };
-    let answer = host.routed(module.as_ref(), None, prepare).await?;
+        Ok((route, named))
+    });
+    let answer = answer.answer().await.map_err(|error| *error)?;
     let shown = answer.as_ref().zip(answered.as_ref().and_then(|ty| ty.result.as_ref()));
     let mut shown = shown.map(|(value, of)| wave::to_string(value, of)).unwrap_or_default();
     if matches!(answer, Some(Value::Result(Err(_)))) {

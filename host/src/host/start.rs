@@ -8,6 +8,7 @@ use crate::call::lane::Errand;
 use crate::call::router::Router;
 use crate::call::routes::{Routes, Target};
 use crate::call::services::Services;
+use crate::call::turn::is_guest_thread;
 use crate::control::protocol::{Exit, Failure};
 use crate::event::{EventKind, Events, Happening};
 use crate::instance::outside::Outside;
@@ -266,6 +267,7 @@ async fn open(
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("wasmhot-guest")
+        .on_thread_start(is_guest_thread)
         .enable_all()
         .build()
         .map_err(|error| internal(&error))?;

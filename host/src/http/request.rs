@@ -10,7 +10,6 @@ use crate::host::Host;
 use http::header::HOST;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use std::time::Instant;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 use wasmhot_appup::HttpSettings;
@@ -90,7 +89,7 @@ pub(super) async fn answer(
 /// Gives it to the module whose route holds it, as often as the release changes before it has started.
 async fn give(host: Host, settings: HttpSettings, name: String, mut exchange: Exchange) -> Result<(), Problem> {
     host.count_call();
-    let mut began = Instant::now();
+    let mut deadline = None;
     let mut is_whole = false;
     loop {
         host.refuse_if_stopping()?;
@@ -102,14 +101,18 @@ async fn give(host: Host, settings: HttpSettings, name: String, mut exchange: Ex
             let (head, body) = exchange.request.into_parts();
             let body = body::whole(body, settings.body_max(), settings.body_timeout()).await?;
             exchange.request = Request::from_parts(head, body);
-            (is_whole, began) = (true, Instant::now());
+            is_whole = true;
             continue;
         }
         exchange.key = key;
-        let invocation = Invocation::Exchange(Box::new(exchange));
-        match host.router().give(&routes, route, invocation, began, None).await {
+        let exchange_now = Box::new(exchange);
+        match host.router().give_request(&routes, route, exchange_now, deadline).await {
             Given::Done(answer) => return answer.map(drop).map_err(|error| Problem::from(*error)),
-            Given::Replaced(Invocation::Exchange(back), _) => exchange = *back,
+            Given::Replaced(Invocation::Exchange(back), origin) => {
+                // Time waited at a gate counts (R11).
+                deadline = Some(origin.tree.deadline());
+                exchange = *back;
+            }
             Given::Replaced(Invocation::Function { .. }, _) => return Err(internal("another call came back")),
         }
     }

@@ -101,7 +101,7 @@ impl Instance {
     }
 
     /// Runs one call. The future must be polled to its end unless the instance is given up.
-    pub(crate) async fn run(&mut self, invocation: Invocation, frame: Arc<Frame>) -> CallResult {
+    pub(crate) async fn run(&mut self, invocation: Invocation, frame: &Arc<Frame>) -> CallResult {
         match invocation {
             Invocation::Function { export, args } => {
                 // Pinned here and below: what is some kilobytes large is made where it stays.
@@ -109,18 +109,18 @@ impl Instance {
                 call.await
             }
             // Boxed: a call of a function has not to carry its size.
-            Invocation::Exchange(exchange) => Box::pin(self.exchange(*exchange, frame)).await,
+            Invocation::Exchange(exchange) => Box::pin(self.exchange(*exchange, Arc::clone(frame))).await,
         }
     }
 
-    pub(crate) async fn call(&mut self, called: &Arc<Export>, args: &[Value], frame: Arc<Frame>) -> CallResult {
+    pub(crate) async fn call(&mut self, called: &Arc<Export>, args: &[Value], frame: &Arc<Frame>) -> CallResult {
         let slot = self.slot_of(called)?;
         let Some(function) = self.functions.get(slot).and_then(Option::as_ref) else {
             let error = wasmtime::format_err!("it was not found");
             return Err(Box::new(self.template.no_such_function(&called.name, &error)));
         };
         let name = &called.name;
-        enter(&mut self.store, &mut self.usable, frame);
+        enter(&mut self.store, &mut self.usable, Arc::clone(frame));
         // What comes here was checked against the type that is called (R25).
         let answer = {
             let call = pin!(function.call_checked(&mut self.store, args));
@@ -134,7 +134,7 @@ impl Instance {
             }
             Err(error) => {
                 self.usable = self.survives(&error);
-                match exit_status(name, &error) {
+                match exit_status(called, &error) {
                     // A stateful module that leaves has lost its state, as by a trap.
                     Some(status) if self.template.version.lifecycle.is_none() => Ok(Some(status)),
                     _ => Err(Box::new(self.template.failed(name, &error))),
@@ -210,15 +210,9 @@ fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) {
     *usable = false;
 }
 
-/// Whether this is the `main` of a program: it runs once in an instance.
-pub(crate) fn is_main(name: &FunctionName) -> bool {
-    let interface = name.interface.as_deref().unwrap_or_default();
-    name.name == "run" && (interface == "wasi:cli/run" || interface.starts_with("wasi:cli/run@"))
-}
-
 /// The `result` that a program's `main` would have returned, where it left by `wasi:cli/exit` instead.
-fn exit_status(name: &FunctionName, error: &wasmtime::Error) -> Option<Value> {
-    let exit = error.downcast_ref::<I32Exit>().filter(|_| is_main(name))?;
+fn exit_status(called: &Export, error: &wasmtime::Error) -> Option<Value> {
+    let exit = error.downcast_ref::<I32Exit>().filter(|_| called.is_main)?;
     Some(Value::Result(if exit.0 == 0 { Ok(None) } else { Err(None) }))
 }
 

@@ -8,16 +8,17 @@
 use super::Core;
 use super::journal::{Attempt, Step, may_be_killed_here, shown};
 use super::prepare::Prepared;
-use crate::call::frame::{Frame, Origin};
+use crate::call::frame::{Deadline, Frame, Origin};
+use crate::call::invocation::Called;
 use crate::call::named::{find, find_in, wrong_argument};
 use crate::call::routes::Routes;
 use crate::control::protocol::{Exit, Failure};
+use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::Template;
 use crate::value::{Value, json, wave};
 use crate::version::{Export, Version};
 use std::sync::Arc;
-use std::time::Instant;
 use wasmhot_appup::{CallSpec, Kind, ModuleInterface, ModuleName, ModuleVersion, Node, Transition, When, Wiring};
 
 /// The new versions that `before` steps may run: of stateless modules that move.
@@ -218,14 +219,13 @@ async fn call_one(core: &Core, call: &CallSpec, new: &NewVersions) -> Result<(),
     let answer = match newer.find(|template| has_function(template)) {
         Some(template) => call_new(core, call, template, new).await?,
         None => {
-            let deadline = None;
-            let prepare = |route: &crate::call::routes::Route, _| {
-                arguments(&route.template.version, call).map_err(|message| {
-                    let code = crate::error::CallErrorCode::WrongArgument;
-                    crate::error::CallError::not_executed(code, message)
-                })
-            };
-            let answer = core.router.call(call.module.as_ref(), deadline, prepare).await;
+            let answer = core.router.begin(None, |routes, _| {
+                let route = routes.module(call.module.as_ref())?;
+                let named = arguments(&route.template.version, call)
+                    .map_err(|message| CallError::not_executed(CallErrorCode::WrongArgument, message))?;
+                Ok((route, named))
+            });
+            let answer = answer.answer().await;
             let value = answer.map_err(|error| error.to_string())?;
             let routes = core.router.routes();
             let version = routes.modules.get(&call.module).map(|route| &route.template.version);
@@ -263,14 +263,14 @@ async fn call_new(
     let revision = routes.revision;
     let instance = template.start_within(revision, limits.start_timeout).await;
     let mut instance = instance.map_err(|error| error.to_string())?;
-    let now = Instant::now();
-    let origin = Origin::outside(routes, now, now + limits.call_deadline);
-    let frame = Frame::new(origin, Arc::clone(template), None, revision);
     let limit = limits.call_deadline;
+    let origin = Origin::outside(routes, Deadline::after(limit));
+    let called = Called::Function(Arc::clone(&export));
+    let frame = Frame::new(origin, called, Arc::clone(template), None, revision);
     let done = core
         .services
         .guests
-        .spawn(async move { tokio::time::timeout(limit, instance.call(&export, &args, frame)).await });
+        .spawn(async move { tokio::time::timeout(limit, instance.call(&export, &args, &frame)).await });
     match done.await {
         Ok(Ok(answer)) => Ok((answer.map_err(|error| error.to_string())?, ty.result.clone())),
         Ok(Err(_)) => Err(format!("it was interrupted after {limit:?} (call_deadline)")),

@@ -249,17 +249,34 @@ macro_rules! door {
 }
 for_each_count!(door);
 
-/// What an imported function does for one call: the answer, or an error that *traps the caller*.
-pub type ImportFuture = Pin<Box<dyn Future<Output = wasmtime::Result<Option<Value>>> + Send>>;
+/// The answer of an imported function, or an error that *traps the caller*.
+type ImportResult = wasmtime::Result<Option<Value>>;
 
-type Import<T> = Arc<dyn Fn(StoreContextMut<'_, T>, Vec<Value>) -> ImportFuture + Send + Sync>;
+/// What an imported function does for one call.
+pub enum Answered {
+    /// It has answered.
+    Now(ImportResult),
+    /// Its caller has to wait.
+    Later(Pin<Box<dyn Future<Output = ImportResult> + Send>>),
+}
+
+type Import<T> = Arc<dyn Fn(StoreContextMut<'_, T>, Vec<Value>) -> Answered + Send + Sync>;
+
+impl Answered {
+    async fn answer<const ANSWER: usize>(self) -> wasmtime::Result<ImportAnswer<ANSWER>> {
+        Ok(ImportAnswer(match self {
+            Answered::Now(answer) => answer?,
+            Answered::Later(answer) => answer.await?,
+        }))
+    }
+}
 
 /// Defines a function that guests import.
 ///
-/// The guest's call waits for the future. Of a function that is not async, nothing else runs in its store meanwhile; of an `async
+/// The guest's call waits for the answer. Of a function that is not async, nothing else runs in its store meanwhile; of an `async
 /// func`, which only an engine with concurrent calls has, the store goes on.
 ///
-/// An `Err` of the future, and an answer that does not fit the type, trap the calling instance, for good: ordinary failures
+/// An `Err`, and an answer that does not fit the type, trap the calling instance, for good: ordinary failures
 /// belong into a `result`.
 ///
 /// # Errors
@@ -272,7 +289,7 @@ pub fn define_import<T, F>(
 ) -> wasmtime::Result<()>
 where
     T: Send + 'static,
-    F: Fn(StoreContextMut<'_, T>, Vec<Value>) -> ImportFuture + Send + Sync + 'static,
+    F: Fn(StoreContextMut<'_, T>, Vec<Value>) -> Answered + Send + Sync + 'static,
 {
     crossable(&name, ty)?;
     let function: Import<T> = Arc::new(function);
@@ -294,8 +311,7 @@ fn define<T: Send + 'static, const ANSWER: usize>(
         ($($count:literal $name:ident),*) => {
             match params {
                 $($count => linker.func_wrap_async(name, move |store, ImportArgs::<$count>(args)| {
-                    let answer = function(store, args);
-                    Box::new(async move { Ok(ImportAnswer::<ANSWER>(answer.await?)) })
+                    Box::new(function(store, args).answer::<ANSWER>())
                 }),)*
                 _ => unreachable!("flat values are counted up to {}", MAX_FLAT + 1),
             }
@@ -306,7 +322,7 @@ fn define<T: Send + 'static, const ANSWER: usize>(
             match params {
                 $($count => linker.func_wrap_concurrent(name, move |accessor, ImportArgs::<$count>(args)| {
                     let answer = accessor.with(|mut store| function(store.as_context_mut(), args));
-                    Box::pin(async move { Ok(ImportAnswer::<ANSWER>(answer.await?)) })
+                    Box::pin(answer.answer::<ANSWER>())
                 }),)*
                 _ => unreachable!("flat values are counted up to {}", MAX_FLAT + 1),
             }

@@ -1,6 +1,6 @@
 //! The door, against small components written as text.
 
-use super::{Mismatch, PreparedFunction, Value, define_import};
+use super::{Answered, Mismatch, PreparedFunction, Value, define_import};
 use crate::value::{FlatList, FromValue};
 use wasmhot_appup::interface::{FunctionName, FunctionType, Type};
 use wasmtime::component::{Component, Linker};
@@ -178,7 +178,7 @@ async fn imports_suspend_and_answer() {
         &ty,
         |mut store, args| {
             *store.data_mut() += 1;
-            Box::pin(async move {
+            Answered::Later(Box::pin(async move {
                 tokio::task::yield_now().await;
                 let [Value::String(what), Value::U32(count)] = &args[..] else {
                     wasmtime::bail!("{args:?}")
@@ -187,7 +187,7 @@ async fn imports_suspend_and_answer() {
                     0 => Value::err("none ordered".into()),
                     _ => Value::ok(what.repeat(*count as usize).into()),
                 }))
-            })
+            }))
         },
     )
     .expect("defined");

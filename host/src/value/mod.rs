@@ -26,7 +26,7 @@ pub mod types;
 mod val;
 pub mod wave;
 
-pub use call::{Begun, ConcurrentFunction, Function, ImportFuture, PreparedFunction, define_import};
+pub use call::{Answered, Begun, ConcurrentFunction, Function, PreparedFunction, define_import};
 pub use check::{Mismatch, check_args};
 pub use convert::{FromValue, IntoValue, IntoValues};
 

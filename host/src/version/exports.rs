@@ -16,6 +16,8 @@ pub struct Export {
     pub index: ComponentExportIndex,
     /// Its place among the functions of its version.
     pub(crate) slot: usize,
+    /// Whether this is the `main` of a program: it runs once in an instance.
+    pub(crate) is_main: bool,
 }
 
 /// The functions of a version, sorted by name.
@@ -42,6 +44,7 @@ impl Exports {
                     ty: Arc::new(ty.clone()),
                     index,
                     slot,
+                    is_main: is_main(name),
                 })
             })
             .collect();
@@ -74,6 +77,11 @@ impl Exports {
         self.sorted.get(*self.spelled.get(typed)?)
     }
 
+    /// The function at this place.
+    pub(crate) fn at(&self, slot: usize) -> Option<&Arc<Export>> {
+        self.sorted.get(slot)
+    }
+
     /// The function of the same name, which mostly is this one itself.
     pub(crate) fn like(&self, other: &Arc<Export>) -> Option<&Arc<Export>> {
         match self.sorted.get(other.slot) {
@@ -98,6 +106,11 @@ impl Exports {
     pub fn is_empty(&self) -> bool {
         self.sorted.is_empty()
     }
+}
+
+fn is_main(name: &FunctionName) -> bool {
+    let interface = name.interface.as_deref().unwrap_or_default();
+    name.name == "run" && (interface == "wasi:cli/run" || interface.starts_with("wasi:cli/run@"))
 }
 
 /// `place`; with an interface also `orders.place`, `demo:shop/orders.place` and `demo:shop/orders@1.0.0.place`.

@@ -3,14 +3,16 @@
 //! Invariants:
 //! - Calls start in the order of the queue (R16), one at a time; where the module has async functions (WASI 0.3), beside each other.
 //!   A [`Runner`] owns the instance while they run.
-//! - A call that finds the lane idle does not queue ([`Lane::begin_at_once`]): nobody is there whom it could overtake.
+//! - A call that finds the lane idle does not queue ([`Lane::call_at_once`]): nobody is there whom it could overtake.
 //! - While a gate is closed only calls that it lets pass start (R21); all others keep their place.
 //! - A lane is *busy* from the moment a runner has taken the instance until it has put it back.
 
+mod at_once;
 mod figures;
 mod upgrade;
 
-use super::begin::{Carried, begin_here, begin_there};
+pub(super) use at_once::AtOnce;
+
 use super::chunks::Step;
 use super::crowd::Crowd;
 use super::frame::{Frame, Origin};
@@ -20,6 +22,8 @@ use super::routes::Routes;
 use super::runner::Runner;
 use super::services::Services;
 use super::ticket::Ticket;
+use super::turn::poll_here;
+use crate::clock::coarse_ms;
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::{Change, Instance, InstanceError, Template};
 use crate::keeper::Kept;
@@ -31,7 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
-use wasmhot_appup::{Digest, Durability, Limits, ModuleName, ModuleVersion, Tasks};
+use wasmhot_appup::{Digest, Limits, ModuleName, ModuleVersion, Tasks};
 
 /// What a call gives.
 pub(crate) type CallResult = Result<Option<Value>, Box<CallError>>;
@@ -153,7 +157,7 @@ pub(crate) struct Lane {
     pub(crate) crowd: Option<Arc<Crowd>>,
     /// When the module came to be here.
     pub(super) made_at: Instant,
-    /// Milliseconds of the host's clock at the last call, for choosing whom to put to sleep.
+    /// When it was called last, by [`coarse_ms`], for choosing whom to put to sleep.
     last_used_ms: AtomicU64,
     /// How often its saved state may have become another than it was.
     stirred: AtomicU64,
@@ -223,7 +227,7 @@ impl Lane {
             kept: Mutex::default(),
             state: Mutex::new(state),
         };
-        lane.used_at(lane.made_at);
+        lane.used_at(coarse_ms());
         Arc::new(lane)
     }
 
@@ -241,7 +245,7 @@ impl Lane {
 
     /// Puts a call into the queue and, where the lane is idle, begins it on this thread.
     pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Result<(), CallError> {
-        self.used_at(job.origin.tree.began);
+        self.used_at(job.origin.tree.began_ms);
         let can_begin_here = job.origin.can_begin_here();
         let runner = {
             let mut state = self.lock();
@@ -256,77 +260,13 @@ impl Lane {
         };
         if let Some(runner) = runner {
             let guests = &self.services.guests;
-            // Whoever waits has a channel of his own.
-            let _ = match can_begin_here {
-                true => begin_here(guests, Carried::Waiting(runner)),
-                false => begin_there(guests, Carried::Waiting(runner)),
-            };
+            if !can_begin_here {
+                guests.spawn(runner.run());
+            } else if let Err(run) = poll_here(guests, Box::pin(runner.run())) {
+                guests.spawn(run);
+            }
         }
         Ok(())
-    }
-
-    /// The instance, for a call that finds the lane idle and nothing in its way. Its caller's thread begins it.
-    pub(super) fn begin_at_once(self: &Arc<Self>, invocation: &Invocation, origin: Origin) -> Result<Runner, Origin> {
-        if !origin.can_begin_here() {
-            return Err(origin);
-        }
-        self.used_at(origin.tree.began);
-        let mut state = self.lock();
-        let instance = match std::mem::replace(&mut state.seat, Seat::Away) {
-            Seat::Here(instance) if self.may_begin(&state, &instance, invocation, &origin) => instance,
-            other => {
-                state.seat = other;
-                return Err(origin);
-            }
-        };
-        let template = Arc::clone(&instance.template);
-        let frame = Frame::new(origin, template, self.key.clone(), instance.revision);
-        state.holders.push(Arc::clone(&frame));
-        state.busy = true;
-        Ok(Runner::with(Arc::clone(self), instance, frame))
-    }
-
-    /// Whether nothing is in the way of a call to this instance, which is idle.
-    fn may_begin(&self, state: &LaneState, instance: &Instance, invocation: &Invocation, origin: &Origin) -> bool {
-        let version = &instance.template.version;
-        let is_in_the_way = state.busy || state.gate.is_some() || state.refuses.is_some();
-        let somebody_waits = !state.queue.is_empty() || !state.passing.is_empty();
-        // A module whose queue has no room for anybody takes no call, idle or not.
-        let limits = &instance.template.config.limits;
-        let has_room = limits.queue_max > 0 || origin.is_nested();
-        !is_in_the_way
-            && !somebody_waits
-            && has_room
-            && limits.durability == Durability::None
-            && self.is_live_for(instance, origin)
-            && !invocation.runs_beside(version)
-            && !instance.has_tasks
-            && !instance.is_to_go_live()
-            && invocation.misfit(version).is_none()
-    }
-
-    /// Whether the instance is what a call is to be run by, as [`Lane::live_for`] has it.
-    fn is_live_for(&self, instance: &Instance, origin: &Origin) -> bool {
-        let live = self.live.load();
-        let stamp = &origin.stamp;
-        let is_stamped_newer = || {
-            let stamped = stamp.modules.get(&self.module).and_then(|route| route.live.as_ref());
-            stamped.is_some_and(|stamped| stamped.revision > live.revision)
-        };
-        Arc::ptr_eq(&instance.template, &live.template) && (stamp.revision <= live.revision || !is_stamped_newer())
-    }
-
-    /// A call that began at once has ended, and its instance is whole. False: something is left to do, for a runner.
-    pub(super) fn end_at_once(&self, instance: &mut Option<Box<Instance>>) -> bool {
-        let mut state = self.lock();
-        state.unsaved_calls += 1;
-        state.holders.clear();
-        let has_tasks = instance.as_ref().is_some_and(|instance| instance.has_tasks);
-        if has_tasks || Self::may_start(&state) {
-            return false;
-        }
-        self.put_back(&mut state, instance.take());
-        true
     }
 
     fn enqueue(&self, state: &mut LaneState, job: Job) -> Result<(), CallError> {
@@ -456,13 +396,18 @@ impl Lane {
     }
 
     fn pop(state: &mut LaneState) -> Option<Work> {
+        Self::pop_if(state, |_| true)
+    }
+
+    /// The next work that may start, if it is such.
+    fn pop_if(state: &mut LaneState, is_wanted: impl Fn(&Work) -> bool) -> Option<Work> {
         loop {
-            let work = match state.passing.pop_front() {
-                Some(work) => Some(work),
-                None if state.gate.is_none() => state.queue.pop_front(),
-                None => None,
+            let line = match state.passing.is_empty() {
+                false => &mut state.passing,
+                true if state.gate.is_none() => &mut state.queue,
+                true => return None,
             };
-            match work {
+            match line.pop_front_if(|work| is_wanted(work)) {
                 Some(Work::Call(job)) if !job.ticket.start() => {}
                 Some(Work::Call(job)) => {
                     if job.origin.is_nested() {
@@ -487,6 +432,16 @@ impl Lane {
         }
     }
 
+    /// Somebody waits for a place: a key that has nothing to do gives up its own.
+    pub(super) fn give_way(self: &Arc<Self>) {
+        if let Some(crowd) = &self.crowd
+            && crowd.is_full()
+            && self.figures().instance.is_some()
+        {
+            self.send(Errand::Hibernate);
+        }
+    }
+
     /// A runner ended without giving the instance back.
     pub(super) fn runner_gone(&self) {
         let mut state = self.lock();
@@ -504,9 +459,9 @@ impl Lane {
     }
 
     /// A call runs in this instance from now on.
-    pub(super) fn begin_call(&self, origin: Origin, instance: &Instance) -> Arc<Frame> {
+    pub(super) fn begin_call(&self, origin: Origin, called: Called, instance: &Instance) -> Arc<Frame> {
         let template = Arc::clone(&instance.template);
-        let frame = Frame::new(origin, template, self.key.clone(), instance.revision);
+        let frame = Frame::new(origin, called, template, self.key.clone(), instance.revision);
         self.add_holder(&frame);
         frame
     }
@@ -584,13 +539,13 @@ impl Lane {
         self.stirred.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How long nobody has called, by the host's clock.
+    /// When it was called last, by [`coarse_ms`].
     pub(crate) fn last_used_ms(&self) -> u64 {
         self.last_used_ms.load(Ordering::Relaxed)
     }
 
-    fn used_at(&self, at: Instant) {
-        self.last_used_ms.store(self.services.millis_at(at), Ordering::Relaxed);
+    fn used_at(&self, at_ms: u64) {
+        self.last_used_ms.store(at_ms, Ordering::Relaxed);
     }
 
     /// What `save` is told when the live version saves for itself.
