@@ -65,7 +65,7 @@ class Row:
 
 
 def unit(name):
-    if name.startswith(("http.", "crowds.", "erlang.crowd")) or "rate" in name:
+    if name.startswith(("http.", "crowds.", "erlang.crowd")) or "rate" in name or name.endswith("crowd"):
         return "1/s"
     if name.endswith("resident"):
         return "B"
@@ -150,6 +150,8 @@ def upgrades():
         name, what = f"upgrade.{entries}", f"upgrade, {entries:,} entries"
         less = (f"{name}.without", f"erlang.{name}.without")
         yield Row(f"{name}.erlang", f"{what}: longest call", f"{name}.longest", f"erlang.{name}.longest", "Erlang", True, at_least(wanted), less)
+        flush = (f"{name}.without-and-flush", f"erlang.{name}.without")
+        yield Row(f"{name}.flush", "the same, less one flush of the disk", f"{name}.longest", f"erlang.{name}.longest", "Erlang", True, None, flush)
         yield Row(f"{name}.rate", f"{what}: calls a second meanwhile", f"{name}.rate-during", f"{name}.rate-before", "before", False, at_least(0.5))
         yield Row(f"{name}.plain", f"{what}: all of it", f"{name}.hand-over", f"{name}.plain", "`save` and `migrate` alone", False, at_most(10))
 
@@ -168,7 +170,13 @@ def memory():
     yield Row("memory.switch", "upgrade, 1,000,000 keys that sleep: longest call of one that does not", "memory.switch-all", "memory.switch-one", "with one key", False, at_most(2))
 
 
-ROWS = [*calls(), *payloads(), *nested(), *http(), *upgrades(), *keys(), *memory()]
+def durable():
+    yield Row("durable.one", '`durability = "call"`, one caller', "durable.one", "durable.flush", "a flush of the disk")
+    yield Row("durable.none", "the same", "durable.one", "durable.none-one", "answered at once")
+    yield Row("durable.crowd", '`durability = "call"`, 64 callers', "durable.crowd", "durable.none-crowd", "answered at once")
+
+
+ROWS = [*calls(), *payloads(), *nested(), *http(), *upgrades(), *keys(), *memory(), *durable()]
 
 # What needs no Erlang, and little time. Of these the last take several threads at once, so that they tell of the machine and of what
 # else it does too: nothing fails because of them.

@@ -3,7 +3,7 @@
 //! `cargo bench -p wasmhot --bench calls`. Prints tables: medians of batches that take turns, so that all rows of a table have the
 //! same machine. Compare rows, not runs. Names after `--` choose tables: `single`, `pool`, `keyed`, `async`, `nested`, `payloads`,
 //! `http`, `crowds`, `switches`; and, only if they are named, since they take minutes, `ledger` (`entries=1000,100000`), `keys`
-//! (`keys=100000`) and `memory` (`sleeping=1000000`, called for `seconds=60`). `--lines` prints what is measured for programs too.
+//! (`keys=100000`), `memory` (`sleeping=1000000`, called for `seconds=60`) and `durable`. `--lines` prints what is measured for programs too.
 //! `loop=single` (or `pool`, `keyed`) does nothing but call, for ten seconds: for a profiler.
 
 mod bare;

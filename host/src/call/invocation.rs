@@ -36,6 +36,14 @@ pub(crate) enum Invocation {
     Exchange(Box<Exchange>),
 }
 
+/// What an [`Invocation`] is without what is called, which stands in the frame of the call.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// Of a function: its arguments.
+    Args(Vec<Value>),
+    Exchange(Box<Exchange>),
+}
+
 /// A request on its way to a module, and the way back for the response.
 #[derive(Debug)]
 pub(crate) struct Exchange {
@@ -66,12 +74,15 @@ impl Invocation {
     pub(crate) fn called(&self) -> Called {
         match self {
             Invocation::Function { export, .. } => Called::Function(Arc::clone(export)),
-            Invocation::Exchange(exchange) => {
-                let request = &exchange.request;
-                // Without the query: secrets stand there.
-                let path: String = request.uri().path().chars().take(PATH_SHOWN).collect();
-                Called::Request(format!("{} {path}", request.method()).into())
-            }
+            Invocation::Exchange(exchange) => exchange.called(),
+        }
+    }
+
+    /// What is called, and the rest.
+    pub(crate) fn split(self) -> (Called, Input) {
+        match self {
+            Invocation::Function { export, args } => (Called::Function(export), Input::Args(args)),
+            Invocation::Exchange(exchange) => (exchange.called(), Input::Exchange(exchange)),
         }
     }
 
@@ -122,6 +133,14 @@ impl Invocation {
             Invocation::Exchange(_) if version.http.is_some() => None,
             Invocation::Exchange(_) => Some("the HTTP handler of the module is gone".to_string()),
         }
+    }
+}
+
+impl Exchange {
+    fn called(&self) -> Called {
+        // Without the query: secrets stand there.
+        let path: String = self.request.uri().path().chars().take(PATH_SHOWN).collect();
+        Called::Request(format!("{} {path}", self.request.method()).into())
     }
 }
 

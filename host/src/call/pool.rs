@@ -209,12 +209,12 @@ impl Pool {
         // R11, R23: only calls from outside are interrupted when the pool has been replaced.
         let retired = (!origin.is_nested()).then(|| Arc::clone(self));
         let limit = Limit::Tree(retired);
-        let called = invocation.called();
+        let (called, input) = invocation.split();
         let frame = Frame::new(origin, called, Arc::clone(&self.template), None, self.revision);
         Turn {
             instance,
             frame,
-            invocation,
+            input,
             limit,
         }
     }

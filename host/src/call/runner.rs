@@ -6,7 +6,7 @@
 
 use super::crowd::Place;
 use super::frame::{Deadline, Frame, Origin};
-use super::invocation::{Called, Invocation};
+use super::invocation::{Called, Input};
 use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, ReadAhead, Work};
 use super::routes::Routes;
 use super::turn::{Ended, Limit, Turn};
@@ -112,13 +112,13 @@ impl Runner {
         }
         let Job {
             invocation,
-            called,
             origin,
             reply,
             ..
         } = job;
+        let (called, input) = invocation.split();
         let frame = self.lane.begin_call(origin, called, instance);
-        let (answer, is_whole) = self.carry_out(invocation, &frame).await;
+        let (answer, is_whole) = self.carry_out(input, &frame).await;
         if is_whole {
             self.lane.note_answered(&frame);
         }
@@ -131,7 +131,7 @@ impl Runner {
     }
 
     /// Runs a call on the instance that is here, and looks after the state if that is lost. Says whether it is whole.
-    async fn carry_out(&mut self, invocation: Invocation, frame: &Arc<Frame>) -> (CallResult, bool) {
+    async fn carry_out(&mut self, input: Input, frame: &Arc<Frame>) -> (CallResult, bool) {
         let Some(instance) = self.instance.take() else {
             return (Err(Box::new(no_instance())), true);
         };
@@ -139,7 +139,7 @@ impl Runner {
             limit: Limit::Stuck(instance.template.config.limits.stuck_timeout),
             frame: Arc::clone(frame),
             instance,
-            invocation,
+            input,
         };
         let ended = turn.carry_out().await;
         self.ended(ended).await

@@ -6,7 +6,7 @@
 //! another, and in which each call's future is made where it stays.
 
 use super::frame::{Frame, Tree};
-use super::invocation::Invocation;
+use super::invocation::Input;
 use super::lane::CallResult;
 use super::pool::Pool;
 use crate::instance::Instance;
@@ -26,7 +26,7 @@ const CARRIERS_MAX: usize = 8;
 pub(super) struct Turn {
     pub(super) instance: Box<Instance>,
     pub(super) frame: Arc<Frame>,
-    pub(super) invocation: Invocation,
+    pub(super) input: Input,
     pub(super) limit: Limit,
 }
 
@@ -66,12 +66,12 @@ impl Turn {
         let Turn {
             mut instance,
             frame,
-            invocation,
+            input,
             limit,
         } = self;
         let answer = {
             // Pinned here: it is some kilobytes large, and is not to be moved.
-            let call = pin!(instance.run(invocation, &frame));
+            let call = pin!(instance.run(input, &frame));
             let limited = pin!(Limited {
                 work: call,
                 limit: Some(limit),

@@ -38,8 +38,10 @@ pub(crate) struct Guest {
     frames: VecDeque<(GuestTaskId, Arc<Frame>)>,
     reach: Arc<Reach>,
     /// As they are now, and as the running call sees them.
-    shared_values: SharedValues,
+    shared_values: Arc<SharedValues>,
     values: Arc<Values>,
+    /// [`SharedValues::changes`] from before these were read.
+    values_known: u64,
     log: GuestLog,
     /// Names that are being looked up, by the streams that give their addresses.
     names: HashMap<u32, String>,
@@ -51,7 +53,7 @@ pub(crate) struct Given<'a> {
     pub(crate) instance: u64,
     pub(crate) grants: &'a Grants,
     pub(crate) memory_max: u64,
-    pub(crate) values: &'a SharedValues,
+    pub(crate) values: &'a Arc<SharedValues>,
     pub(crate) outside: &'a Arc<Outside>,
 }
 
@@ -117,7 +119,8 @@ impl Guest {
             frames: VecDeque::new(),
             reach,
             shared_values: Arc::clone(given.values),
-            values: given.values.load_full(),
+            values_known: given.values.changes(),
+            values: given.values.get(),
             log: GuestLog::new(id, instance),
             names: HashMap::new(),
         })
@@ -154,9 +157,10 @@ impl Guest {
 
     /// A call begins: it sees the values of now, and only these.
     pub(super) fn take_values(&mut self) {
-        let values = self.shared_values.load();
-        if !Arc::ptr_eq(&self.values, &values) {
-            self.values = Arc::clone(&values);
+        let changes = self.shared_values.changes();
+        if changes != self.values_known {
+            self.values_known = changes;
+            self.values = self.shared_values.get();
         }
     }
 

@@ -17,7 +17,7 @@ pub(crate) mod template;
 
 use crate::call::crowd::Place;
 use crate::call::frame::Frame;
-use crate::call::invocation::Invocation;
+use crate::call::invocation::{Called, Input};
 use crate::call::lane::CallResult;
 use crate::error::{CallError, CallErrorCode};
 use crate::value::{Function, PreparedFunction, Value};
@@ -101,15 +101,19 @@ impl Instance {
     }
 
     /// Runs one call. The future must be polled to its end unless the instance is given up.
-    pub(crate) async fn run(&mut self, invocation: Invocation, frame: &Arc<Frame>) -> CallResult {
-        match invocation {
-            Invocation::Function { export, args } => {
+    pub(crate) async fn run(&mut self, input: Input, frame: &Arc<Frame>) -> CallResult {
+        match (input, &frame.called) {
+            (Input::Args(args), Called::Function(export)) => {
                 // Pinned here and below: what is some kilobytes large is made where it stays.
-                let call = pin!(self.call(&export, &args, frame));
+                let call = pin!(self.call(export, &args, frame));
                 call.await
             }
             // Boxed: a call of a function has not to carry its size.
-            Invocation::Exchange(exchange) => Box::pin(self.exchange(*exchange, Arc::clone(frame))).await,
+            (Input::Exchange(exchange), _) => Box::pin(self.exchange(*exchange, Arc::clone(frame))).await,
+            (Input::Args(_), called) => {
+                let message = format!("`{called}` takes no arguments");
+                Err(Box::new(CallError::not_executed(CallErrorCode::Internal, message)))
+            }
         }
     }
 

@@ -5,7 +5,6 @@ use super::guest::{Given, Guest};
 use super::outside::Outside;
 use super::{Instance, InstanceError};
 use crate::version::Version;
-use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,7 +37,7 @@ pub(crate) struct Template {
     pub(crate) version: Arc<Version>,
     /// Its configuration.
     pub(crate) config: ModuleConfig,
-    values: SharedValues,
+    values: Arc<SharedValues>,
     outside: Arc<Outside>,
     pre: InstancePre<Guest>,
 }
@@ -55,7 +54,7 @@ impl Template {
         pre: InstancePre<Guest>,
     ) -> Self {
         Self {
-            values: Arc::new(ArcSwap::from_pointee(Values::read(&config.spec.config))),
+            values: SharedValues::new(Values::read(&config.spec.config)),
             version,
             config,
             outside,
@@ -65,12 +64,12 @@ impl Template {
 
     /// The values of its configuration now.
     pub(crate) fn values(&self) -> Arc<Values> {
-        self.values.load_full()
+        self.values.get()
     }
 
     /// Gives all instances of this template, and of those that share its values, other ones.
     pub(crate) fn set_values(&self, values: Arc<Values>) {
-        self.values.store(values);
+        self.values.set(values);
     }
 
     /// The same version with other settings, none of which needs a new instance: what runs goes on, and sees the new values from its

@@ -1,6 +1,6 @@
 //! One large state gets the next version of its module while a client calls it all the time.
 
-use super::{apply, host_of, plain};
+use super::{apply, durable, host_of, plain};
 use crate::client::{Clients, chance, longest, rate};
 use crate::table::{lines, median, time};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ fn client(host: &Host, entries: usize) -> Clients {
 }
 
 pub(super) async fn hand_overs(entries: usize, times: usize) -> anyhow::Result<()> {
-    let (host, _root) = host_of("ledger-1.0.0", LIMITS).await?;
+    let (host, root) = host_of("ledger-1.0.0", LIMITS).await?;
     let size: u32 = host.call("ledger", "fill", (entries as u32,)).await?;
     assert_eq!(size as usize, entries);
     // Both versions are compiled before anything is measured.
@@ -87,10 +87,13 @@ pub(super) async fn hand_overs(entries: usize, times: usize) -> anyhow::Result<(
     host.stop().await;
     let plain = plain::save_and_migrate(entries, times.min(11)).await?;
     println!("\nledger with {entries} entries, {times} upgrades, one client         median");
+    let without = median(measured[0].clone());
     for (name, values) in names.into_iter().zip(measured) {
         print(entries, name, values);
     }
     print(entries, "plain", plain);
+    let flush = median(durable::flushes(root.path())?);
+    print(entries, "without-and-flush", vec![without + flush]);
     Ok(())
 }
 
@@ -98,6 +101,7 @@ fn print(entries: usize, name: &str, values: Vec<f64>) {
     let (title, is_rate) = match name {
         "without" => ("longest call in 100 ms without a switch", false),
         "longest" => ("longest call in the 100 ms around the switch", false),
+        "without-and-flush" => ("longest call without a switch, and a flush of the disk", false),
         "whole" => ("longest call from `apply` to its end", false),
         "gate" => ("gate closed for", false),
         "hand-over" => ("`apply` from begin to end", false),

@@ -1,5 +1,6 @@
 //! What an upgrade costs those who call: of one large state, of many keys; and what keys that sleep cost. Each on a host of its own.
 
+mod durable;
 mod keys;
 mod ledger;
 mod memory;
@@ -12,7 +13,7 @@ use wasmhot::Host;
 use wasmhot::control::protocol::{ApplyRequest, UpgradeReport};
 
 /// What can be chosen here. It takes minutes: nothing of it is measured unless it is named.
-pub(crate) const NAMES: [&str; 3] = ["ledger", "keys", "memory"];
+pub(crate) const NAMES: [&str; 4] = ["ledger", "keys", "memory", "durable"];
 
 /// A host with one module, and what its release says of it besides; and the directory that it lives in.
 async fn host_of(file: &str, limits: &str) -> anyhow::Result<(Host, tempfile::TempDir)> {
@@ -68,6 +69,9 @@ pub(crate) fn measure(runtime: &Runtime, wants: impl Fn(&str) -> bool) -> anyhow
     }
     if wants("memory") {
         runtime.block_on(memory::of(one("sleeping", 1_000_000), one("seconds", 60)))?;
+    }
+    if wants("durable") {
+        runtime.block_on(durable::beside_none())?;
     }
     Ok(())
 }

@@ -10,11 +10,16 @@ use crate::call::runner::Runner;
 use crate::call::turn::{Carrier, Ended, Limit, Turn};
 use crate::instance::Instance;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use wasmhot_appup::Durability;
 
 /// So many of those who wait are served on the thread of a caller who has its answer already.
 const SERVED_MAX: u32 = 32;
+/// A call that takes longer than this had better be run by a task: a caller who has its answer should not wait for it.
+const QUICK: Duration = Duration::from_micros(50);
+/// After one that was not quick, so often all is left to a task at once.
+const SLOW_FOR: u32 = 64;
 
 /// What became of a call.
 pub(in crate::call) enum AtOnce {
@@ -69,7 +74,7 @@ impl Lane {
                 let (answer, instance) = self.end_at_once(ended);
                 match instance {
                     // A thread that is inside of another guest does not serve others meanwhile.
-                    Some(instance) if is_nested => self.leave_to_runner(instance),
+                    Some(instance) if is_nested || self.is_slow() => self.leave_to_runner(instance),
                     Some(instance) => self.serve_some(instance),
                     None => {}
                 }
@@ -115,13 +120,13 @@ impl Lane {
     fn turn(&self, state: &mut LaneState, instance: Box<Instance>, invocation: Invocation, origin: Origin) -> Turn {
         let template = Arc::clone(&instance.template);
         let limit = Limit::Stuck(template.config.limits.stuck_timeout);
-        let called = invocation.called();
+        let (called, input) = invocation.split();
         let frame = Frame::new(origin, called, template, self.key.clone(), instance.revision);
         state.holders.push(Arc::clone(&frame));
         Turn {
             instance,
             frame,
-            invocation,
+            input,
             limit,
         }
     }
@@ -149,8 +154,17 @@ impl Lane {
         (answer, None)
     }
 
+    /// Whether one of those who were served here took long, not many calls ago.
+    fn is_slow(&self) -> bool {
+        let mut state = self.lock();
+        let is_slow = state.slow_for > 0;
+        state.slow_for = state.slow_for.saturating_sub(1);
+        is_slow
+    }
+
     /// Serves some of those who wait, whose answers come by their channels.
     fn serve_some(self: &Arc<Self>, mut instance: Box<Instance>) {
+        let mut began = Instant::now();
         for _ in 0..SERVED_MAX {
             let (turn, reply) = match self.next_at_once(instance) {
                 Next::Call(turn, reply) => (turn, reply),
@@ -167,11 +181,20 @@ impl Lane {
                 Err(carrier) => return self.go_on_and_tell(carrier.ended(), reply),
             };
             // Before it is told: its tree no longer holds the lane.
+            let ended = Instant::now();
+            let is_slow = ended - began > QUICK;
             let mut state = self.lock();
             state.unsaved_calls += 1;
             state.holders.clear();
+            if is_slow {
+                state.slow_for = SLOW_FOR;
+            }
             drop(state);
             let _ = reply.send(answer);
+            if is_slow {
+                break;
+            }
+            began = ended;
         }
         self.leave_to_runner(instance);
     }

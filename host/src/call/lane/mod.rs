@@ -177,6 +177,8 @@ struct LaneState {
     busy: bool,
     /// The calls that run.
     holders: Vec<Arc<Frame>>,
+    /// So often, those who wait are not served on the thread of another caller.
+    slow_for: u32,
     gate: Option<Arc<Gate>>,
     /// The host stops: what new calls are told.
     refuses: Option<CallError>,
@@ -205,6 +207,7 @@ impl Lane {
             seat,
             busy: false,
             holders: Vec::new(),
+            slow_for: 0,
             gate,
             refuses: None,
             unsaved_calls: 0,

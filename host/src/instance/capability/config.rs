@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wasmhot_appup::settings::ConfigValue;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, Lower};
@@ -24,7 +25,34 @@ const SECRET_MAX: u64 = 64 << 10;
 pub(crate) struct Values(BTreeMap<String, Result<String, String>>);
 
 /// The values that a module has now: all its instances share them, and see others after a switch that changes only them.
-pub(crate) type SharedValues = Arc<ArcSwap<Values>>;
+pub(crate) struct SharedValues {
+    now: ArcSwap<Values>,
+    /// How often they have changed: calls ask for this, and mostly for no more.
+    changes: AtomicU64,
+}
+
+impl SharedValues {
+    pub(crate) fn new(values: Values) -> Arc<Self> {
+        Arc::new(Self {
+            now: ArcSwap::from_pointee(values),
+            changes: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn get(&self) -> Arc<Values> {
+        self.now.load_full()
+    }
+
+    pub(crate) fn set(&self, values: Arc<Values>) {
+        self.now.store(values);
+        self.changes.fetch_add(1, Ordering::Release);
+    }
+
+    /// A number that is another one once the values have changed. To be asked before the values are.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+}
 
 impl Values {
     /// Reads what the values stand for. Blocks on the disk for a moment.
