@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use wasmhot::Host;
 use wasmhot::event::EventKind;
 
-const CLIENTS: usize = 4;
+/// Unless `clients=` says otherwise.
+pub(super) const CLIENTS: usize = 4;
 /// How long clients call before the upgrade.
 const BEFORE: Duration = Duration::from_secs(1);
 const NEW: &str = "rooms-1.1.0";
@@ -57,7 +58,7 @@ pub(super) fn when(host: &Host, kind: EventKind) -> impl Future<Output = Instant
     }
 }
 
-pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
+pub(super) async fn sweep(keys: usize, clients: usize) -> anyhow::Result<()> {
     let (host, _root) = host_of("rooms-1.0.0", "").await?;
     // The new version is compiled before anything is measured.
     for file in [NEW, "rooms-1.0.0"] {
@@ -67,7 +68,7 @@ pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
     fill(&host, keys).await?;
     let filled = begin.elapsed();
     let (called, count) = (host.clone(), Arc::<AtomicU64>::default());
-    let clients = Clients::start(CLIENTS, move || {
+    let clients = Clients::start(clients, move || {
         let (host, count) = (called.clone(), Arc::clone(&count));
         async move {
             let key = key(chance(count.fetch_add(1, Ordering::Relaxed), keys));
@@ -85,7 +86,7 @@ pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
     let late = late.count();
     let cores = std::thread::available_parallelism()?.get() as f64;
     let swept_rate = keys as f64 / (swept - switched).as_secs_f64() / cores;
-    println!("\nrooms with {keys} keys, made in {filled:.1?}; {CLIENTS} clients");
+    println!("\nrooms with {keys} keys, made in {filled:.1?}; {clients} clients");
     let rows = [
         ("longest call before", "without", longest(&calls, begin - BEFORE, begin)),
         (
