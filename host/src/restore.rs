@@ -8,7 +8,9 @@ use crate::call::lane::Live;
 use crate::instance::{Change, Instance, InstanceError, Template};
 use crate::keeper::{Keeper, Kept, Written};
 use crate::store::chunks::ChunkFile;
-use crate::store::{Catalog, Exchange, Form, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, Stretch, WrittenFor};
+use crate::store::{
+    Catalog, Exchange, Form, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, Stretch, WrittenFor,
+};
 use crate::version::Version;
 use crate::versions::Versions;
 use std::collections::BTreeSet;
@@ -399,7 +401,7 @@ impl States {
         let mut config = like.config.clone();
         config.spec.grants = config.spec.grants.without_effects();
         let template = match config.kind {
-            Kind::Keyed => self.versions.short_lived_template(version, config),
+            Kind::Keyed => self.versions.short_lived_template(&version, config),
             Kind::Single | Kind::Pool => self.versions.template(version, config),
         };
         template.map(Arc::new).map_err(InstanceError::Contract)

@@ -235,7 +235,7 @@ impl Versions {
     /// Links a version: everything but the making of instances.
     pub(crate) fn template(&self, version: Arc<Version>, config: ModuleConfig) -> Result<Template, String> {
         match config.kind == Kind::Pool && config.limits.instances == Instances::Fresh {
-            true => self.short_lived_template(version, config),
+            true => self.short_lived_template(&version, config),
             false => self.lasting_template(version, config),
         }
     }
@@ -248,9 +248,13 @@ impl Versions {
     }
 
     /// The same for instances that live for a moment only.
-    pub(crate) fn short_lived_template(&self, version: Arc<Version>, config: ModuleConfig) -> Result<Template, String> {
-        let template = self.lasting_template(Arc::clone(&version), config)?;
-        Ok(match self.short_lived_of(&version) {
+    pub(crate) fn short_lived_template(
+        &self,
+        version: &Arc<Version>,
+        config: ModuleConfig,
+    ) -> Result<Template, String> {
+        let template = self.lasting_template(Arc::clone(version), config)?;
+        Ok(match self.short_lived_of(version) {
             Some(Linked { version, pre }) => template.with_short_lived(version, pre),
             None => template,
         })
@@ -266,9 +270,7 @@ impl Versions {
         drop(kept);
         let load = || -> Option<wasmtime::Result<Linked>> {
             let version = Arc::new(version.short_lived(&self.engines)?);
-            let linked = self
-                .short_lived_linker()
-                .and_then(|standard| link(standard, &version));
+            let linked = self.short_lived_linker().and_then(|standard| link(standard, &version));
             Some(linked.map(|pre| Linked { version, pre }))
         };
         let loaded = load().and_then(|linked| {

@@ -480,12 +480,13 @@ instances_max = 200
 [[modules]]
 name = "calc"
 path = "calc-1.0.0.wasm"
-kind = "single"
+[modules.limits]
+instances_max = 1
 "#;
     let prepare = |app: &std::path::Path| {
         std::fs::write(app.join("release.toml"), toml).unwrap();
         std::fs::write(app.join("front-1.0.0.wasm"), front(1, 1)).unwrap();
-        // All calls of `front` wait here at once, one behind the other.
+        // All calls of `front` wait here at once, for one of a few places.
         std::fs::write(app.join("calc-1.0.0.wasm"), slow_calc_of(10, 10_000_000)).unwrap();
     };
     let world = Arc::new(World::prepared(prepare, |builder| builder).await);

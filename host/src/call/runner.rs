@@ -376,7 +376,9 @@ impl Runner {
 
     /// Saves the key, and returns when that is in the store: at once, where it is what the store has already.
     async fn is_stored(&mut self) -> bool {
-        let Some(instance) = self.instance.as_mut() else { return false };
+        let Some(instance) = self.instance.as_mut() else {
+            return false;
+        };
         let change = Lane::change_for_self(&instance.template);
         let stuck = instance.template.config.limits.stuck_timeout;
         let lane = Arc::clone(&self.lane);

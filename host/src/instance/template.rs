@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use wasmhot_appup::{Grants, Kind, Limits, ModuleSpec};
-use wasmtime::{PoolConcurrencyLimitError, Store};
 use wasmtime::component::InstancePre;
+use wasmtime::{PoolConcurrencyLimitError, Store};
 
 /// A module's part of the release, with every default filled in.
 #[derive(Clone, Debug)]

@@ -281,26 +281,16 @@ impl Catalog {
     pub fn state(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
         // Of one that is replaced meanwhile the file stays until it was read.
         let _unswept = key.is_none().then(|| self.chunks.hold());
-        Ok(self.read_states(module, &[key])?.pop().flatten())
-    }
-
-    fn read_states(&self, module: &ModuleName, keys: &[Option<&str>]) -> Result<Vec<Option<SavedState>>, StoreError> {
-        let read = |database: &Database| -> Result<Vec<Option<TagAndBytes>>, redb::Error> {
+        let read = |database: &Database| -> Result<Option<TagAndBytes>, redb::Error> {
             // One transaction, so that tag and bytes belong together.
             let transaction = database.begin_read()?;
             let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
-            let at = |key: &Option<&str>| -> Result<Option<TagAndBytes>, redb::Error> {
-                let place = (module.as_str(), *key);
-                let both = tags.get(place)?.zip(bytes.get(place)?);
-                Ok(both.map(|(tag, bytes)| (tag.value().to_vec(), bytes.value().into())))
-            };
-            keys.iter().map(at).collect()
+            let place = (module.as_str(), key);
+            let both = tags.get(place)?.zip(bytes.get(place)?);
+            Ok(both.map(|(tag, bytes)| (tag.value().to_vec(), bytes.value().into())))
         };
         let found = self.with(read).map_err(|error| self.failed(error))?;
-        let joined = found
-            .into_iter()
-            .map(|found| found.map(|found| self.joined(found)).transpose());
-        joined.collect()
+        found.map(|found| self.joined(found)).transpose()
     }
 
     /// The tags of all saved states of a module: one for itself, or one for each key.

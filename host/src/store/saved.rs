@@ -11,7 +11,7 @@ use redb::{Database, ReadableDatabase};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use wasmhot_appup::{Digest, ModuleName, ModuleVersion, Saved};
+use wasmhot_appup::{ModuleName, ModuleVersion, Saved};
 
 /// As much of a [`SavedStateTag`] as has to be read of each of a million keys.
 #[derive(Deserialize)]
@@ -33,15 +33,14 @@ impl Standing {
         open(Path::new("catalog"), sealed)
     }
 
-    /// Whether a version with these bytes reads it without `migrate` to another: it has written it, or it was written for that.
-    pub(super) fn is_held_by(&self, version: &Digest) -> bool {
-        let holder = self.written_for.as_ref().map_or(&self.version, |reader| &reader.to);
-        holder.digest == *version
-    }
-
     fn holder(self) -> ModuleVersion {
         holder(&self.version, self.written_for.as_ref().map(|reader| &reader.to)).clone()
     }
+}
+
+/// The version in whose format a state is.
+pub(super) fn holder_of(tag: &SavedStateTag) -> &ModuleVersion {
+    holder(&tag.version, tag.written_for.as_ref().map(|written| &written.to))
 }
 
 /// The version in whose format the bytes are: on a way down that is not the one that wrote them (R2).
@@ -79,9 +78,15 @@ enum Change {
 impl Changes {
     /// A state is written.
     pub(super) fn came(&mut self, tag: &SavedStateTag) {
-        let reader = tag.written_for.as_ref().map(|written| &written.to);
-        let holder = holder(&tag.version, reader).clone();
+        let holder = holder_of(tag).clone();
         self.0.push(Change::Came(tag.module.clone(), holder, tag.key.is_some()));
+    }
+
+    /// A state is replaced by the same one in the format of another version.
+    pub(super) fn exchanged(&mut self, old: &ModuleVersion, new: &SavedStateTag) {
+        let module = new.module.as_str().to_owned();
+        self.0.push(Change::Went(module, old.clone(), new.key.is_some()));
+        self.came(new);
     }
 
     /// What stood there is replaced or removed.
@@ -112,7 +117,9 @@ impl Counts {
                     }
                 }
                 Change::Went(module, holder, is_key) => {
-                    let Some(counted) = self.of(&module) else { continue };
+                    let Some(counted) = self.0.get_mut(module.as_str()) else {
+                        continue;
+                    };
                     if let Some(count) = counted.get_mut(&holder) {
                         count.states = count.states.saturating_sub(1);
                         count.keys = count.keys.saturating_sub(u64::from(is_key));
@@ -126,7 +133,7 @@ impl Counts {
                         counted.clear();
                     }
                 }
-                Change::Unknown(module) => self.0.retain(|name, _| name.as_str() != module),
+                Change::Unknown(module) => drop(self.0.remove(module.as_str())),
             }
         }
     }
@@ -134,11 +141,6 @@ impl Counts {
     /// It is not known what became of a transaction.
     pub(super) fn forget(&mut self) {
         self.0.clear();
-    }
-
-    fn of(&mut self, module: &str) -> Option<&mut BTreeMap<ModuleVersion, Count>> {
-        let mut all = self.0.iter_mut();
-        all.find(|(name, _)| name.as_str() == module).map(|(_, counted)| counted)
     }
 }
 
@@ -223,7 +225,8 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Form, SaveOrder, SaveReason, SavedState, SavedStateTag, WrittenFor};
+    use crate::store::{Form, SaveReason, SavedState, WrittenFor};
+    use wasmhot_appup::Digest;
 
     fn version(name: &str, version: &str) -> ModuleVersion {
         ModuleVersion {
@@ -284,7 +287,11 @@ mod tests {
         assert_eq!(of("a"), [(old.clone(), 4), (new.clone(), 1)]);
         assert_eq!(of("a-b"), [(other, 1)]);
         assert_eq!(of("b"), [(new.clone(), 1)]);
-        let keys = |module: &str| catalog.count_keys(&ModuleName::parse(module).expect("a name")).expect("is read");
+        let keys = |module: &str| {
+            catalog
+                .count_keys(&ModuleName::parse(module).expect("a name"))
+                .expect("is read")
+        };
         assert_eq!((keys("a"), keys("a-b"), keys("b"), keys("c")), (5, 0, 1, 0));
         // From now on they are not looked through any more.
         let again = [

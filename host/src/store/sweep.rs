@@ -7,13 +7,13 @@
 //! - The new form has the old one's [`SaveOrder`](super::SaveOrder): it is no newer state. A save that was made before the exchange, and is
 //!   written after it, replaces it.
 
-use super::catalog::{Catalog, TagAndBytes};
-use super::saved::{Changes, Standing};
-use super::tables::{STATE_BYTES, STATES};
-use super::{SavedState, StoreError};
+use super::catalog::Catalog;
+use super::saved::{Changes, holder_of};
+use super::tables::{STATE_BYTES, STATES, open};
+use super::{SavedState, SavedStateTag, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
 use std::ops::Bound;
-use wasmhot_appup::{Digest, ModuleName};
+use wasmhot_appup::{Digest, ModuleName, ModuleVersion};
 
 /// Tags that are looked at in one read: so many keys in a row may be swept already.
 const LOOKED_AT: usize = 4096;
@@ -37,6 +37,7 @@ pub(crate) struct Stretch {
 #[derive(Debug)]
 pub(crate) struct Exchange {
     old: Vec<u8>,
+    holder: ModuleVersion,
     pub(super) new: SavedState,
 }
 
@@ -50,6 +51,7 @@ impl Asleep {
         new.tag.reason = tag.reason;
         Exchange {
             old: self.sealed.clone(),
+            holder: holder_of(tag).clone(),
             new,
         }
     }
@@ -64,42 +66,54 @@ impl Catalog {
         live: &Digest,
         count: usize,
     ) -> Result<Stretch, StoreError> {
-        let read = |database: &Database| -> Result<Found, redb::Error> {
+        let read = |database: &Database| -> Result<Stretch, redb::Error> {
             let transaction = database.begin_read()?;
             let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
             let behind = (Bound::Excluded((module.as_str(), after)), Bound::Unbounded);
-            let (mut read, mut looked_at) = (Vec::new(), 0);
+            // Both tables have the same keys in the same order: they are gone through together.
+            let mut all_bytes = bytes.range::<(&str, Option<&str>)>(behind)?;
+            let (mut states, mut looked_at) = (Vec::new(), 0);
             for entry in tags.range::<(&str, Option<&str>)>(behind)? {
                 let (place, tag) = entry?;
                 let (name, key) = place.value();
                 if name != module.as_str() {
                     break;
                 }
+                let beside = all_bytes.next().transpose()?;
                 looked_at += 1;
-                let is_other = !Standing::of(tag.value()).is_ok_and(|standing| standing.is_held_by(live));
-                if is_other && let Some(bytes) = bytes.get((name, key))? {
-                    read.push((tag.value().to_vec(), bytes.value().into()));
+                let sealed = tag.value();
+                match open::<SavedStateTag>(self.path(), sealed) {
+                    // Only modules that are no keys have a part of their state elsewhere.
+                    Ok(tag) if !is_held_by(&tag, live) && tag.ahead.is_none() => {
+                        let beside = beside.filter(|(place, _)| place.value() == (name, key));
+                        let found = match beside {
+                            Some((_, bytes)) => Some(bytes.value().into()),
+                            None => bytes.get((name, key))?.map(|bytes| bytes.value().into()),
+                        };
+                        states.extend(found.map(|bytes| Asleep {
+                            state: SavedState { tag, bytes },
+                            sealed: sealed.to_vec(),
+                        }));
+                    }
+                    Ok(_) => {}
+                    // It is told again to whoever calls the key. The others have nothing to do with it.
+                    Err(error) => tracing::error!("the saved state of {name} {key:?} is not handed over: {error}"),
                 }
-                if read.len() >= count || looked_at >= LOOKED_AT {
+                if states.len() >= count || looked_at >= LOOKED_AT {
                     let next = key.map(str::to_owned);
-                    return Ok(Found { read, next });
+                    return Ok(Stretch { states, next });
                 }
             }
-            Ok(Found { read, next: None })
+            Ok(Stretch { states, next: None })
         };
-        let Found { read, next } = self.with(read).map_err(|error| self.failed(error))?;
-        let opened = read.into_iter().map(|(sealed, bytes)| {
-            let state = self.joined((sealed.clone(), bytes))?;
-            Ok(Asleep { state, sealed })
-        });
-        let states = opened.collect::<Result<_, StoreError>>()?;
-        Ok(Stretch { states, next })
+        self.with(read).map_err(|error| self.failed(error))
     }
 }
 
-struct Found {
-    read: Vec<TagAndBytes>,
-    next: Option<String>,
+/// Whether a version with these bytes reads it without a `migrate` from another: it has written it, or it was written for that.
+fn is_held_by(tag: &SavedStateTag, version: &Digest) -> bool {
+    let holder = tag.written_for.as_ref().map_or(&tag.version, |written| &written.to);
+    holder.digest == *version
 }
 
 /// Exchanges states, with the sealed tags of the new ones in the same order.
@@ -119,8 +133,7 @@ pub(super) fn exchange_in(
         let place = (tag.module.as_str(), tag.key.as_deref());
         let is_as_read = tag_table.get(place)?.is_some_and(|there| there.value() == exchange.old);
         if is_as_read {
-            changes.went(place, Standing::of(&exchange.old).ok());
-            changes.came(tag);
+            changes.exchanged(&exchange.holder, tag);
             tag_table.insert(place, sealed.as_slice())?;
             byte_table.insert(place, &*exchange.new.bytes)?;
         }
@@ -130,9 +143,8 @@ pub(super) fn exchange_in(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Form, SaveOrder, SaveReason, SavedStateTag};
+    use super::super::{Form, SaveOrder, SaveReason};
     use super::*;
-    use wasmhot_appup::ModuleVersion;
 
     fn name() -> ModuleName {
         ModuleName::parse("rooms").expect("a name")
@@ -221,7 +233,9 @@ mod tests {
         let late = saved(Some("late"), 0, b"saved");
         let (_folder, catalog) = catalog(&states);
         let (asleep, _) = read(&catalog, None, 100);
-        catalog.put_states(&[saved(Some("early"), 1, b"saved")], false).expect("is written");
+        catalog
+            .put_states(&[saved(Some("early"), 1, b"saved")], false)
+            .expect("is written");
         catalog.delete_state(&name(), Some("left")).expect("is removed");
         exchange(&catalog, &asleep);
         catalog.put_states(&[late], false).expect("is written");
@@ -230,12 +244,18 @@ mod tests {
         assert_eq!(bytes(&catalog, "same"), b"exchanged");
         assert!(catalog.state(&name(), Some("left")).expect("is read").is_none());
         // It is the same state: as old as it was.
-        let same = catalog.state(&name(), Some("same")).expect("is read").expect("is there");
+        let same = catalog
+            .state(&name(), Some("same"))
+            .expect("is read")
+            .expect("is there");
         assert_eq!((same.tag.time_ms, same.tag.order), (1, states[3].tag.order));
         // Of what was counted, each exchange was told.
         let counts = |catalog: &Catalog| {
             let saved = catalog.saved_of(&name()).expect("is read");
-            saved.iter().map(|saved| (saved.version.clone(), saved.states)).collect::<Vec<_>>()
+            saved
+                .iter()
+                .map(|saved| (saved.version.clone(), saved.states))
+                .collect::<Vec<_>>()
         };
         assert_eq!(counts(&catalog), [(version(0), 1), (version(1), 2)]);
         let (asleep, _) = read(&catalog, None, 100);

@@ -17,7 +17,7 @@ use crate::event::{EventKind, Happening};
 use crate::instance::InstanceError;
 use crate::keeper::Kept;
 use crate::restore::tagged;
-use crate::store::{Asleep, Exchange, StoreError, Stretch};
+use crate::store::{Asleep, Exchange, Stretch};
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::sync::Arc;
@@ -25,9 +25,9 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinSet;
 
 /// Keys that are awake and handed over at the same time. With more of them, calls would wait behind the sweep.
-const HANDED_OVER_AT_ONCE: usize = 4;
+const HANDED_OVER_AT_ONCE: usize = 2;
 /// Keys that sleep: the states of so many are read at once, and written together. What others have to write waits that long.
-const READ_AT_ONCE: usize = 128;
+const READ_AT_ONCE: usize = 256;
 
 /// Hands every key over that still lives in, or was saved by, another version. A newer switch takes the rest upon itself.
 pub(super) fn sweep(core: &Arc<Core>, keyed: Arc<Keyed>, revision: u64) {
@@ -132,29 +132,29 @@ impl Sweep {
     /// The states of the next keys.
     async fn next(&self) -> Option<Vec<Asleep>> {
         let mut place = self.place.lock().await;
-        while let Place::Behind(key) = &mut *place {
+        // Until it is known how far it has come: where the store cannot be read, nobody goes on.
+        while let Place::Behind(after) = std::mem::replace(&mut *place, Place::End) {
             if self.is_outdated() {
-                break;
+                return None;
             }
-            let (states, after) = (&self.core.services.states, key.take());
+            let states = &self.core.services.states;
             let read = states.held_by_others(&self.keyed.module, after, &self.live, READ_AT_ONCE);
-            let Stretch { states, next } = self.told(read.await)?;
-            *place = match next {
-                Some(key) => Place::Behind(Some(key)),
-                None => Place::End,
+            let Stretch { states, next } = match read.await {
+                Ok(read) => read,
+                // They are handed over when they are called, or not at all: that is told then.
+                Err(error) => {
+                    tracing::error!("saved states of {} cannot be read: {error}", self.keyed.module);
+                    return None;
+                }
             };
+            if next.is_some() {
+                *place = Place::Behind(next);
+            }
             if !states.is_empty() {
                 return Some(states);
             }
         }
-        *place = Place::End;
         None
-    }
-
-    fn told(&self, read: Result<Stretch, StoreError>) -> Option<Stretch> {
-        // They are handed over when they are called, or not at all: that is told then.
-        read.inspect_err(|error| tracing::error!("saved states of {} cannot be read: {error}", self.keyed.module))
-            .ok()
     }
 
     /// The state of a key in the form of the live version. None where it stays as it is.
