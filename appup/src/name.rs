@@ -156,9 +156,17 @@ impl fmt::Display for ModuleName {
     }
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 impl fmt::Display for Digest {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
+        // In one piece: the tags of saved states are full of them.
+        let mut text = [0; 64];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        out.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -290,6 +298,7 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(digest.to_string().to_uppercase().parse(), Ok(digest));
         assert_eq!(digest.short().len(), 12);
+        assert!(digest.to_string().starts_with("00070e151c232a31383f"), "{digest}");
         assert_eq!("ab".parse::<Digest>(), Err(DigestError::Length { length: 2 }));
         assert_eq!(
             "x".parse::<Digest>(),

@@ -1,7 +1,7 @@
 //! The keeper writes saved states to the catalog: those that are given while it writes go together into the next transaction, so
 //! that a thousand keys that are handed over at once are a few transactions and not a thousand.
 
-use crate::store::{Catalog, SavedState, StoreError};
+use crate::store::{Catalog, Exchange, SavedState, StoreError};
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -21,6 +21,7 @@ pub(crate) struct Keeper {
 #[derive(Debug)]
 struct Entry {
     states: Vec<SavedState>,
+    exchanges: Vec<Exchange>,
     durable: bool,
     done: oneshot::Sender<Written>,
 }
@@ -47,9 +48,23 @@ impl Keeper {
 
     /// Takes states; `durable` ones are written when they are on disk.
     pub(crate) fn give(&self, states: Vec<SavedState>, durable: bool) -> Kept {
+        self.send(states, Vec::new(), durable)
+    }
+
+    /// Takes states in another form; a crash may lose that form.
+    pub(crate) fn exchange(&self, exchanges: Vec<Exchange>) -> Kept {
+        self.send(Vec::new(), exchanges, false)
+    }
+
+    fn send(&self, states: Vec<SavedState>, exchanges: Vec<Exchange>, durable: bool) -> Kept {
         let (done, kept) = oneshot::channel();
         // If the task has ended with its runtime, the entry is dropped and `written` says so.
-        let _ = self.queue.send(Entry { states, durable, done });
+        let _ = self.queue.send(Entry {
+            states,
+            exchanges,
+            durable,
+            done,
+        });
         Kept(kept)
     }
 }
@@ -65,12 +80,11 @@ async fn keep(catalog: Arc<Catalog>, mut entries: mpsc::UnboundedReceiver<Entry>
 
 /// All in one transaction; if that fails each by itself, so that one bad state does not take the others with it.
 fn write(catalog: &Catalog, batch: Vec<Entry>) {
-    let states: Vec<SavedState> = batch.iter().flat_map(|entry| entry.states.iter().cloned()).collect();
-    let together = put(catalog, &states, batch.iter().any(|entry| entry.durable));
+    let together = put(catalog, &batch);
     let alone = batch.len() == 1;
     for entry in batch {
         let written = match &together {
-            Err(_) if !alone => put(catalog, &entry.states, entry.durable),
+            Err(_) if !alone => put(catalog, std::slice::from_ref(&entry)),
             together => together.clone(),
         };
         // Nobody has to wait.
@@ -78,12 +92,17 @@ fn write(catalog: &Catalog, batch: Vec<Entry>) {
     }
 }
 
-fn put(catalog: &Catalog, states: &[SavedState], durable: bool) -> Written {
-    if states.is_empty() {
+fn put(catalog: &Catalog, batch: &[Entry]) -> Written {
+    let states: Vec<&SavedState> = batch.iter().flat_map(|entry| &entry.states).collect();
+    let exchanges: Vec<&Exchange> = batch.iter().flat_map(|entry| &entry.exchanges).collect();
+    let count = states.len() + exchanges.len();
+    if count == 0 {
         return Ok(());
     }
-    catalog.put_states(states, durable).map_err(|error| {
-        tracing::error!("{} saved states could not be written: {error}", states.len());
+    let durable = batch.iter().any(|entry| entry.durable);
+    let written = catalog.put_and_exchange(&states, &exchanges, durable);
+    written.map_err(|error| {
+        tracing::error!("{count} saved states could not be written: {error}");
         Arc::new(error)
     })
 }

@@ -8,13 +8,16 @@ use crate::call::lane::Live;
 use crate::instance::{Change, Instance, InstanceError, Template};
 use crate::keeper::{Keeper, Kept, Written};
 use crate::store::chunks::ChunkFile;
-use crate::store::{Catalog, Form, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, WrittenFor};
+use crate::store::{
+    Catalog, Exchange, Form, SaveOrder, SaveReason, SavedState, SavedStateTag, StoreError, Stretch, WrittenFor,
+};
+use crate::version::Version;
 use crate::versions::Versions;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmhot_appup::{Known, Limits, ModuleName, ModuleVersion, Saved, is_between};
+use wasmhot_appup::{Kind, Known, Limits, ModuleName, ModuleVersion, Saved, is_between};
 
 /// A state on its way from an old instance to a new one.
 pub(crate) struct Moved {
@@ -31,8 +34,8 @@ pub(crate) struct Rehearsed {
     pub(crate) there: Duration,
     /// How much of that calls have to wait for.
     pub(crate) behind_the_gate: Duration,
-    /// Whether there is a way back, where that was asked.
-    pub(crate) back: Option<Result<(), InstanceError>>,
+    /// Whether there is a way back.
+    pub(crate) back: Result<(), InstanceError>,
 }
 
 /// The saved states of this host.
@@ -102,14 +105,18 @@ impl States {
         self.blocking(move || catalog.state(&module, key.as_deref())).await
     }
 
-    /// The newest saved states of these keys of a module, in their order.
-    pub(crate) async fn newest_of(
+    /// The saved states of the next keys of a module that another version than the live one holds: see [`Catalog::held_by_others`].
+    pub(crate) async fn held_by_others(
         &self,
         module: &ModuleName,
-        keys: Vec<Arc<str>>,
-    ) -> Result<Vec<Option<SavedState>>, StoreError> {
+        after: Option<String>,
+        live: &Live,
+        count: usize,
+    ) -> Result<Stretch, StoreError> {
         let (catalog, module) = (Arc::clone(&self.catalog), module.clone());
-        self.blocking(move || catalog.states_at(&module, &keys)).await
+        let live = live.template.version.id.digest;
+        self.blocking(move || catalog.held_by_others(&module, after.as_deref(), &live, count))
+            .await
     }
 
     /// The saved states of these modules, by the version in whose format they are. What is still to be written is among them.
@@ -133,14 +140,7 @@ impl States {
     /// How many keys of a module have a saved state.
     pub(crate) async fn count_keys(&self, module: &ModuleName) -> Result<u64, StoreError> {
         let (catalog, module) = (Arc::clone(&self.catalog), module.clone());
-        let count = move || {
-            Ok(catalog
-                .states_of(&module)?
-                .iter()
-                .filter(|tag| tag.key.is_some())
-                .count() as u64)
-        };
-        self.blocking(count).await
+        self.blocking(move || catalog.count_keys(&module)).await
     }
 
     /// Keeps these states; `durable` waits until they are on disk. What is not durable is so about a second later.
@@ -151,6 +151,11 @@ impl States {
     /// Keeps states, which are written whether that is waited for or not.
     pub(crate) fn keep(&self, states: Vec<SavedState>, durable: bool) -> Kept {
         self.keeper.give(states, durable)
+    }
+
+    /// Keeps states in another form.
+    pub(crate) fn exchange(&self, exchanges: Vec<Exchange>) -> Kept {
+        self.keeper.exchange(exchanges)
     }
 
     /// Keeps states of which a part lies in these files.
@@ -387,22 +392,29 @@ impl States {
                 "{id}, which has to read the state first, is not to be had: {error}"
             ))
         })?;
-        let mut config = like.config.clone();
-        config.spec.grants = config.spec.grants.without_effects();
-        self.versions
-            .template(version, config)
-            .map(Arc::new)
-            .map_err(InstanceError::Contract)
+        self.effectless(version, like)
     }
 
-    /// The rehearsal of a migration: a throw-away instance of the live version reads the state and answers `health`; and, where `old`
-    /// says who it would go back to, the state goes back into a throw-away instance of that.
+    /// A template for throw-away instances, with no directories and no network. Those of keys come by the thousand: it pays to load the
+    /// version for the engine that has places for them.
+    fn effectless(&self, version: Arc<Version>, like: &Template) -> Result<Arc<Template>, InstanceError> {
+        let mut config = like.config.clone();
+        config.spec.grants = config.spec.grants.without_effects();
+        let template = match config.kind {
+            Kind::Keyed => self.versions.short_lived_template(&version, config),
+            Kind::Single | Kind::Pool => self.versions.template(version, config),
+        };
+        template.map(Arc::new).map_err(InstanceError::Contract)
+    }
+
+    /// The rehearsal of a migration: a throw-away instance of the live version reads the state and answers `health`; then the state goes back
+    /// into a throw-away instance of `old`.
     pub(crate) async fn rehearse(
         &self,
         live: &Live,
         saved: &SavedState,
         limits: &Limits,
-        old: Option<&ModuleVersion>,
+        old: &ModuleVersion,
     ) -> Result<Rehearsed, InstanceError> {
         let mut new = self.revive(&self.without_effects(live)?, saved, limits).await?;
         let (there, behind_the_gate) = (new.migrated_in, new.finished_in);
@@ -412,10 +424,7 @@ impl States {
             let saved = new.save(&own, limits.save_timeout).await;
             saved.map_err(InstanceError::of_migrate)?;
         }
-        let back = match old {
-            Some(old) => Some(self.rehearse_back(&mut new, old, limits).await),
-            None => None,
-        };
+        let back = self.rehearse_back(&mut new, old, limits).await;
         Ok(Rehearsed {
             there,
             behind_the_gate,
@@ -438,12 +447,9 @@ impl States {
     }
 
     /// The same without directories and network: what it runs must have no effect (R3).
-    fn without_effects(&self, live: &Live) -> Result<Live, InstanceError> {
-        let mut config = live.template.config.clone();
-        config.spec.grants = config.spec.grants.without_effects();
-        let template = self.versions.template(Arc::clone(&live.template.version), config);
+    pub(crate) fn without_effects(&self, live: &Live) -> Result<Live, InstanceError> {
         Ok(Live {
-            template: Arc::new(template.map_err(InstanceError::Contract)?),
+            template: self.effectless(Arc::clone(&live.template.version), &live.template)?,
             revision: live.revision,
             extra: live.extra.clone(),
             via: live.via.clone(),

@@ -7,9 +7,10 @@ use crate::instance::outside::Outside;
 use crate::instance::{ModuleConfig, Template};
 use crate::store::Objects;
 use crate::version::{self, EngineKind, Engines, Version};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use wasmhot_appup::{Digest, Known, ModuleName, ModuleVersion, StateDescription, is_between};
+use wasmhot_appup::{Digest, Instances, Kind, Known, ModuleName, ModuleVersion, StateDescription, is_between};
+use wasmtime::Engine;
 use wasmtime::component::{InstancePre, Linker};
 
 /// Compiled versions kept at hand although nothing runs them: the next undo or apply of one compiles nothing.
@@ -25,6 +26,7 @@ pub(crate) struct Versions {
     /// The standard interfaces, for each engine; those of WASI 0.3 once somebody asks for them.
     plain: Linker<Guest>,
     concurrent: OnceLock<Linker<Guest>>,
+    short_lived: OnceLock<Linker<Guest>>,
     outside: Arc<Outside>,
     kept: Mutex<VecDeque<Kept>>,
     /// All that are in use somewhere, kept at hand or not.
@@ -32,27 +34,40 @@ pub(crate) struct Versions {
     known: Mutex<Vec<ModuleVersion>>,
     /// How versions describe their states, as far as that was asked for.
     described: Mutex<HashMap<Digest, Option<StateDescription>>>,
+    /// Whose states are read by whom without a way: asked for each of a hundred thousand keys.
+    direct: Mutex<HashSet<[Digest; 2]>>,
 }
 
 /// A compiled version at hand, and what linked it to the host, once that was asked for.
 struct Kept {
     version: Arc<Version>,
     linked: Option<InstancePre<Guest>>,
+    /// The same for short-lived instances, once that was asked for; none in it where such are not to be had.
+    short_lived: Option<Option<Linked>>,
+}
+
+/// A version on one of the engines, linked to the host.
+#[derive(Clone)]
+struct Linked {
+    version: Arc<Version>,
+    pre: InstancePre<Guest>,
 }
 
 impl Versions {
     pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>, outside: Arc<Outside>) -> wasmtime::Result<Self> {
-        let plain = standard_interfaces(&engines, EngineKind::Plain)?;
+        let plain = standard_interfaces(engines.get(EngineKind::Plain))?;
         Ok(Self {
             engines,
             objects,
             plain,
             concurrent: OnceLock::new(),
+            short_lived: OnceLock::new(),
             outside,
             kept: Mutex::default(),
             living: Mutex::default(),
             known: Mutex::default(),
             described: Mutex::default(),
+            direct: Mutex::default(),
         })
     }
 
@@ -71,6 +86,7 @@ impl Versions {
         kept.push_back(known.unwrap_or_else(|| Kept {
             version: Arc::clone(version),
             linked: None,
+            short_lived: None,
         }));
         if kept.len() > KEPT {
             kept.pop_front();
@@ -91,6 +107,7 @@ impl Versions {
         let mut kept = self.kept.lock().expect("no panic under this lock");
         kept.retain(|kept| stays(&kept.version.id));
         self.described.lock().expect("no panic under this lock").clear();
+        self.direct.lock().expect("no panic under this lock").clear();
     }
 
     /// Versions known of all modules.
@@ -193,11 +210,19 @@ impl Versions {
     /// The versions through which what one version wrote gets to another, as they describe their states: none where that reads it
     /// itself, or may for all that is known. `None` if no way is open.
     pub(crate) async fn way(&self, from: &ModuleVersion, to: &ModuleVersion) -> Option<Vec<ModuleVersion>> {
+        let pair = [from.digest, to.digest];
+        if self.direct.lock().expect("no panic under this lock").contains(&pair) {
+            return Some(Vec::new());
+        }
         let mut known = Known {
             states: self.described(vec![from.clone(), to.clone()]).await,
             ..Known::default()
         };
         if known.reads(to, from) {
+            // Of what could not be read now, more may be known later.
+            if pair.iter().all(|digest| known.states.contains_key(digest)) {
+                self.direct.lock().expect("no panic under this lock").insert(pair);
+            }
             return Some(Vec::new());
         }
         known.had = self.had(&to.name);
@@ -209,10 +234,63 @@ impl Versions {
 
     /// Links a version: everything but the making of instances.
     pub(crate) fn template(&self, version: Arc<Version>, config: ModuleConfig) -> Result<Template, String> {
+        match config.kind == Kind::Pool && config.limits.instances == Instances::Fresh {
+            true => self.short_lived_template(&version, config),
+            false => self.lasting_template(version, config),
+        }
+    }
+
+    fn lasting_template(&self, version: Arc<Version>, config: ModuleConfig) -> Result<Template, String> {
         let linked = self
             .linked(&version)
             .map_err(|error| format!("{} cannot be linked: {error:#}", version.id))?;
         Ok(Template::new(version, config, Arc::clone(&self.outside), linked))
+    }
+
+    /// The same for instances that live for a moment only.
+    pub(crate) fn short_lived_template(
+        &self,
+        version: &Arc<Version>,
+        config: ModuleConfig,
+    ) -> Result<Template, String> {
+        let template = self.lasting_template(Arc::clone(version), config)?;
+        Ok(match self.short_lived_of(version) {
+            Some(Linked { version, pre }) => template.with_short_lived(version, pre),
+            None => template,
+        })
+    }
+
+    /// A version for short-lived instances, loaded and linked once for the versions at hand.
+    fn short_lived_of(&self, version: &Arc<Version>) -> Option<Linked> {
+        let at_hand = |kept: &&mut Kept| Arc::ptr_eq(&kept.version, version);
+        let mut kept = self.kept.lock().expect("no panic under this lock");
+        if let Some(known) = kept.iter_mut().find(at_hand).and_then(|kept| kept.short_lived.clone()) {
+            return known;
+        }
+        drop(kept);
+        let load = || -> Option<wasmtime::Result<Linked>> {
+            let version = Arc::new(version.short_lived(&self.engines)?);
+            let linked = self.short_lived_linker().and_then(|standard| link(standard, &version));
+            Some(linked.map(|pre| Linked { version, pre }))
+        };
+        let loaded = load().and_then(|linked| {
+            let told = linked.inspect_err(|error| tracing::warn!("{} is not linked again: {error:#}", version.id));
+            told.ok()
+        });
+        kept = self.kept.lock().expect("no panic under this lock");
+        if let Some(kept) = kept.iter_mut().find(at_hand) {
+            kept.short_lived = Some(loaded.clone());
+        }
+        loaded
+    }
+
+    fn short_lived_linker(&self) -> wasmtime::Result<&Linker<Guest>> {
+        if let Some(linker) = self.short_lived.get() {
+            return Ok(linker);
+        }
+        let none = || wasmtime::format_err!("there is no engine for it");
+        let linker = standard_interfaces(self.engines.short_lived().ok_or_else(none)?)?;
+        Ok(self.short_lived.get_or_init(|| linker))
     }
 
     /// What a version is linked to does not depend on its configuration: it is done once for the versions at hand.
@@ -227,13 +305,7 @@ impl Versions {
             EngineKind::Plain => &self.plain,
             EngineKind::Concurrent => self.concurrent()?,
         };
-        let linked = if version.interface.imports.is_empty() {
-            standard.instantiate_pre(&version.component)?
-        } else {
-            let mut linker = standard.clone();
-            define_imports(&mut linker, version)?;
-            linker.instantiate_pre(&version.component)?
-        };
+        let linked = link(standard, version)?;
         kept = self.kept.lock().expect("no panic under this lock");
         if let Some(kept) = kept.iter_mut().find(at_hand) {
             kept.linked = Some(linked.clone());
@@ -245,7 +317,7 @@ impl Versions {
         if let Some(linker) = self.concurrent.get() {
             return Ok(linker);
         }
-        let mut linker = standard_interfaces(&self.engines, EngineKind::Concurrent)?;
+        let mut linker = standard_interfaces(self.engines.get(EngineKind::Concurrent))?;
         wasmtime_wasi::p3::add_to_linker(&mut linker)?;
         wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
         capability::add_concurrent_to_linker(&mut linker)?;
@@ -253,9 +325,19 @@ impl Versions {
     }
 }
 
+/// A version with the standard interfaces and what it imports of other modules.
+fn link(standard: &Linker<Guest>, version: &Arc<Version>) -> wasmtime::Result<InstancePre<Guest>> {
+    if version.interface.imports.is_empty() {
+        return standard.instantiate_pre(&version.component);
+    }
+    let mut linker = standard.clone();
+    define_imports(&mut linker, version)?;
+    linker.instantiate_pre(&version.component)
+}
+
 /// WASI 0.2, which components of either engine may import.
-fn standard_interfaces(engines: &Engines, engine: EngineKind) -> wasmtime::Result<Linker<Guest>> {
-    let mut linker = Linker::new(engines.get(engine));
+fn standard_interfaces(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     capability::add_to_linker(&mut linker)?;

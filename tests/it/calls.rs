@@ -1,5 +1,6 @@
 //! Calls from outside: order (R16), deadlines (R11), keys (R9, R33), and what a trap leaves behind (R14).
 
+use crate::made::{front, slow_calc_of, wary};
 use crate::support::{HANG, World, guest, until};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -430,6 +431,72 @@ async fn r33_no_call_is_lost_in_the_sweep_of_sleeping_keys() {
         assert_eq!(shown.version.as_deref(), Some("rooms@1.1.0"), "{key}");
         let before = said.get(&key).copied().unwrap_or(1);
         assert_eq!(say(&world, &name(key), "again").await, before + 1, "{key}");
+    }
+}
+
+/// The places of throw-away instances are used again and again: what one key has left there is not to be seen by the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn r33_a_key_sees_nothing_of_the_one_before_it_in_the_sweep() {
+    const KEYS: i64 = 300;
+    let toml = rooms("instances_max = 2").replace("rooms", "wary");
+    let prepare = |app: &std::path::Path| {
+        std::fs::write(app.join("release.toml"), toml).unwrap();
+        std::fs::write(app.join("wary-1.0.0.wasm"), wary(1)).unwrap();
+    };
+    let world = World::prepared(prepare, |builder| builder).await;
+    for key in 0..KEYS {
+        let set = world.host.call::<_, ()>("wary", "set", (format!("k{key}"), key));
+        set.await.unwrap();
+    }
+    for (build, version) in [(2, "1.1.0"), (3, "1.2.0")] {
+        let since = world.now();
+        let file = world.outside().join(format!("wary-{version}.wasm"));
+        std::fs::write(&file, wary(build)).unwrap();
+        world.apply(&file).await.unwrap();
+        let swept = world.event_of(since, EventKind::SweepDone).await;
+        assert_eq!(swept.details["failed_keys"], 0, "{swept:?}");
+    }
+    for key in 0..KEYS {
+        let got: i64 = world.host.call("wary", "get", (format!("k{key}"),)).await.unwrap();
+        assert_eq!(got, key);
+    }
+}
+
+/// There are 64 places for instances of a moment. Those beyond are made as all others are.
+#[tokio::test(flavor = "multi_thread")]
+async fn more_fresh_instances_than_there_are_places_for_answer_all_the_same() {
+    const CALLS: i32 = 150;
+    let toml = r#"
+format = 1
+[release]
+name = "pair"
+version = "1.0.0"
+[[modules]]
+name = "front"
+path = "front-1.0.0.wasm"
+[modules.limits]
+instances = "fresh"
+instances_max = 200
+[[modules]]
+name = "calc"
+path = "calc-1.0.0.wasm"
+[modules.limits]
+instances_max = 1
+"#;
+    let prepare = |app: &std::path::Path| {
+        std::fs::write(app.join("release.toml"), toml).unwrap();
+        std::fs::write(app.join("front-1.0.0.wasm"), front(1, 1)).unwrap();
+        // All calls of `front` wait here at once, for one of a few places.
+        std::fs::write(app.join("calc-1.0.0.wasm"), slow_calc_of(10, 10_000_000)).unwrap();
+    };
+    let world = Arc::new(World::prepared(prepare, |builder| builder).await);
+    let calls = (0..CALLS).map(|number| {
+        let world = Arc::clone(&world);
+        tokio::spawn(async move { (number, world.host.call::<_, i32>("front", "run", (number,)).await) })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        let (number, answer) = call.await.unwrap();
+        assert_eq!(answer.unwrap(), number + 11);
     }
 }
 

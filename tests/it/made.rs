@@ -1,6 +1,7 @@
 //! Modules that a test makes itself, where it needs bytes that no guest in `modules/` has.
 
 use crate::support::guest;
+use std::path::Path;
 
 /// A component or core module from its text.
 pub(crate) fn wasm(text: &str) -> Vec<u8> {
@@ -200,4 +201,43 @@ pub(crate) fn stepping(minor: u8, step: i64) -> Vec<u8> {
     let described = described.to_string().replace('"', "\\\"");
     let section = format!("(@custom \"wasmhot:state\" \"{described}\")");
     wasm(&format!("{before}{migrate}{end}{after}").replace(";; more", &section))
+}
+
+/// A keyed module that keeps a number for each key, which becomes -1 where the instance that takes the state has taken another before; it
+/// sees that by a global and by a byte of its memory, neither of which is part of the state. `build` makes other bytes.
+pub(crate) fn wary(build: u32) -> Vec<u8> {
+    let (begin, end) = ("(if (result i32) (i64.lt_s", "(func (export \"set\")");
+    let (before, rest) = GRUMPY.split_once(begin).unwrap();
+    let (_, after) = rest.split_once(end).unwrap();
+    let migrate = r#"(i64.store (i32.const 16)
+              (select (i64.const -1) (i64.load align=1 (local.get $state))
+                (i32.or (global.get $taken) (i32.load8_u (i32.const 48)))))
+            (global.set $taken (i32.const 1))
+            (i32.store8 (i32.const 48) (i32.const 1))
+            (call $result (i32.const 0) (i32.const 0) (i32.const 0)))
+          (global $taken (mut i32) (i32.const 0))
+          "#;
+    let text = format!("{before}{migrate}{end}{after}")
+        .replace(r#""save""#, r#""wasmhot:module/lifecycle@0.1.0#save""#)
+        .replace(r#""migrate""#, r#""wasmhot:module/lifecycle@0.1.0#migrate""#)
+        .replace(
+            r#"(export "set") (param i64) (i64.store (i32.const 16) (local.get 0))"#,
+            r#"(export "set") (param i32 i32 i64) (i64.store (i32.const 16) (local.get 2))"#,
+        )
+        .replace(r#"(export "get") (result"#, r#"(export "get") (param i32 i32) (result"#)
+        .replace(r#"(func (export "trap") unreachable)"#, "");
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-sdk/wit/module.wit");
+    let mut resolve = wit_parser::Resolve::default();
+    resolve.push_file(&contract).unwrap();
+    let wit = "package test:wary@1.0.0; world wary {
+        export wasmhot:module/lifecycle@0.1.0;
+        export set: func(key: string, value: s64);
+        export get: func(key: string) -> s64;
+    }";
+    let package = resolve.push_str("wary.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], Some("wary")).unwrap();
+    let mut bytes = wasm(&text);
+    let utf8 = wit_component::StringEncoding::UTF8;
+    wit_component::embed_component_metadata(&mut bytes, &resolve, world, utf8).unwrap();
+    with_note(bytes, &format!("{build}"))
 }

@@ -62,7 +62,7 @@ impl Runner {
         };
         let digest = version::digest(&saved.bytes);
         let calls = lane.note_save(saved.took);
-        let is_known = lane.kept().is_some_and(|kept| kept == digest);
+        let is_known = lane.has_kept(&digest);
         let states_to_keep = match is_known {
             true => Vec::new(),
             false => vec![crate::restore::tagged(
@@ -97,9 +97,10 @@ fn not_kept(lane: &Lane, error: &dyn std::fmt::Display) -> CallError {
 }
 
 impl Lane {
-    /// The state that the keeper was given last, where answers wait for the disk.
-    fn kept(&self) -> Option<Digest> {
-        *self.kept.lock().expect("no panic under this lock")
+    /// Whether the state that the keeper was given last, or has given, is this one. Known where answers wait for the disk, and of keys that
+    /// have not been saved since they woke up.
+    pub(super) fn has_kept(&self, digest: &Digest) -> bool {
+        self.kept.lock().expect("no panic under this lock").as_ref() == Some(digest)
     }
 
     /// None: nobody knows.

@@ -24,6 +24,8 @@ pub(crate) struct Keyed {
     pub(crate) crowd: Arc<Crowd>,
     services: Arc<Services>,
     lanes: Mutex<Lanes>,
+    /// Held by the sweep: keys are handed over by one at a time.
+    pub(crate) sweeping: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
@@ -45,6 +47,7 @@ impl Keyed {
             live: Arc::new(ArcSwap::new(live)),
             services,
             lanes: Mutex::default(),
+            sweeping: tokio::sync::Mutex::default(),
         })
     }
 
@@ -134,11 +137,6 @@ impl Keyed {
         }
     }
 
-    /// Forgets the lanes of keys that sleep and have nothing to do: a sleeping key costs nothing but its saved state.
-    pub(crate) fn forget_sleeping(&self) {
-        self.lock().forget_sleeping();
-    }
-
     /// From now on calls are run by this version: each key is handed over at its next call, or by the sweep (R33).
     pub(crate) fn move_to(&self, live: Arc<Live>) {
         self.crowd.resize(live.template.config.limits.instances_max);
@@ -147,6 +145,7 @@ impl Keyed {
 }
 
 impl Lanes {
+    /// Forgets the lanes of keys that sleep and have nothing to do: a sleeping key costs nothing but its saved state.
     fn forget_sleeping(&mut self) {
         self.by_key.retain(|_, lane| {
             let figures = lane.figures();

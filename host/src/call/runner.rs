@@ -7,21 +7,20 @@
 use super::crowd::Place;
 use super::frame::{Deadline, Frame, Origin};
 use super::invocation::{Called, Input};
-use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, ReadAhead, Work};
+use super::lane::{CallResult, Errand, Fresh, Job, Lane, Live, Next, Work};
 use super::routes::Routes;
 use super::turn::{Ended, Limit, Turn};
 use crate::clock::coarse_ms;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, InstanceError};
-use crate::keeper::Kept;
 use crate::restore::tagged;
-use crate::store::{SaveReason, StoreError};
+use crate::store::{Form, SaveReason, SavedState, StoreError};
 use crate::version::Version;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use wasmhot_appup::Create;
+use wasmhot_appup::{Create, Digest};
 
 /// After this many calls in a row other tasks get their turn.
 const CALLS_IN_A_ROW: u32 = 64;
@@ -180,13 +179,13 @@ impl Runner {
 
     /// Makes an instance from the newest saved state, or an empty one where there is none.
     async fn wake(&mut self, live: &Arc<Live>) -> Result<(), CallError> {
-        self.lane.stir();
         let id = &live.template.version.id;
         let states = &self.lane.services.states;
         let key = self.lane.key.as_deref();
         let saved = states.newest(&self.lane.module, key).await;
         let saved = saved.map_err(|error| unreadable(&error).in_version(id))?;
         let place = place_for(&self.lane, live, saved.is_none()).await?;
+        let stored = saved.as_ref().and_then(|saved| as_stored(live, saved));
         let made = match saved {
             Some(saved) => states.revive(live, &saved, &live.limits).await,
             None if key.is_some() && live.template.config.limits.create == Create::Explicit => {
@@ -202,6 +201,7 @@ impl Runner {
             Ok(mut instance) => {
                 instance.place = place;
                 self.instance = Some(instance);
+                self.lane.set_kept(stored);
                 Ok(())
             }
             Err(error) => Err(self.not_awake(live, &error)),
@@ -238,20 +238,26 @@ impl Runner {
             Ok((mut new, saved)) => {
                 new.place = old.place.take();
                 self.instance = Some(new);
-                self.lane.services.note_moved_key(&self.lane);
+                self.lane.set_kept(None);
+                let services = &self.lane.services;
+                services.note_moved_key(&self.lane.module, self.lane.key.as_deref());
+                // At once the last saved state (R28), but no call waits until it is written. Where it cannot be, the next periodic save tries
+                // again.
                 let calls = self.lane.note_save(saved.took);
-                // At once the last saved state (R28). Where that cannot be written, the next periodic save tries again.
-                match self.lane.services.states.put(vec![saved.state], false).await {
-                    Ok(()) => self.lane.note_stored(calls),
-                    Err(error) => tracing::error!("a handed-over state could not be written: {error}"),
-                }
+                let (kept, lane) = (services.states.keep(vec![saved.state], false), Arc::clone(&self.lane));
+                services.guests.spawn(async move {
+                    if kept.written().await.is_ok() {
+                        lane.note_stored(calls);
+                    }
+                });
                 Ok(())
             }
             Err(error) => {
                 let id = live.template.version.id.clone();
                 let is_dead = !old.is_usable();
                 self.instance = Some(old);
-                self.lane.services.note_failed_key(&self.lane);
+                let services = &self.lane.services;
+                services.note_failed_key(&self.lane.module, self.lane.key.as_deref());
                 let message = format!("{} was not handed over to {id}: {error}", self.lane.name());
                 self.lane
                     .services
@@ -271,41 +277,6 @@ impl Runner {
         Ok(())
     }
 
-    /// R33, of a key that sleeps: its state goes through a throw-away instance of the live version, and is on its way back when this
-    /// returns. A key that fails keeps its state. One that is called before the new form is written wakes up from the old one, which
-    /// says the same; and what it saves then is newer than both.
-    async fn resave(&mut self, live: &Arc<Live>, read: ReadAhead) -> Result<Option<Kept>, CallError> {
-        let id = &live.template.version.id;
-        let lane = Arc::clone(&self.lane);
-        let states = &lane.services.states;
-        let saved = if read.stirred == lane.stirred() {
-            Some(read.state)
-        } else {
-            let newest = states.newest(&lane.module, lane.key.as_deref()).await;
-            newest.map_err(|error| unreadable(&error).in_version(id))?
-        };
-        // It may be gone: nobody has called it for so long.
-        let Some(saved) = saved else { return Ok(None) };
-        let again = async {
-            let mut instance = states.revive(live, &saved, &live.limits).await?;
-            let change = Lane::change_for_self(&live.template);
-            let again = instance.save(&change, live.limits.save_timeout).await?;
-            let reason = SaveReason::Hibernated;
-            Ok(tagged(&instance, lane.key.as_deref(), reason, again.bytes))
-        };
-        match again.await {
-            Ok(state) => {
-                let kept = states.keep(vec![state], false);
-                lane.services.note_moved_key(&lane);
-                Ok(Some(kept))
-            }
-            Err(error) => {
-                lane.services.note_failed_key(&lane);
-                Err(self.not_awake(live, &error))
-            }
-        }
-    }
-
     async fn errand(&mut self, errand: Errand) {
         match errand {
             Errand::Save { reason, reply } => {
@@ -320,15 +291,6 @@ impl Runner {
                     false => Ok(()),
                 };
                 let _ = reply.send(answer);
-            }
-            Errand::Resave { read, routes, reply } => {
-                let live = self.lane.live.load_full();
-                let kept = if self.instance.is_none() {
-                    self.resave(&live, read).await
-                } else {
-                    self.hand_over_awake(&live, &routes).await.map(|()| None)
-                };
-                let _ = reply.send(kept);
             }
             Errand::Recover(error) => self.recover(error).await,
             Errand::GoLive(routes) => {
@@ -382,17 +344,42 @@ impl Runner {
         if self.instance.is_none() || !self.lane.is_done() {
             return;
         }
-        if let Ok(fresh) = self.save(SaveReason::Hibernated).await
-            && fresh.kept.written().await.is_ok()
-            && self.lane.is_done()
-        {
-            self.lane.note_stored(fresh.calls);
+        if self.is_stored().await && self.lane.is_done() {
             self.instance = None;
             return;
         }
         if let Some(crowd) = self.lane.crowd.as_ref().filter(|_| self.instance.is_some()) {
             crowd.stays(&self.lane);
         }
+    }
+
+    /// Saves the key, and returns when that is in the store: at once, where it is what the store has already.
+    async fn is_stored(&mut self) -> bool {
+        let Some(instance) = self.instance.as_mut() else {
+            return false;
+        };
+        let change = Lane::change_for_self(&instance.template);
+        let stuck = instance.template.config.limits.stuck_timeout;
+        let lane = Arc::clone(&self.lane);
+        lane.note_save_tried();
+        let saved = match instance.save(&change, stuck).await {
+            Ok(saved) => saved,
+            Err(error) => {
+                self.lost_if_dead(&error).await;
+                return false;
+            }
+        };
+        let calls = lane.note_save(saved.took);
+        let digest = crate::version::digest(&saved.bytes);
+        let written = lane.has_kept(&digest) || {
+            let state = tagged(instance, lane.key.as_deref(), SaveReason::Hibernated, saved.bytes);
+            // A second later is early enough for the disk.
+            lane.services.states.put(vec![state], false).await.is_ok()
+        };
+        if written {
+            lane.note_stored(calls);
+        }
+        written
     }
 
     /// R9: nobody has called for so long. The key is gone with its state.
@@ -406,7 +393,6 @@ impl Runner {
         else {
             return;
         };
-        self.lane.stir();
         match self.lane.services.states.delete(&self.lane.module, &key).await {
             Ok(was_there) => {
                 let was_here = self.instance.take().is_some();
@@ -431,11 +417,10 @@ impl Runner {
         match instance.save(&change, stuck).await {
             Ok(saved) => {
                 let state = tagged(instance, self.lane.key.as_deref(), reason, saved.bytes);
-                // For a key that goes to sleep a second later is early enough.
-                let durable = reason != SaveReason::Hibernated;
+                self.lane.set_kept(None);
                 Ok(Fresh {
                     calls: self.lane.note_save(saved.took),
-                    kept: self.lane.services.states.keep(vec![state.clone()], durable),
+                    kept: self.lane.services.states.keep(vec![state.clone()], true),
                     state,
                 })
             }
@@ -445,6 +430,16 @@ impl Runner {
             }
         }
     }
+}
+
+/// The digest of the state of a key, where it need not be written again if it is still the same when the key goes to sleep: the live version
+/// itself has written it, and nobody asks how old it is.
+fn as_stored(live: &Live, saved: &SavedState) -> Option<Digest> {
+    let (id, limits) = (&live.template.version.id, &live.template.config.limits);
+    let tag = &saved.tag;
+    let is_own = tag.version == *id && tag.written_for.is_none() && tag.form == Form::Whole;
+    let age_counts = limits.expire.is_some() || limits.restore_max_age.is_some();
+    (tag.key.is_some() && is_own && !age_counts).then(|| crate::version::digest(&saved.bytes))
 }
 
 /// Where a key's instance may live (R9). A key that is new counts from now on.

@@ -20,7 +20,7 @@ pub(crate) struct Services {
     /// Serialises the search for circles (R15); taken by nested calls to stateful modules only.
     circles: Mutex<()>,
     /// Keys that could not be handed over, by module.
-    failed_keys: Mutex<HashMap<ModuleName, HashSet<Option<Arc<str>>>>>,
+    failed_keys: Mutex<HashMap<ModuleName, HashSet<Option<String>>>>,
     /// Pools that were replaced, as long as they live.
     old_pools: Mutex<Vec<Weak<Pool>>>,
     /// Calls made from outside, for `status`.
@@ -63,20 +63,20 @@ impl Services {
         pools.iter().filter_map(Weak::upgrade).collect()
     }
 
-    pub(crate) fn note_failed_key(&self, lane: &Lane) {
+    pub(crate) fn note_failed_key(&self, module: &ModuleName, key: Option<&str>) {
         self.failed_keys
             .lock()
             .expect("no panic under this lock")
-            .entry(lane.module.clone())
+            .entry(module.clone())
             .or_default()
-            .insert(lane.key.clone());
+            .insert(key.map(str::to_owned));
     }
 
     /// The key was handed over after all.
-    pub(crate) fn note_moved_key(&self, lane: &Lane) {
+    pub(crate) fn note_moved_key(&self, module: &ModuleName, key: Option<&str>) {
         let mut failed = self.failed_keys.lock().expect("no panic under this lock");
-        if let Some(keys) = failed.get_mut(&lane.module) {
-            keys.remove(&lane.key);
+        if let Some(keys) = failed.get_mut(module).filter(|keys| !keys.is_empty()) {
+            keys.remove(&key.map(str::to_owned));
         }
     }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use wasmhot_appup::{Grants, Kind, Limits, ModuleSpec};
-use wasmtime::Store;
 use wasmtime::component::InstancePre;
+use wasmtime::{PoolConcurrencyLimitError, Store};
 
 /// A module's part of the release, with every default filled in.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub(crate) struct Template {
     values: Arc<SharedValues>,
     outside: Arc<Outside>,
     pre: InstancePre<Guest>,
+    /// The same on the engine for instances that live for a moment only, where all of this template do.
+    short_lived: Option<Arc<Template>>,
 }
 
 /// Instances are numbered through the life of the process, for logs and `status`.
@@ -59,7 +61,21 @@ impl Template {
             config,
             outside,
             pre,
+            short_lived: None,
         }
+    }
+
+    /// The same for instances that live for a moment only: `version` is the same one on the engine that has places for them.
+    pub(crate) fn with_short_lived(mut self, version: Arc<Version>, pre: InstancePre<Guest>) -> Self {
+        self.short_lived = Some(Arc::new(Self {
+            version,
+            config: self.config.clone(),
+            values: Arc::clone(&self.values),
+            outside: Arc::clone(&self.outside),
+            pre,
+            short_lived: None,
+        }));
+        self
     }
 
     /// The values of its configuration now.
@@ -76,12 +92,18 @@ impl Template {
     /// next call.
     pub(crate) fn configured(&self, config: ModuleConfig, values: Arc<Values>) -> Self {
         self.set_values(values);
-        Self {
-            version: Arc::clone(&self.version),
+        let like = |template: &Self, config: ModuleConfig| Self {
+            version: Arc::clone(&template.version),
             config,
             values: Arc::clone(&self.values),
             outside: Arc::clone(&self.outside),
-            pre: self.pre.clone(),
+            pre: template.pre.clone(),
+            short_lived: None,
+        };
+        let short_lived = self.short_lived.as_ref();
+        Self {
+            short_lived: short_lived.map(|template| Arc::new(like(template, config.clone()))),
+            ..like(self, config)
         }
     }
 
@@ -94,7 +116,8 @@ impl Template {
         self.start_within(revision, self.config.limits.start_timeout).await
     }
 
-    /// Makes an instance and runs its start code, within `limit`.
+    /// Makes an instance and runs its start code, within `limit`. Of a template for short-lived ones it takes a place of those that are
+    /// used again and again; where none is free, it is an instance like any other.
     ///
     /// # Errors
     /// The guest trapped, took too long, asked for more memory than it may have, or a grant cannot be given.
@@ -103,6 +126,18 @@ impl Template {
         revision: u64,
         limit: Duration,
     ) -> Result<Box<Instance>, InstanceError> {
+        if let Some(template) = &self.short_lived
+            && let Made::Whole(instance) = template.make(revision, limit).await?
+        {
+            return Ok(instance);
+        }
+        match self.make(revision, limit).await? {
+            Made::Whole(instance) => Ok(instance),
+            Made::NoPlace(error) => Err(InstanceError::trap("start", &error)),
+        }
+    }
+
+    async fn make(self: &Arc<Self>, revision: u64, limit: Duration) -> Result<Made, InstanceError> {
         let id = NEXT_INSTANCE.fetch_add(1, Ordering::Relaxed);
         let limits = &self.config.limits;
         let given = Given {
@@ -123,12 +158,21 @@ impl Template {
         let made = tokio::time::timeout(limit, self.pre.instantiate_async(&mut store)).await;
         let instance = match made {
             Ok(Ok(instance)) => instance,
+            Ok(Err(error)) if error.is::<PoolConcurrencyLimitError>() => return Ok(Made::NoPlace(error)),
             Ok(Err(error)) => return Err(InstanceError::trap("start", &error)),
             Err(_) => return Err(InstanceError::Timeout { phase: "start", limit }),
         };
         store.data_mut().refuse_effects(None);
-        Ok(Box::new(Instance::new(id, Arc::clone(self), revision, store, instance)))
+        let instance = Instance::new(id, Arc::clone(self), revision, store, instance);
+        Ok(Made::Whole(Box::new(instance)))
     }
+}
+
+/// What came of making an instance.
+enum Made {
+    Whole(Box<Instance>),
+    /// All places of its engine are taken.
+    NoPlace(wasmtime::Error),
 }
 
 impl std::fmt::Debug for Template {

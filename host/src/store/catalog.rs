@@ -6,6 +6,8 @@
 //! - A catalog file is complete or absent: a new one is built beside its place and renamed into it.
 
 use super::chunks::ChunkFiles;
+use super::saved::{Changes, Counts, Standing};
+use super::sweep::{Exchange, exchange_in};
 use super::tables::{
     BEFORE, BEFORE_BYTES, FILES, HISTORY, INSTALLED, META, REVISIONS, STATE_BYTES, STATES, open, seal,
 };
@@ -13,13 +15,16 @@ use super::{FileRecord, Meta, SavedState, SavedStateTag, StoreError, private_dir
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::borrow::Borrow;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use wasmhot_appup::{Digest, ModuleName};
 
-/// The database keeps pages in memory up to this size: it would take 1 GiB unasked.
-const CACHE_BYTES: usize = 2 << 20;
+/// The database keeps pages in memory up to this size: it would take 1 GiB unasked. Half of it is what several transactions may leave there
+/// before it goes to the file: with less, a lot of keys that are handed over does not fit.
+const CACHE_BYTES: usize = 8 << 20;
 
 /// The open catalog. All methods block; a reader never waits for a writer, writers wait for each other.
 pub struct Catalog {
@@ -29,6 +34,8 @@ pub struct Catalog {
     chunks: Arc<ChunkFiles>,
     /// Something was written that is not on the disk yet.
     unflushed: AtomicBool,
+    /// Held while states are written.
+    counts: Mutex<Counts>,
 }
 
 /// One switch, as it becomes durable.
@@ -69,11 +76,16 @@ impl Catalog {
             path,
             chunks: ChunkFiles::open(state)?,
             unflushed: AtomicBool::new(false),
+            counts: Mutex::default(),
         };
         catalog.write(true, make_tables)?;
         catalog.meta()?;
         catalog.sweep_chunks()?;
         Ok(catalog)
+    }
+
+    pub(super) fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().expect("no panic under this lock")
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -137,7 +149,7 @@ impl Catalog {
             None => None,
         };
         let before_tags = tags_of(&commit.before)?;
-        self.write(true, |transaction| {
+        self.write_states(true, |transaction, changes| {
             if let Some((number, attempt)) = &attempt {
                 transaction.open_table(HISTORY)?.insert(number, attempt.as_slice())?;
             }
@@ -149,9 +161,9 @@ impl Catalog {
                 transaction.open_table(BEFORE_BYTES)?.insert(module, &*state.bytes)?;
             }
             for module in &commit.delete_states {
-                delete_states_in(transaction, module)?;
+                delete_states_in(transaction, module, changes)?;
             }
-            insert_states(transaction, &commit.states, &tags)?;
+            insert_states(transaction, &commit.states, &tags, changes)?;
             let mut files = transaction.open_table(FILES)?;
             for digest in &commit.lifted {
                 lift(&mut files, digest)?;
@@ -198,17 +210,40 @@ impl Catalog {
 
     /// Writes saved states, except where a later one of the same process is there already. What is not durable a crash loses,
     /// until a durable write or [`Catalog::flush`] follows.
-    pub fn put_states(&self, states: &[SavedState], durable: bool) -> Result<(), StoreError> {
+    pub fn put_states<S: Borrow<SavedState>>(&self, states: &[S], durable: bool) -> Result<(), StoreError> {
+        self.put_and_exchange(states, &[], durable)
+    }
+
+    /// The same, and then exchanges the form of others that are still as they were read.
+    pub(crate) fn put_and_exchange<S: Borrow<SavedState>>(
+        &self,
+        states: &[S],
+        exchanges: &[&Exchange],
+        durable: bool,
+    ) -> Result<(), StoreError> {
         let tags = tags_of(states)?;
-        self.write(durable, |transaction| insert_states(transaction, states, &tags))
+        let new: Vec<_> = exchanges.iter().map(|exchange| &exchange.new).collect();
+        let new_tags = tags_of(&new)?;
+        self.write_states(durable, |transaction, changes| {
+            insert_states(transaction, states, &tags, changes)?;
+            exchange_in(transaction, exchanges, &new_tags, changes)
+        })
     }
 
     /// Makes durable what is not, and frees what nobody needs any more.
     pub fn flush(&self) -> Result<(), StoreError> {
         if self.unflushed.load(Ordering::Acquire) {
+            self.sync_ahead()?;
             self.write(true, |_| Ok(()))?;
         }
         self.sweep_chunks()
+    }
+
+    /// Sends to the disk what the file has taken, while others go on writing: a transaction that waits for the disk holds all of them up,
+    /// and has little left to wait for.
+    fn sync_ahead(&self) -> Result<(), StoreError> {
+        let synced = File::open(&self.path).and_then(|file| file.sync_data());
+        synced.map_err(|error| StoreError::io(&self.path, error))
     }
 
     /// Removes the files of large states that have been replaced. Apart from the writing: that may be waited for behind a gate.
@@ -246,32 +281,16 @@ impl Catalog {
     pub fn state(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
         // Of one that is replaced meanwhile the file stays until it was read.
         let _unswept = key.is_none().then(|| self.chunks.hold());
-        Ok(self.read_states(module, &[key])?.pop().flatten())
-    }
-
-    /// The last saved states of these keys of a module, in their order.
-    pub fn states_at(&self, module: &ModuleName, keys: &[Arc<str>]) -> Result<Vec<Option<SavedState>>, StoreError> {
-        let keys: Vec<_> = keys.iter().map(|key| Some(&**key)).collect();
-        self.read_states(module, &keys)
-    }
-
-    fn read_states(&self, module: &ModuleName, keys: &[Option<&str>]) -> Result<Vec<Option<SavedState>>, StoreError> {
-        let read = |database: &Database| -> Result<Vec<Option<TagAndBytes>>, redb::Error> {
+        let read = |database: &Database| -> Result<Option<TagAndBytes>, redb::Error> {
             // One transaction, so that tag and bytes belong together.
             let transaction = database.begin_read()?;
             let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
-            let at = |key: &Option<&str>| -> Result<Option<TagAndBytes>, redb::Error> {
-                let place = (module.as_str(), *key);
-                let both = tags.get(place)?.zip(bytes.get(place)?);
-                Ok(both.map(|(tag, bytes)| (tag.value().to_vec(), bytes.value().into())))
-            };
-            keys.iter().map(at).collect()
+            let place = (module.as_str(), key);
+            let both = tags.get(place)?.zip(bytes.get(place)?);
+            Ok(both.map(|(tag, bytes)| (tag.value().to_vec(), bytes.value().into())))
         };
         let found = self.with(read).map_err(|error| self.failed(error))?;
-        let joined = found
-            .into_iter()
-            .map(|found| found.map(|found| self.joined(found)).transpose());
-        joined.collect()
+        found.map(|found| self.joined(found)).transpose()
     }
 
     /// The tags of all saved states of a module: one for itself, or one for each key.
@@ -304,18 +323,22 @@ impl Catalog {
 
     /// Removes all saved states of a module, durably.
     pub fn delete_states(&self, module: &ModuleName) -> Result<(), StoreError> {
-        self.write(true, |transaction| delete_states_in(transaction, module))
+        self.write_states(true, |transaction, changes| {
+            delete_states_in(transaction, module, changes)
+        })
     }
 
     /// Removes the saved state of one key (or of the module itself), durably. False if there was none.
     pub fn delete_state(&self, module: &ModuleName, key: Option<&str>) -> Result<bool, StoreError> {
-        self.write(true, |transaction| {
-            let was_there = transaction
-                .open_table(STATES)?
-                .remove((module.as_str(), key))?
-                .is_some();
-            transaction.open_table(STATE_BYTES)?.remove((module.as_str(), key))?;
-            Ok(was_there)
+        let place = (module.as_str(), key);
+        self.write_states(true, |transaction, changes| {
+            let mut tags = transaction.open_table(STATES)?;
+            let removed = tags.remove(place)?;
+            if let Some(tag) = &removed {
+                changes.went(place, Standing::of(tag.value()).ok());
+            }
+            transaction.open_table(STATE_BYTES)?.remove(place)?;
+            Ok(removed.is_some())
         })
     }
 
@@ -375,6 +398,22 @@ impl Catalog {
             written
         };
         self.with(run).map_err(|error| self.failed(error))
+    }
+
+    /// As [`Catalog::write`], where states are written or removed.
+    fn write_states<T>(
+        &self,
+        durable: bool,
+        change: impl FnOnce(&WriteTransaction, &mut Changes) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let mut counts = self.counts();
+        let mut changes = Changes::default();
+        let written = self.write(durable, |transaction| change(transaction, &mut changes));
+        match &written {
+            Ok(_) => counts.apply(changes),
+            Err(_) => counts.forget(),
+        }
+        written
     }
 
     pub(super) fn opened<T: DeserializeOwned>(
@@ -437,26 +476,33 @@ fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn tags_of(states: &[SavedState]) -> Result<Vec<Vec<u8>>, StoreError> {
-    states.iter().map(|state| seal(&state.tag)).collect()
+fn tags_of<S: Borrow<SavedState>>(states: &[S]) -> Result<Vec<Vec<u8>>, StoreError> {
+    states.iter().map(|state| seal(&state.borrow().tag)).collect()
 }
 
 /// Writes states with their sealed tags, which stand in the same order.
-fn insert_states(transaction: &WriteTransaction, states: &[SavedState], tags: &[Vec<u8>]) -> Result<(), redb::Error> {
+fn insert_states<S: Borrow<SavedState>>(
+    transaction: &WriteTransaction,
+    states: &[S],
+    tags: &[Vec<u8>],
+    changes: &mut Changes,
+) -> Result<(), redb::Error> {
     let mut tag_table = transaction.open_table(STATES)?;
     let mut byte_table = transaction.open_table(STATE_BYTES)?;
-    for (state, tag) in states.iter().zip(tags) {
-        let place = (state.tag.module.as_str(), state.tag.key.as_deref());
-        let newer = tag_table
-            .get(place)?
-            .and_then(|there| open::<SavedStateTag>(Path::new("catalog"), there.value()).ok())
-            .is_some_and(|there| there.order.is_newer_than(state.tag.order));
+    for (state, sealed) in states.iter().zip(tags) {
+        let SavedState { tag, bytes } = state.borrow();
+        let place = (tag.module.as_str(), tag.key.as_deref());
+        let there = tag_table.get(place)?.map(|there| Standing::of(there.value()).ok());
         // Saves are written by whoever gets to it first.
-        if newer {
+        if matches!(&there, Some(Some(there)) if there.order.is_newer_than(tag.order)) {
             continue;
         }
-        tag_table.insert(place, tag.as_slice())?;
-        byte_table.insert(place, &*state.bytes)?;
+        if let Some(there) = there {
+            changes.went(place, there);
+        }
+        changes.came(tag);
+        tag_table.insert(place, sealed.as_slice())?;
+        byte_table.insert(place, &**bytes)?;
     }
     Ok(())
 }
@@ -475,7 +521,12 @@ fn lift(files: &mut Table<'_, &str, &[u8]>, digest: &Digest) -> Result<(), redb:
     Ok(())
 }
 
-fn delete_states_in(transaction: &WriteTransaction, module: &ModuleName) -> Result<(), redb::Error> {
+fn delete_states_in(
+    transaction: &WriteTransaction,
+    module: &ModuleName,
+    changes: &mut Changes,
+) -> Result<(), redb::Error> {
+    changes.forgotten(module);
     let mut tag_table = transaction.open_table(STATES)?;
     let mut byte_table = transaction.open_table(STATE_BYTES)?;
     let mut keys = Vec::new();

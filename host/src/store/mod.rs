@@ -23,6 +23,7 @@ pub(crate) mod keyvalue;
 mod lock;
 mod objects;
 mod saved;
+mod sweep;
 mod tables;
 
 pub(crate) use backup::CATALOG;
@@ -35,6 +36,7 @@ pub use installed::InstalledRecord;
 pub(crate) use keyvalue::KeyValue;
 pub use lock::StateLock;
 pub use objects::Objects;
+pub(crate) use sweep::{Asleep, Exchange, Stretch};
 pub use tables::{FileRecord, Form, Meta, SaveOrder, SaveReason, SavedState, SavedStateTag, WrittenFor};
 
 use std::path::Path;

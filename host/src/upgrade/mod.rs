@@ -14,6 +14,7 @@ pub(crate) mod plan;
 mod prepare;
 pub(crate) mod schedules;
 pub(crate) mod steps;
+mod sweep;
 mod switch;
 mod transfer;
 

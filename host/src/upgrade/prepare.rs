@@ -320,20 +320,19 @@ async fn rehearse_lane(
         limits.save_timeout = limits.save_timeout.max(limits.transfer_timeout);
         limits.migrate_timeout = limits.migrate_timeout.max(limits.transfer_timeout);
     }
-    let rehearsed = core.services.states.rehearse(live, &saved, &limits, Some(old)).await?;
+    let rehearsed = core.services.states.rehearse(live, &saved, &limits, old).await?;
     // Modules are handed over at the same time: the longest counts.
     let pause = save_took + rehearsed.behind_the_gate;
     report.predicted_us = report.predicted_us.max(Some(super::transfer::micros(pause)));
     let back = match rehearsed.back {
-        Some(Err(error)) => {
+        Err(error) => {
             report.warnings.push(format!(
                 "there is no way back for the state of {}: {error}; it would need `undo --state last-saved` or `empty`",
                 lane.module
             ));
             ", no way back"
         }
-        Some(Ok(())) => ", and back",
-        None => "",
+        Ok(()) => ", and back",
     };
     let (there, size) = (rehearsed.there, saved.tag.size);
     Ok(format!("passed{back}: migrate took {there:.1?} for {size} bytes"))
@@ -347,10 +346,11 @@ async fn rehearse_keys(
     limits: &Limits,
 ) -> Result<String, InstanceError> {
     let began = std::time::Instant::now();
-    let rehearsals = stream::iter(lanes.to_vec()).map(|lane| rehearse_key(core, lane, live, limits));
-    let passed: u64 = rehearsals
+    let copy = core.services.states.without_effects(live)?;
+    let rehearsals = stream::iter(lanes.to_vec()).map(|lane| rehearse_key(core, lane, &copy, limits));
+    let passed: usize = rehearsals
         .buffer_unordered(KEYS_AT_ONCE)
-        .try_fold(0, |passed, one| std::future::ready(Ok(passed + one)))
+        .try_fold(0, |passed, one| std::future::ready(Ok(passed + usize::from(one))))
         .await?;
     Ok(format!(
         "passed for {passed} of {} keys in {:.1?}",
@@ -359,10 +359,10 @@ async fn rehearse_keys(
     ))
 }
 
-/// How many keys this was a rehearsal of: one or none.
-async fn rehearse_key(core: &Core, lane: Arc<Lane>, live: &Live, limits: &Limits) -> Result<u64, InstanceError> {
+/// Whether it was a rehearsal. `copy` is the version that is to come, without effects.
+async fn rehearse_key(core: &Core, lane: Arc<Lane>, copy: &Live, limits: &Limits) -> Result<bool, InstanceError> {
     if !lane.figures().is_live {
-        return Ok(0);
+        return Ok(false);
     }
     let (reply, answer) = oneshot::channel();
     lane.send(Errand::Save {
@@ -371,15 +371,17 @@ async fn rehearse_key(core: &Core, lane: Arc<Lane>, live: &Live, limits: &Limits
     });
     // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.
     let Ok(Ok(Ok(fresh))) = tokio::time::timeout(limits.save_timeout, answer).await else {
-        return Ok(0);
+        return Ok(false);
     };
-    let is_another = fresh.state.tag.version.digest != live.template.version.id.digest;
+    let is_another = fresh.state.tag.version.digest != copy.template.version.id.digest;
     if is_another {
-        core.services.states.rehearse(live, &fresh.state, limits, None).await?;
+        core.services.states.revive(copy, &fresh.state, limits).await?;
     }
-    // It is as good as a periodic save.
-    if fresh.kept.written().await.is_ok() {
-        lane.note_stored(fresh.calls);
-    }
-    Ok(u64::from(is_another))
+    // It is as good as a periodic save. The next key does not wait until it is written.
+    core.services.guests.spawn(async move {
+        if fresh.kept.written().await.is_ok() {
+            lane.note_stored(fresh.calls);
+        }
+    });
+    Ok(is_another)
 }

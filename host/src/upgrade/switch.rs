@@ -6,7 +6,7 @@ use super::journal::{Attempt, Phase};
 use super::plan::{Plan, RevisionRecord};
 use super::prepare::Prepared;
 use super::transfer::{OldInstance, Taken, Transferred};
-use super::{Core, drain};
+use super::{Core, drain, sweep};
 use crate::call::gate::Gate;
 use crate::call::keyed::Keyed;
 use crate::call::lane::{Errand, Lane, Seat};
@@ -298,7 +298,7 @@ pub(super) fn retire_old(core: &Arc<Core>, old: &Routes, revision: u64, prepared
                 drain::drain(core, pool, item.limits.drain_timeout);
             }
             Some(Target::Keyed(keyed)) if gone => keyed.remove(&removed(name)),
-            Some(Target::Keyed(keyed)) => drain::sweep(core, Arc::clone(keyed), revision),
+            Some(Target::Keyed(keyed)) => sweep::sweep(core, Arc::clone(keyed), revision),
             Some(Target::Single(lane)) if gone => lane.fail(&removed(name)),
             Some(Target::Single(_)) | None => {}
         }

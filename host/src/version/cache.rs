@@ -170,6 +170,15 @@ impl Engines {
     }
 }
 
+/// The same code for another engine of the same settings.
+#[allow(unsafe_code, reason = "Wasmtime cannot check machine code")]
+pub(super) fn for_another_engine(engine: &Engine, component: &Component) -> wasmtime::Result<Component> {
+    let code = component.serialize()?;
+    // SAFETY: it is what `serialize` has just given, of a component that this process runs; nobody else has had it in between. That it was
+    // made for the same processor and settings, Wasmtime looks itself.
+    unsafe { Component::deserialize(engine, &code) }
+}
+
 const KINDS: [EngineKind; 2] = [EngineKind::Plain, EngineKind::Concurrent];
 
 /// All that compiled code depends on besides the bytes.

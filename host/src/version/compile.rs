@@ -1,8 +1,9 @@
 //! The compiler, and a bound on how long it may keep others waiting.
 
+use super::cache::for_another_engine;
 use super::contract::{HEALTH, INCREMENTAL, LIFECYCLE, LIVE};
 use super::prepare::{prepare, prepare_known};
-use super::{Engines, Exports, HttpHandler, Incremental, Lifecycle, Version, VersionError, digest};
+use super::{EngineKind, Engines, Exports, HttpHandler, Incremental, Lifecycle, Version, VersionError, digest};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -22,13 +23,8 @@ fn compile_known(engines: &Engines, file_stem: &str, bytes: &[u8], digest: Diges
     let component = engines
         .component(prepared.engine, (&digest, bytes), &prepared.component)
         .map_err(|error| VersionError::invalid(format!("{error:#}")))?;
-    let place = |name: &FunctionName| index_of(&component, name.interface.as_deref(), &name.name);
-    let exports = Exports::new(&prepared.contract.interface, place);
-    let ours = |interface, function| index_of(&component, Some(interface), function);
-    let lifecycle = match (ours(LIFECYCLE, "save"), ours(LIFECYCLE, "migrate")) {
-        (Some(save), Some(migrate)) => Some(Lifecycle { save, migrate }),
-        _ => None,
-    };
+    let interface = Arc::new(prepared.contract.interface);
+    let places = Places::of(&component, &interface);
     Ok(Version {
         id: prepared.id,
         kind_hint: prepared.identity.kind_hint,
@@ -37,15 +33,69 @@ fn compile_known(engines: &Engines, file_stem: &str, bytes: &[u8], digest: Diges
         appup: prepared.appup,
         size: bytes.len() as u64,
         engine: prepared.engine,
-        exports,
-        lifecycle,
-        health: ours(HEALTH, "check"),
-        live: ours(LIVE, "live"),
-        incremental: incremental_of(&component),
-        http: handler_of(&component, &prepared.contract.interface),
-        interface: Arc::new(prepared.contract.interface),
+        exports: places.exports,
+        lifecycle: places.lifecycle,
+        health: places.health,
+        live: places.live,
+        incremental: places.incremental,
+        http: places.http,
+        interface,
         component,
     })
+}
+
+/// Where the functions of a component are: they are places in this one, and in no other that was made of the same bytes.
+struct Places {
+    exports: Exports,
+    lifecycle: Option<Lifecycle>,
+    health: Option<ComponentExportIndex>,
+    live: Option<ComponentExportIndex>,
+    incremental: Option<Incremental>,
+    http: Option<HttpHandler>,
+}
+
+impl Places {
+    fn of(component: &Component, interface: &ModuleInterface) -> Self {
+        let place = |name: &FunctionName| index_of(component, name.interface.as_deref(), &name.name);
+        let ours = |interface, function| index_of(component, Some(interface), function);
+        let lifecycle = match (ours(LIFECYCLE, "save"), ours(LIFECYCLE, "migrate")) {
+            (Some(save), Some(migrate)) => Some(Lifecycle { save, migrate }),
+            _ => None,
+        };
+        Self {
+            exports: Exports::new(interface, place),
+            lifecycle,
+            health: ours(HEALTH, "check"),
+            live: ours(LIVE, "live"),
+            incremental: incremental_of(component),
+            http: handler_of(component, interface),
+        }
+    }
+}
+
+impl Version {
+    /// The same version for instances that live for a moment only, on the engine for these. None where there is no such engine, or where
+    /// it has no room for such a component.
+    pub(crate) fn short_lived(&self, engines: &Engines) -> Option<Self> {
+        if self.engine != EngineKind::Plain {
+            return None;
+        }
+        let component = for_another_engine(engines.short_lived()?, &self.component);
+        let component = component
+            .inspect_err(|error| tracing::debug!("instances of {} are made one by one: {error:#}", self.id))
+            .ok()?;
+        let places = Places::of(&component, &self.interface);
+        Some(Self {
+            component,
+            exports: places.exports,
+            lifecycle: places.lifecycle,
+            health: places.health,
+            live: places.live,
+            incremental: places.incremental,
+            http: places.http,
+            ..self.renamed(self.id.clone())
+        })
+    }
 }
 
 /// What a file calls itself. None if it is refused.

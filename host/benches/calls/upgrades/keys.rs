@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use wasmhot::Host;
 use wasmhot::event::EventKind;
 
-const CLIENTS: usize = 4;
+/// Unless `clients=` says otherwise.
+pub(super) const CLIENTS: usize = 4;
 /// How long clients call before the upgrade.
 const BEFORE: Duration = Duration::from_secs(1);
 const NEW: &str = "rooms-1.1.0";
@@ -57,7 +58,7 @@ pub(super) fn when(host: &Host, kind: EventKind) -> impl Future<Output = Instant
     }
 }
 
-pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
+pub(super) async fn sweep(keys: usize, callers: usize) -> anyhow::Result<()> {
     let (host, _root) = host_of("rooms-1.0.0", "").await?;
     // The new version is compiled before anything is measured.
     for file in [NEW, "rooms-1.0.0"] {
@@ -67,7 +68,7 @@ pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
     fill(&host, keys).await?;
     let filled = begin.elapsed();
     let (called, count) = (host.clone(), Arc::<AtomicU64>::default());
-    let clients = Clients::start(CLIENTS, move || {
+    let clients = Clients::start(callers, move || {
         let (host, count) = (called.clone(), Arc::clone(&count));
         async move {
             let key = key(chance(count.fetch_add(1, Ordering::Relaxed), keys));
@@ -79,13 +80,16 @@ pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
     let switched = tokio::spawn(when(&host, EventKind::Switched));
     let swept = tokio::spawn(when(&host, EventKind::SweepDone));
     let (_, begin, _) = apply(&host, NEW).await;
-    let (switched, swept) = (switched.await?, swept.await?);
+    let switched = switched.await?;
+    let busy = processor_time()?;
+    let swept = swept.await?;
+    let busy = processor_time()? - busy;
     let calls = clients.stop().await;
     let late = calls.iter().filter(|call| call.begin > switched && !call.as_new);
     let late = late.count();
     let cores = std::thread::available_parallelism()?.get() as f64;
     let swept_rate = keys as f64 / (swept - switched).as_secs_f64() / cores;
-    println!("\nrooms with {keys} keys, made in {filled:.1?}; {CLIENTS} clients");
+    println!("\nrooms with {keys} keys, made in {filled:.1?}; {callers} clients");
     let rows = [
         ("longest call before", "without", longest(&calls, begin - BEFORE, begin)),
         (
@@ -120,6 +124,11 @@ pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
         ),
         ("keys swept a second and core", "sweep-rate", swept_rate),
         (
+            "keys swept a second of processor time",
+            "sweep-cpu-rate",
+            keys as f64 / busy.as_secs_f64(),
+        ),
+        (
             "calls after the switch answered by the old version",
             "late",
             late as f64,
@@ -136,4 +145,14 @@ pub(super) async fn sweep(keys: usize) -> anyhow::Result<()> {
     }
     host.stop().await;
     Ok(())
+}
+
+/// What this process has used of the processors, clients and all.
+fn processor_time() -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // Behind the name, which may have spaces in it: `utime` and `stime`, in hundredths of a second.
+    let (_, fields) = stat.rsplit_once(") ").ok_or_else(|| anyhow::anyhow!("no fields"))?;
+    let times = fields.split(' ').skip(11).take(2);
+    let ticks = times.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(ticks * 10))
 }

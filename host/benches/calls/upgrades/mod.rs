@@ -65,7 +65,7 @@ pub(crate) fn measure(runtime: &Runtime, wants: impl Fn(&str) -> bool) -> anyhow
         }
     }
     if wants("keys") {
-        runtime.block_on(keys::sweep(one("keys", 100_000)))?;
+        runtime.block_on(keys::sweep(one("keys", 100_000), one("clients", keys::CLIENTS)))?;
     }
     if wants("memory") {
         runtime.block_on(memory::of(one("sleeping", 1_000_000), one("seconds", 60)))?;

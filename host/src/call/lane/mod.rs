@@ -79,12 +79,6 @@ pub(crate) enum Errand {
         routes: Arc<Routes>,
         reply: oneshot::Sender<Result<(), CallError>>,
     },
-    /// Bring the saved state of a key that sleeps to the live version. It sleeps on.
-    Resave {
-        read: ReadAhead,
-        routes: Arc<Routes>,
-        reply: oneshot::Sender<Result<Option<Kept>, CallError>>,
-    },
     /// The instance serves from now on: tell it, in a call of this release.
     GoLive(Arc<Routes>),
     /// A step of taking the state out in chunks.
@@ -95,14 +89,6 @@ pub(crate) enum Errand {
     Expire(u64),
     /// An upgrade has found the instance dead: do what `on_trap` says (R14, R26).
     Recover(CallError),
-}
-
-/// The saved state of a sleeping lane, read before the lane has its turn.
-#[derive(Debug)]
-pub(crate) struct ReadAhead {
-    pub(crate) state: SavedState,
-    /// [`Lane::asleep`] from before it was read.
-    pub(crate) stirred: u64,
 }
 
 /// A state that a lane has just saved, and that is on its way into the catalog. Whoever waits for that says so by
@@ -159,13 +145,11 @@ pub(crate) struct Lane {
     pub(super) made_at: Instant,
     /// When it was called last, by [`coarse_ms`], for choosing whom to put to sleep.
     last_used_ms: AtomicU64,
-    /// How often its saved state may have become another than it was.
-    stirred: AtomicU64,
     /// Something has changed for a runner whose calls run beside each other.
     changed: Notify,
     /// Held by whoever takes the state out in chunks.
     pub(super) chunked: Arc<tokio::sync::Mutex<()>>,
-    /// Digest of the state that the keeper was given last, where answers wait for the disk.
+    /// Digest of the state that the keeper was given last, or has given: see [`Lane::has_kept`].
     pub(super) kept: Mutex<Option<Digest>>,
     state: Mutex<LaneState>,
 }
@@ -224,7 +208,6 @@ impl Lane {
             crowd,
             made_at: Instant::now(),
             last_used_ms: AtomicU64::new(0),
-            stirred: AtomicU64::new(0),
             changed: Notify::new(),
             chunked: Arc::default(),
             kept: Mutex::default(),
@@ -522,24 +505,6 @@ impl Lane {
     pub(super) fn is_done(&self) -> bool {
         let state = self.lock();
         state.queue.is_empty() && state.passing.is_empty()
-    }
-
-    /// A number that changes whenever the lane wakes up, or its state goes or comes. Of a lane that sleeps: until then what it has saved
-    /// is what it had saved.
-    pub(crate) fn asleep(&self) -> Option<u64> {
-        let state = self.lock();
-        let sleeps = !state.busy && matches!(state.seat, Seat::Asleep);
-        sleeps.then(|| self.stirred())
-    }
-
-    /// That number, for the runner.
-    pub(super) fn stirred(&self) -> u64 {
-        self.stirred.load(Ordering::Acquire)
-    }
-
-    /// The saved state may be another one from now on.
-    pub(super) fn stir(&self) {
-        self.stirred.fetch_add(1, Ordering::AcqRel);
     }
 
     /// When it was called last, by [`coarse_ms`].

@@ -34,7 +34,6 @@ impl Lane {
         if state.busy || !state.passing.is_empty() || matches!(state.seat, Seat::Away) {
             return None;
         }
-        self.stir();
         Some(std::mem::replace(&mut state.seat, Seat::Away))
     }
 
@@ -42,7 +41,6 @@ impl Lane {
     /// the gate.
     pub(crate) fn set_seat(&self, seat: Seat, saved: bool) {
         self.set_kept(None);
-        self.stir();
         let mut state = self.lock();
         state.seat = seat;
         state.unsaved_calls = 0;
