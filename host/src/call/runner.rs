@@ -279,8 +279,8 @@ impl Runner {
 
     async fn errand(&mut self, errand: Errand) {
         match errand {
-            Errand::Save { reason, reply } => {
-                let answer = self.save(reason).await;
+            Errand::Save { reason, durable, reply } => {
+                let answer = self.save(reason, durable).await;
                 let _ = reply.send(answer);
             }
             Errand::HandOver { routes, reply } => {
@@ -405,7 +405,7 @@ impl Runner {
     }
 
     /// Saves for the version's own later use.
-    async fn save(&mut self, reason: SaveReason) -> Result<Fresh, InstanceError> {
+    async fn save(&mut self, reason: SaveReason, durable: bool) -> Result<Fresh, InstanceError> {
         let Some(instance) = self.instance.as_mut() else {
             return Err(InstanceError::Unreadable(
                 "no instance is live; the newest state is already saved".to_string(),
@@ -420,7 +420,7 @@ impl Runner {
                 self.lane.set_kept(None);
                 Ok(Fresh {
                     calls: self.lane.note_save(saved.took),
-                    kept: self.lane.services.states.keep(vec![state.clone()], true),
+                    kept: self.lane.services.states.keep(vec![state.clone()], durable),
                     state,
                 })
             }

@@ -206,7 +206,11 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
 
 async fn save_one(lane: Arc<Lane>, reason: SaveReason) -> (Arc<Lane>, Result<Fresh, String>) {
     let (reply, answer) = oneshot::channel();
-    lane.send(Errand::Save { reason, reply });
+    lane.send(Errand::Save {
+        reason,
+        durable: true,
+        reply,
+    });
     let result = match answer.await {
         Ok(Ok(fresh)) => Ok(fresh),
         Ok(Err(error)) => Err(error.to_string()),

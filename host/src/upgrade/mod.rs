@@ -223,6 +223,7 @@ impl Core {
             report.modules = modules(&prepared);
             return Ok(Outcome::Done(Box::new(report)));
         }
+        self.flush_ahead().await;
         let _lock = lock.await?;
         if self.router.routes().revision != plan.base {
             return Ok(Outcome::Outdated);
@@ -269,6 +270,15 @@ impl Core {
         self.begin_probation(plan, attempt, &report);
         may_be_killed_here("finished");
         Ok(Outcome::Done(Box::new(report)))
+    }
+
+    /// What others have written goes to the disk now: else the journal and the commit would wait for it, and keys that go to sleep for them.
+    async fn flush_ahead(&self) {
+        let catalog = Arc::clone(&self.catalog);
+        if let Ok(Err(error)) = self.services.guests.spawn_blocking(move || catalog.flush()).await {
+            // The commit tells it again, if it is still so.
+            tracing::error!("saved states could not be written: {error}");
+        }
     }
 
     /// `gc` has the lock too, and does not know what is being prepared: a revision without its bytes could never be booted.

@@ -280,6 +280,7 @@ async fn to_rehearse_on(core: &Core, lane: &Arc<Lane>, limits: &Limits) -> Resul
         let (reply, answer) = oneshot::channel();
         lane.send(Errand::Save {
             reason: SaveReason::Periodic,
+            durable: true,
             reply,
         });
         if let Ok(Ok(Ok(fresh))) = tokio::time::timeout(limits.save_timeout, answer).await {
@@ -365,8 +366,10 @@ async fn rehearse_key(core: &Core, lane: Arc<Lane>, copy: &Live, limits: &Limits
         return Ok(false);
     }
     let (reply, answer) = oneshot::channel();
+    // Not durable: for a thousand of them the disk would have to be waited for, by keys that go to sleep too.
     lane.send(Errand::Save {
         reason: SaveReason::Periodic,
+        durable: false,
         reply,
     });
     // A key that is busy or has just gone to sleep is no reason to stop: it will be handed over in its turn.

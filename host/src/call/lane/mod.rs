@@ -72,6 +72,8 @@ pub(crate) enum Errand {
     /// Save the state (periodic, `state export`, stop).
     Save {
         reason: SaveReason,
+        /// What is not, is on the disk a second later.
+        durable: bool,
         reply: oneshot::Sender<Result<Fresh, InstanceError>>,
     },
     /// Bring a key that is awake to the live version: it serves from now on, in a call of this release. Nothing if it sleeps.
