@@ -78,8 +78,16 @@ pub(super) async fn beside_none() -> anyhow::Result<()> {
         let (title, shown, unit) = match name {
             "none-one" => ("one caller, answered at once", time(value), "ns"),
             "one" => ("one caller, answered from the disk", time(value), "ns"),
-            "none-crowd" => ("64 callers, answered at once: calls a second", format!("{value:.0}"), "1/s"),
-            _ => ("64 callers, answered from the disk: calls a second", format!("{value:.0}"), "1/s"),
+            "none-crowd" => (
+                "64 callers, answered at once: calls a second",
+                format!("{value:.0}"),
+                "1/s",
+            ),
+            _ => (
+                "64 callers, answered from the disk: calls a second",
+                format!("{value:.0}"),
+                "1/s",
+            ),
         };
         println!("{title:<50} {shown:>12}");
         lines(&format!("durable.{name}"), values, unit);
