@@ -26,7 +26,7 @@ mod stop;
 use crate::call::lane::CallResult;
 use crate::call::named::{read_call, wrong_argument};
 use crate::call::router::{Outside, Prepare, Router};
-use crate::call::routes::{Found, Route};
+use crate::call::routes::Found;
 use crate::control::protocol::{
     ApplyRequest, CallReply, CallRequest, Exit, Failure, RemoveRequest, UndoRequest, UpgradeReport,
 };
@@ -43,7 +43,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-use wasmhot_appup::interface::FunctionName;
 use wasmhot_appup::{HostSettings, HttpSettings, LimitsSpec, ModuleName};
 
 /// A running host. Clones are the same host; it ends when it is stopped or the last clone is dropped.
@@ -223,21 +222,11 @@ impl Host {
     /// # Errors
     /// As [`Host::call`].
     pub async fn call_text(&self, request: CallRequest) -> Result<CallReply, CallError> {
-        self.call_text_if(request, |_, _| Ok(())).await
-    }
-
-    /// As [`Host::call_text`], if `may_be_called` lets it.
-    async fn call_text_if(
-        &self,
-        request: CallRequest,
-        may_be_called: impl Fn(&Route, &FunctionName) -> Result<(), CallError> + Sync,
-    ) -> Result<CallReply, CallError> {
         let mut answered = None;
         let deadline = request.deadline_ms.map(Duration::from_millis);
         let answer = self.begin(&request.module, deadline, |routes, _| {
             let route = routes.module(&request.module)?;
             let (export, args) = read_call(&route.template.version, &request)?;
-            may_be_called(route, &export.name)?;
             answered = Some(Arc::clone(&export.ty));
             Ok((route, (export, args)))
         });
@@ -273,10 +262,6 @@ impl Host {
 
     pub(crate) fn router(&self) -> &Router {
         &self.inner.core.router
-    }
-
-    fn module(&self, name: &str) -> Result<ModuleName, CallError> {
-        ModuleName::parse(name).map_err(|error| CallError::not_executed(CallErrorCode::NoSuchModule, error.to_string()))
     }
 
     /// Applies a relup or a module file: one upgrade, one switch. It ends whether or not somebody waits for it.

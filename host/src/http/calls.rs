@@ -5,7 +5,6 @@ use super::body;
 use super::problem::{Problem, json};
 use super::request::OnGuests;
 use crate::call::invocation::Body;
-use crate::control::protocol::CallRequest;
 use crate::host::Host;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
@@ -50,18 +49,14 @@ pub(super) async fn answer(
         .await
         .map_err(|broken| Problem::BadRequest(broken.to_string()))?;
     let args = serde_json::from_slice(&bytes.to_bytes()).map_err(|_| Problem::NotJson)?;
-    let call = CallRequest {
-        module: module.to_owned(),
-        call: None,
-        function: Some(function.to_owned()),
-        args: Some(args),
-        deadline_ms: None,
+    let (on_guests, module, function) = (host.clone(), module.to_owned(), function.to_owned());
+    let work = async move {
+        let called = on_guests.call_granted(&module, &function, args);
+        called.await.map_err(Problem::from)
     };
-    let on_guests = host.clone();
-    let work = async move { on_guests.call_granted(call).await.map_err(Problem::from) };
     // A client that goes takes a call with it that has not started (R10).
-    let reply = OnGuests::start(host, work).ended().await?;
-    Ok(json(StatusCode::OK, &reply.value))
+    let value = OnGuests::start(host, work).ended().await?;
+    Ok(json(StatusCode::OK, &value))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

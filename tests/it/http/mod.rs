@@ -1,6 +1,7 @@
 //! HTTP from the network: modules that answer requests, over connections that outlive upgrades.
 
 mod beside;
+mod calls;
 mod keepalive;
 mod limits;
 mod problems;
