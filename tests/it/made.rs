@@ -140,7 +140,7 @@ pub(crate) fn moody(build: u32) -> Vec<u8> {
 
 /// As [`calc`] of interface 1, but each call takes a second or two.
 pub(crate) fn slow_calc(add: i32) -> Vec<u8> {
-    slow_calc_of(add, 2_000_000_000)
+    slow_calc_of(add, 6_000_000_000)
 }
 
 /// As [`calc`] of interface 1, but each call counts down first.
