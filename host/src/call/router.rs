@@ -2,7 +2,7 @@
 
 use super::frame::{Deadline, Origin, Tree};
 use super::invocation::{Called, Exchange, Invocation};
-use super::lane::{AtOnce, CallResult, Job, Lane};
+use super::lane::{AtOnce, CallResult, Expected, Job, Lane};
 use super::named::Named;
 use super::rates;
 use super::routes::{Route, Routes, Target};
@@ -15,6 +15,11 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use wasmhot_appup::Open;
+
+/// So long a caller looks out for an answer that comes in a moment: what it costs to put a thread to sleep and to wake it up.
+const SPIN_MAX: Duration = Duration::from_micros(5);
+/// So often between two looks at the clock.
+const SPINS_AT_ONCE: u32 = 16;
 
 /// What became of a call that was given to a route.
 pub(crate) enum Given {
@@ -267,7 +272,7 @@ async fn wait_in_line(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) 
     let tree = Arc::clone(&origin.tree);
     let ticket = Ticket::new();
     let gone = AbandonOnDrop(Arc::clone(&ticket));
-    let (reply, answer) = oneshot::channel();
+    let (reply, mut answer) = oneshot::channel();
     let job = Job {
         invocation,
         called: called.clone(),
@@ -275,14 +280,30 @@ async fn wait_in_line(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) 
         ticket: Arc::clone(&ticket),
         reply,
     };
-    if let Err(error) = lane.submit(job) {
-        tree.set_waits_for(None);
-        return Err(Box::new(error));
-    }
-    let answer = wait(answer, deadline, Some(&ticket), lane, &called).await;
+    let expected = lane.submit(job).inspect_err(|_| tree.set_waits_for(None))?;
+    let soon = (expected == Expected::AtOnce).then(|| spin_for(&mut answer)).flatten();
+    let answer = match soon {
+        Some(answer) => answer,
+        None => wait(answer, deadline, Some(&ticket), lane, &called).await,
+    };
     tree.set_waits_for(None);
     drop(gone);
     answer
+}
+
+/// Looks out for an answer that comes in a moment from another thread: to sleep until then, and to be woken up, would cost both threads
+/// more than the call.
+fn spin_for(answer: &mut oneshot::Receiver<CallResult>) -> Option<CallResult> {
+    let began = Instant::now();
+    while began.elapsed() < SPIN_MAX {
+        for _ in 0..SPINS_AT_ONCE {
+            if let Ok(answer) = answer.try_recv() {
+                return Some(answer);
+            }
+            std::hint::spin_loop();
+        }
+    }
+    None
 }
 
 /// Waits for the answer until the deadline. The call itself is not interrupted by it (R11). Without a ticket it has begun.

@@ -18,7 +18,11 @@ use wasmhot_appup::Durability;
 const SERVED_MAX: u32 = 32;
 /// A call that takes longer than this had better be run by a task: a caller who has its answer should not wait for it.
 const QUICK: Duration = Duration::from_micros(50);
-/// After one that was not quick, so often all is left to a task at once.
+/// Who finds so few before him is answered in a moment.
+const FEW_WAIT: usize = 2;
+/// One that was not quick is forgotten after so many that were: its thread may have been held up. After a second one all is left to tasks,
+/// [`SLOW_FOR`] times.
+const FORGOTTEN_AFTER: u32 = 8;
 const SLOW_FOR: u32 = 64;
 
 /// What became of a call.
@@ -30,6 +34,15 @@ pub(in crate::call) enum AtOnce {
     Refused(Invocation, Origin),
 }
 
+/// When a call that was put into a queue can be expected to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::call) enum Expected {
+    /// In a moment, by a caller whose thread serves those who wait.
+    AtOnce,
+    /// Nobody knows.
+    Later,
+}
+
 /// What is next for a thread that has the instance.
 enum Next {
     Call(Turn, oneshot::Sender<CallResult>),
@@ -37,6 +50,13 @@ enum Next {
     Other(Box<Instance>),
     /// Nothing: the lane is idle, and has the instance.
     Nothing,
+}
+
+impl LaneState {
+    /// Whether several of those who were served by other callers took long, not many calls ago.
+    fn is_slow(&self) -> bool {
+        self.slow > FORGOTTEN_AFTER
+    }
 }
 
 /// The instance is out of its seat: should this thread unwind, the lane fails instead of being busy for ever.
@@ -66,6 +86,7 @@ impl Lane {
                 }
             };
             state.busy = true;
+            state.is_served = !is_nested;
             self.turn(&mut state, instance, invocation, origin)
         };
         let frame = Arc::clone(&turn.frame);
@@ -74,7 +95,7 @@ impl Lane {
                 let (answer, instance) = self.end_at_once(ended);
                 match instance {
                     // A thread that is inside of another guest does not serve others meanwhile.
-                    Some(instance) if is_nested || self.is_slow() => self.leave_to_runner(instance),
+                    Some(instance) if is_nested || self.leaves_all() => self.leave_to_runner(instance),
                     Some(instance) => self.serve_some(instance),
                     None => {}
                 }
@@ -154,11 +175,23 @@ impl Lane {
         (answer, None)
     }
 
-    /// Whether one of those who were served here took long, not many calls ago.
-    fn is_slow(&self) -> bool {
+    /// When a call that is about to be put into the queue can be expected to be answered.
+    pub(super) fn expected(state: &LaneState, job: &Job) -> Expected {
+        // Nobody serves others from inside of a guest, and nobody is to hold up a guest.
+        let is_served = state.is_served && !state.is_slow() && !job.origin.is_nested();
+        match is_served && state.gate.is_none() && state.queue.len() < FEW_WAIT {
+            true => Expected::AtOnce,
+            false => Expected::Later,
+        }
+    }
+
+    /// Whether all that waits is left to a task.
+    fn leaves_all(&self) -> bool {
         let mut state = self.lock();
-        let is_slow = state.slow_for > 0;
-        state.slow_for = state.slow_for.saturating_sub(1);
+        let is_slow = state.is_slow();
+        if is_slow {
+            state.slow -= 1;
+        }
         is_slow
     }
 
@@ -186,9 +219,11 @@ impl Lane {
             let mut state = self.lock();
             state.unsaved_calls += 1;
             state.holders.clear();
-            if is_slow {
-                state.slow_for = SLOW_FOR;
-            }
+            state.slow = match (is_slow, state.slow) {
+                (true, 0) => FORGOTTEN_AFTER,
+                (true, _) => FORGOTTEN_AFTER + SLOW_FOR,
+                (false, slow) => slow.saturating_sub(1),
+            };
             drop(state);
             let _ = reply.send(answer);
             if is_slow {
@@ -228,6 +263,7 @@ impl Lane {
 
     /// Everything that is left to do here is done by a task.
     fn leave_to_runner(self: &Arc<Self>, instance: Box<Instance>) {
+        self.lock().is_served = false;
         let runner = Runner::new(Arc::clone(self), Some(instance));
         self.services.guests.spawn(runner.run());
     }
@@ -244,6 +280,7 @@ impl Lane {
         ended: impl Future<Output = Ended> + Send + 'static,
         reply: oneshot::Sender<CallResult>,
     ) {
+        self.lock().is_served = false;
         let runner = Runner::new(Arc::clone(self), None);
         self.services
             .guests

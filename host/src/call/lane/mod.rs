@@ -11,7 +11,7 @@ mod at_once;
 mod figures;
 mod upgrade;
 
-pub(super) use at_once::AtOnce;
+pub(super) use at_once::{AtOnce, Expected};
 
 use super::chunks::Step;
 use super::crowd::Crowd;
@@ -163,8 +163,10 @@ struct LaneState {
     busy: bool,
     /// The calls that run.
     holders: Vec<Arc<Frame>>,
-    /// So often, those who wait are not served on the thread of another caller.
-    slow_for: u32,
+    /// Who has the instance is a caller whose thread will serve some of those who wait.
+    is_served: bool,
+    /// How long it is to be remembered that calls took long which were served by other callers, in calls.
+    slow: u32,
     gate: Option<Arc<Gate>>,
     /// The host stops: what new calls are told.
     refuses: Option<CallError>,
@@ -193,7 +195,8 @@ impl Lane {
             seat,
             busy: false,
             holders: Vec::new(),
-            slow_for: 0,
+            is_served: false,
+            slow: 0,
             gate,
             refuses: None,
             unsaved_calls: 0,
@@ -232,10 +235,10 @@ impl Lane {
     }
 
     /// Puts a call into the queue and, where the lane is idle, begins it on this thread.
-    pub(crate) fn submit(self: &Arc<Self>, job: Job) -> Result<(), CallError> {
+    pub(in crate::call) fn submit(self: &Arc<Self>, job: Job) -> Result<Expected, CallError> {
         self.used_at(job.origin.tree.began_ms);
         let can_begin_here = job.origin.can_begin_here();
-        let runner = {
+        let (runner, expected) = {
             let mut state = self.lock();
             if let Seat::Failed(error) = &state.seat {
                 return Err(error.clone());
@@ -243,8 +246,9 @@ impl Lane {
             if let Some(error) = &state.refuses {
                 return Err(error.clone());
             }
+            let expected = Self::expected(&state, &job);
             self.enqueue(&mut state, job)?;
-            self.runner_if_idle(&mut state)
+            (self.runner_if_idle(&mut state), expected)
         };
         if let Some(runner) = runner {
             let guests = &self.services.guests;
@@ -254,7 +258,7 @@ impl Lane {
                 guests.spawn(run);
             }
         }
-        Ok(())
+        Ok(expected)
     }
 
     fn enqueue(&self, state: &mut LaneState, job: Job) -> Result<(), CallError> {
@@ -414,6 +418,7 @@ impl Lane {
             state.seat = instance.map_or(Seat::Asleep, Seat::Here);
         }
         state.busy = false;
+        state.is_served = false;
         state.holders.clear();
         if let Some(gate) = &state.gate {
             gate.leave();
