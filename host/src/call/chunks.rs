@@ -24,6 +24,8 @@ const CHUNK: u32 = 64 << 10;
 const WRITTEN_AT_ONCE: usize = 1 << 20;
 /// So few are left behind the gate: less than a chunk.
 const FEW: u64 = 16 << 10;
+/// A timer does not wake up any sooner: what would be paused for less is paused for later.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Chunks in a row without fewer bytes left: calls change the state as fast as it is sent.
 const WITHOUT_PROGRESS: u32 = 100;
 
@@ -130,6 +132,8 @@ pub(crate) struct Session {
     pub(crate) pending: u64,
     /// Time that the guest took.
     in_guest: Duration,
+    /// Time that calls have not had yet, of that which the guest took while they came.
+    owed: Duration,
     calls: u64,
 }
 
@@ -159,6 +163,7 @@ impl Session {
             sent: 0,
             pending: 0,
             in_guest: Duration::ZERO,
+            owed: Duration::ZERO,
             calls: lane.figures().unsaved_calls,
         };
         lane.note_save_tried();
@@ -280,7 +285,10 @@ impl Session {
         let calls = self.lane.figures().unsaved_calls;
         if calls != std::mem::replace(&mut self.calls, calls) {
             // Calls come: they have their turn.
-            tokio::time::sleep(chunk.took).await;
+            self.owed += chunk.took;
+            if self.owed >= PAUSE_MIN {
+                tokio::time::sleep(std::mem::take(&mut self.owed)).await;
+            }
         }
         Ok(Some(bytes))
     }
@@ -323,6 +331,7 @@ async fn save_alone(lane: &Arc<Lane>, alone: OwnedMutexGuard<()>) -> Result<(), 
         Left::Few | Left::Takes(_) => {}
     }
     let (state, file, calls) = session.rest(SaveReason::Periodic).await?;
+    // Durable: else a crash could leave a state whose file has been removed.
     let written = lane.services.states.put(vec![state], true).await;
     written.map_err(|error| not_written(&error))?;
     lane.note_stored(calls);

@@ -32,7 +32,7 @@ pub struct Catalog {
     database: RwLock<Option<Database>>,
     path: PathBuf,
     chunks: Arc<ChunkFiles>,
-    /// Something was written that is not on the disk yet.
+    /// Something was written, and nothing [`ToDisk::Now`] since.
     unflushed: AtomicBool,
     /// Held while states are written.
     counts: Mutex<Counts>,
@@ -58,6 +58,24 @@ pub struct Commit<'a, R: Serialize, A: Serialize> {
     pub lifted: Vec<Digest>,
     /// Contents that are barred from now on.
     pub barred: Vec<(Digest, FileRecord)>,
+}
+
+/// When a write is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ToDisk {
+    /// With the next one that is there when it returns, or with [`Catalog::flush`]. A crash before loses it.
+    Later,
+    /// When it returns, and a start after a crash finds it without looking through the whole.
+    Now,
+    /// When it returns, after one flush of the disk instead of two: a start after a crash looks through the whole, unless another write
+    /// has come [`ToDisk::Now`]. For what calls wait for.
+    Soonest,
+}
+
+impl From<bool> for ToDisk {
+    fn from(durable: bool) -> Self {
+        if durable { ToDisk::Now } else { ToDisk::Later }
+    }
 }
 
 impl Catalog {
@@ -149,7 +167,7 @@ impl Catalog {
             None => None,
         };
         let before_tags = tags_of(&commit.before)?;
-        self.write_states(true, |transaction, changes| {
+        self.write_states(ToDisk::Soonest, |transaction, changes| {
             if let Some((number, attempt)) = &attempt {
                 transaction.open_table(HISTORY)?.insert(number, attempt.as_slice())?;
             }
@@ -241,7 +259,10 @@ impl Catalog {
 
     /// Sends to the disk what the file has taken, while others go on writing: a transaction that waits for the disk holds all of them up,
     /// and has little left to wait for.
-    fn sync_ahead(&self) -> Result<(), StoreError> {
+    pub fn sync_ahead(&self) -> Result<(), StoreError> {
+        if !self.unflushed.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let synced = File::open(&self.path).and_then(|file| file.sync_data());
         synced.map_err(|error| StoreError::io(&self.path, error))
     }
@@ -375,18 +396,19 @@ impl Catalog {
     /// Runs `change` in one transaction. On an error nothing of it is kept.
     pub(super) fn write<T>(
         &self,
-        durable: bool,
+        to_disk: impl Into<ToDisk>,
         change: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
+        let to_disk = to_disk.into();
         let run = |database: &Database| -> Result<T, redb::Error> {
             let mut transaction = database.begin_write()?;
             // Writers come one after another: the one before has ended.
-            let unflushed = self.unflushed.swap(!durable, Ordering::AcqRel);
-            if durable {
+            let unflushed = self.unflushed.swap(to_disk != ToDisk::Now, Ordering::AcqRel);
+            match to_disk {
+                ToDisk::Later => transaction.set_durability(Durability::None)?,
                 // A start after a crash is to be quick however large the states are; that costs a commit little.
-                transaction.set_quick_repair(true);
-            } else {
-                transaction.set_durability(Durability::None)?;
+                ToDisk::Now => transaction.set_quick_repair(true),
+                ToDisk::Soonest => {}
             }
             let written = change(&transaction).and_then(|changed| {
                 transaction.commit()?;
@@ -403,12 +425,12 @@ impl Catalog {
     /// As [`Catalog::write`], where states are written or removed.
     fn write_states<T>(
         &self,
-        durable: bool,
+        to_disk: impl Into<ToDisk>,
         change: impl FnOnce(&WriteTransaction, &mut Changes) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
         let mut counts = self.counts();
         let mut changes = Changes::default();
-        let written = self.write(durable, |transaction| change(transaction, &mut changes));
+        let written = self.write(to_disk, |transaction| change(transaction, &mut changes));
         match &written {
             Ok(_) => counts.apply(changes),
             Err(_) => counts.forget(),

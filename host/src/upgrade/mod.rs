@@ -275,7 +275,7 @@ impl Core {
     /// What others have written goes to the disk now: else the journal and the commit would wait for it, and keys that go to sleep for them.
     async fn flush_ahead(&self) {
         let catalog = Arc::clone(&self.catalog);
-        if let Ok(Err(error)) = self.services.guests.spawn_blocking(move || catalog.flush()).await {
+        if let Ok(Err(error)) = self.services.guests.spawn_blocking(move || catalog.sync_ahead()).await {
             // The commit tells it again, if it is still so.
             tracing::error!("saved states could not be written: {error}");
         }
