@@ -24,6 +24,11 @@ const CHUNK: u32 = 64 << 10;
 const WRITTEN_AT_ONCE: usize = 1 << 20;
 /// So few are left behind the gate: less than a chunk.
 const FEW: u64 = 16 << 10;
+/// Chunks that are taken after all else is on the disk: calls have gone on meanwhile, and what they have changed had better not be left
+/// for behind the gate.
+const LAST_CHUNKS: u32 = 4;
+/// The last one is so small, or smaller.
+const LAST: usize = 2 << 10;
 /// A timer does not wake up any sooner: what would be paused for less is paused for later.
 const PAUSE_MIN: Duration = Duration::from_millis(1);
 /// Chunks in a row without fewer bytes left: calls change the state as fast as it is sent.
@@ -184,7 +189,7 @@ impl Session {
     }
 
     /// Takes chunks out, and gives each to the new instance if there is one, until few bytes are left, or no fewer. All that was sent is
-    /// on the disk then.
+    /// on the disk then, but for the last few chunks.
     pub(crate) async fn send(
         &mut self,
         change: &Change,
@@ -192,7 +197,7 @@ impl Session {
         migrate_timeout: Duration,
     ) -> Result<Left, InstanceError> {
         let (mut least, mut without_progress) = (u64::MAX, 0);
-        let mut taken = self.next().await?;
+        let mut taken = self.next_in_turn().await?;
         let left = loop {
             let Some(chunk) = taken else { break Left::Few };
             let is_last = self.pending <= FEW || without_progress > WITHOUT_PROGRESS;
@@ -209,13 +214,23 @@ impl Session {
                     false => Left::Takes(self.time_for(self.pending)),
                 };
             }
-            let (accepted, next) = tokio::join!(accept, self.next());
+            let (accepted, next) = tokio::join!(accept, self.next_in_turn());
             accepted?;
             taken = next?;
             without_progress = if self.pending < least { 0 } else { without_progress + 1 };
             least = least.min(self.pending);
         };
         self.write(true).await?;
+        for _ in 0..LAST_CHUNKS {
+            // It stays in memory, and goes into the catalog with the rest.
+            let Some(chunk) = self.next().await? else { break };
+            if let Some(new) = &mut new {
+                new.accept_chunk(change, &chunk, migrate_timeout).await?;
+            }
+            if chunk.len() <= LAST {
+                break;
+            }
+        }
         Ok(left)
     }
 
@@ -233,6 +248,11 @@ impl Session {
             return Err(InstanceError::Unreadable("the state could not be written".to_string()));
         };
         let ahead = file.ahead();
+        if !self.unwritten.is_empty() {
+            self.unwritten.extend_from_slice(&state.bytes);
+            state.tag.size = self.unwritten.len() as u64;
+            state.bytes = std::mem::take(&mut self.unwritten).into();
+        }
         state.tag.size += ahead.bytes;
         state.tag.ahead = (ahead.bytes > 0).then_some(ahead);
         let limit = self.lane.live.load().template.config.limits.state_max;
@@ -267,6 +287,20 @@ impl Session {
         Duration::try_from_secs_f64(self.in_guest.as_secs_f64() * ratio).unwrap_or(Duration::MAX)
     }
 
+    /// As [`Session::next`]; calls that come have their turn after it.
+    async fn next_in_turn(&mut self) -> Result<Option<Vec<u8>>, InstanceError> {
+        let before = self.in_guest;
+        let chunk = self.next().await?;
+        let calls = self.lane.figures().unsaved_calls;
+        if calls != std::mem::replace(&mut self.calls, calls) {
+            self.owed += self.in_guest.saturating_sub(before);
+            if self.owed >= PAUSE_MIN {
+                tokio::time::sleep(std::mem::take(&mut self.owed)).await;
+            }
+        }
+        Ok(chunk)
+    }
+
     /// The next chunk, written. None if everything was sent as it stands.
     async fn next(&mut self) -> Result<Option<Vec<u8>>, InstanceError> {
         let chunk = self.step(|reply| Step::Next(CHUNK, reply)).await?;
@@ -281,14 +315,6 @@ impl Session {
         fits(limit, self.sent)?;
         if self.unwritten.len() >= WRITTEN_AT_ONCE {
             self.write(false).await?;
-        }
-        let calls = self.lane.figures().unsaved_calls;
-        if calls != std::mem::replace(&mut self.calls, calls) {
-            // Calls come: they have their turn.
-            self.owed += chunk.took;
-            if self.owed >= PAUSE_MIN {
-                tokio::time::sleep(std::mem::take(&mut self.owed)).await;
-            }
         }
         Ok(Some(bytes))
     }

@@ -10,7 +10,7 @@
 
 use super::{EngineKind, Engines};
 use crate::event::{EventKind, Events, Happening};
-use crate::store::{Checksum, CodeName, Compiled, END, EngineKey, StoreError};
+use crate::store::{Checksum, CodeName, Compiled, END, EngineKey, MAGIC, StoreError};
 use sha2::Digest as _;
 use std::hash::{Hash as _, Hasher};
 use std::path::Path;
@@ -185,6 +185,7 @@ const KINDS: [EngineKind; 2] = [EngineKind::Plain, EngineKind::Concurrent];
 fn key_of(engine: &Engine) -> EngineKey {
     let mut hasher = Sha256(sha2::Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.0.update(MAGIC);
     let mut key = EngineKey([0; 16]);
     let hash = hasher.0.finalize();
     key.0.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
