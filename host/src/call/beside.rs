@@ -4,7 +4,7 @@
 //! wait behind it. The instance is at rest when no call runs and no guest task does.
 
 use super::frame::Frame;
-use super::invocation::{Called, Invocation};
+use super::invocation::Invocation;
 use super::lane::{CallResult, Errand, Job, Lane, Work};
 use super::runner::{Runner, still_fits, stuck_error};
 use crate::error::{CallError, CallErrorCode};
@@ -24,7 +24,6 @@ const BEGUN_IN_A_ROW: u64 = 64;
 /// A call that runs.
 struct Running {
     number: u64,
-    called: Called,
     since: Instant,
     frame: Arc<Frame>,
     reply: oneshot::Sender<CallResult>,
@@ -125,8 +124,8 @@ impl Runner {
         let only = (lost.len() == 1).then_some(0);
         let at_fault = at_fault.or(only).map(|place| lost.remove(place));
         let error = match (&at_fault, error) {
-            (Some(call), Some(error)) => template.failed(&call.called, &error),
-            (Some(call), None) => stuck_error(&call.called, stuck).in_version(&template.version.id),
+            (Some(call), Some(error)) => template.failed(&call.frame.called, &error),
+            (Some(call), None) => stuck_error(&call.frame.called, stuck).in_version(&template.version.id),
             (None, error) => {
                 let message = error.map_or_else(|| "was lost".to_string(), |error| crate::instance::describe(&error).0);
                 let message = format!("a guest task, or one of several calls, {message}");
@@ -135,7 +134,10 @@ impl Runner {
         };
         let error = self.lost(error).await;
         for call in lost {
-            let message = format!("`{}` ran beside a call that was lost: {}", call.called, error.message);
+            let message = format!(
+                "`{}` ran beside a call that was lost: {}",
+                call.frame.called, error.message
+            );
             let beside = CallError {
                 message,
                 ..error.clone()
@@ -233,13 +235,7 @@ impl<'a> Beside<'a> {
         };
         let (called, origin, reply) = (job.called, job.origin, job.reply);
         let lane = self.lane;
-        let frame = Frame::new(
-            origin,
-            called.clone(),
-            Arc::clone(template),
-            lane.key.clone(),
-            self.revision,
-        );
+        let frame = Frame::new(origin, called, Arc::clone(template), lane.key.clone(), self.revision);
         frame.set_holds(holds);
         match self.calls.begin(job.invocation, Arc::clone(&frame)) {
             Ok(end) => {
@@ -248,7 +244,6 @@ impl<'a> Beside<'a> {
                 lane.add_holder(&frame);
                 self.ledger.begin(Running {
                     number,
-                    called,
                     since: Instant::now(),
                     frame,
                     reply,

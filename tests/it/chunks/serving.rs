@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use wasmhot::control::protocol::{Exit, UndoRequest};
+use wasmhot::error::CallError;
 use wasmhot_appup::LimitsSpec;
 
 async fn world() -> World {
@@ -98,6 +99,75 @@ async fn p6_a_large_state_goes_up_and_down_in_chunks_under_load() {
     let alive = left.values().filter(|count| count.is_some()).count();
     let size: u32 = world.host.call("register", "size", ()).await.unwrap();
     assert_eq!(size as usize, ENTRIES as usize + alive);
+}
+
+/// Puts and removes a few entries of its own over and over, until it is told to stop: what it did, in order.
+async fn one_after_another(host: wasmhot::Host, name: usize, stop: Arc<AtomicBool>) -> Vec<(String, Option<u64>)> {
+    let mut done = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let turn = done.len() as u64;
+        let key = format!("own-{name}-{}", turn * 7 % 50);
+        if turn.is_multiple_of(3) {
+            let _: bool = host.call("register", "drop-entry", (key.as_str(),)).await.unwrap();
+            done.push((key, None));
+        } else {
+            let _: u64 = host.call("register", "put", (key.as_str(), turn)).await.unwrap();
+            done.push((key, Some(turn)));
+        }
+    }
+    done
+}
+
+/// Whether `found` is what some number of these first changes leaves behind.
+fn is_some_moment(done: &[(String, Option<u64>)], found: &BTreeMap<String, u64>) -> bool {
+    let mut then = BTreeMap::new();
+    then == *found
+        || done.iter().any(|(key, count)| {
+            match count {
+                Some(count) => then.insert(key.clone(), *count),
+                None => then.remove(key),
+            };
+            then == *found
+        })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r28_what_is_on_the_disk_after_an_upgrade_under_load_is_the_state_of_one_moment() {
+    let world = world().await;
+    filled(&world).await;
+    for round in ["register-1.1.0", "register-1.0.0"] {
+        let stop = Arc::new(AtomicBool::new(false));
+        let clients: Vec<_> = (0..3)
+            .map(|name| tokio::spawn(one_after_another(world.host.clone(), name, Arc::clone(&stop))))
+            .collect();
+        world.apply(&guest(round)).await.unwrap();
+        stop.store(true, Ordering::Relaxed);
+        let mut changes = Vec::new();
+        for client in clients {
+            changes.push(client.await.unwrap());
+        }
+        // Back to what was handed over.
+        let trapped: Result<(), CallError> = world.host.call("register", "trap", ()).await;
+        trapped.unwrap_err();
+        for (name, done) in changes.iter().enumerate() {
+            let mut found = BTreeMap::new();
+            for number in 0..50 {
+                let key = format!("own-{name}-{number}");
+                if let Some(text) = get(&world, &key).await {
+                    let (_, count) = text.split_once("count ").unwrap();
+                    found.insert(key, count.split(',').next().unwrap().parse().unwrap());
+                }
+            }
+            assert!(is_some_moment(done, &found), "{round}, client {name}: {found:?}");
+            for key in found.keys() {
+                let _: bool = world
+                    .host
+                    .call("register", "drop-entry", (key.as_str(),))
+                    .await
+                    .unwrap();
+            }
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
