@@ -97,7 +97,7 @@ pub(super) async fn load_bytes(
         }
     };
     let objects = Arc::clone(&core.objects);
-    blocking(move || objects.put(&bytes).map_err(|error| of_store(&error))).await?;
+    blocking(move || objects.put_known(&digest, &bytes).map_err(|error| of_store(&error))).await?;
     core.versions.keep(&version);
     Ok(version)
 }

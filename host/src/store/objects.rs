@@ -48,22 +48,27 @@ impl Objects {
     /// Keeps `bytes`, durably, and gives their digest. Bytes that are there already (and unharmed) are not written again.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = version::digest(bytes);
-        if matches!(self.get(&digest), Ok(Some(_))) {
-            return Ok(digest);
+        self.put_known(&digest, bytes)?;
+        Ok(digest)
+    }
+
+    /// The same, where the digest of the bytes is known.
+    pub(crate) fn put_known(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        if read_unlinked(&self.path(digest)).is_ok_and(|kept| kept == bytes) {
+            return Ok(());
         }
         let temp = self.dir.join(format!(
             "{TEMP}{}-{}",
             std::process::id(),
             self.next_temp.fetch_add(1, Ordering::Relaxed)
         ));
-        let written = write_synced(&temp, bytes).and_then(|()| std::fs::rename(&temp, self.path(&digest)));
+        let written = write_synced(&temp, bytes).and_then(|()| std::fs::rename(&temp, self.path(digest)));
         if let Err(error) = written {
             // A full disk must not get fuller; if even the removal fails, the next opening sweeps.
             let _ = std::fs::remove_file(&temp);
-            return Err(StoreError::io(&self.path(&digest), error));
+            return Err(StoreError::io(&self.path(digest), error));
         }
-        sync_dir(&self.dir)?;
-        Ok(digest)
+        sync_dir(&self.dir)
     }
 
     /// The bytes with this digest: `None` if they are not kept, an error if they were changed on disk.

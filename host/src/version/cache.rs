@@ -121,20 +121,44 @@ impl Engines {
             .any(|kind| cache.files.vouches(digest, &cache.key(self, *kind), sum))
     }
 
-    /// The code of a component: from the cache, or compiled. `digest` is that of the file that it is, or was made from; that has these
-    /// `bytes`.
-    pub(super) fn component(
+    /// Whether what is compiled is kept for another time.
+    pub(super) fn keeps_code(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    /// Compiles a component, and keeps its code. `digest` is that of the file that it is, or was made from; that has these `bytes`.
+    pub(super) fn compiled(
         &self,
+        kind: EngineKind,
+        of: (&Digest, &[u8]),
+        component: &[u8],
+    ) -> wasmtime::Result<Component> {
+        // `from_binary` takes neither text nor compiled code.
+        let compiled = Component::from_binary(self.get(kind), component)?;
+        self.counts.compiled.fetch_add(1, Ordering::Relaxed);
+        if let Some(cache) = &self.cache {
+            cache.keep(&self.code_name(cache, kind, of, component), &compiled);
+        }
+        Ok(compiled)
+    }
+
+    /// The code of a component, if it is in the cache.
+    pub(super) fn kept(&self, kind: EngineKind, of: (&Digest, &[u8]), component: &[u8]) -> Option<Component> {
+        let cache = self.cache.as_ref()?;
+        let loaded = cache.load(self.get(kind), &self.code_name(cache, kind, of, component))?;
+        self.counts.from_cache.fetch_add(1, Ordering::Relaxed);
+        Some(loaded)
+    }
+
+    fn code_name(
+        &self,
+        cache: &CodeCache,
         kind: EngineKind,
         (digest, bytes): (&Digest, &[u8]),
         component: &[u8],
-    ) -> wasmtime::Result<Component> {
-        let engine = self.get(kind);
-        let Some(cache) = &self.cache else {
-            return self.compiled(engine, component);
-        };
+    ) -> CodeName {
         let sum = Checksum::of(bytes);
-        let name = CodeName {
+        CodeName {
             digest: *digest,
             key: cache.key(self, kind),
             bytes: sum,
@@ -143,21 +167,7 @@ impl Engines {
                 true => sum,
                 false => Checksum::of(component),
             },
-        };
-        if let Some(loaded) = cache.load(engine, &name) {
-            self.counts.from_cache.fetch_add(1, Ordering::Relaxed);
-            return Ok(loaded);
         }
-        let compiled = self.compiled(engine, component)?;
-        cache.keep(&name, &compiled);
-        Ok(compiled)
-    }
-
-    fn compiled(&self, engine: &Engine, component: &[u8]) -> wasmtime::Result<Component> {
-        // `from_binary` takes neither text nor compiled code.
-        let compiled = Component::from_binary(engine, component)?;
-        self.counts.compiled.fetch_add(1, Ordering::Relaxed);
-        Ok(compiled)
     }
 
     /// Forgets compiled code of all but these bytes, and that of other compilers; gives the bytes of disk that this frees.
@@ -249,8 +259,7 @@ mod tests {
         let bytes = wat::parse_str("(component)").expect("is text");
         let digest = crate::version::digest(&bytes);
         let counted = |engines: &Engines| {
-            let made = engines.component(EngineKind::Plain, (&digest, &bytes), &bytes);
-            made.expect("compiles");
+            crate::version::compile(engines, "made-1.0.0", &bytes).expect("compiles");
             engines.counts()
         };
         assert_eq!(counted(&engines(folder.path(), &events)), (1, 0));

@@ -2,7 +2,7 @@
 
 use super::cache::for_another_engine;
 use super::contract::{HEALTH, INCREMENTAL, LIFECYCLE, LIVE};
-use super::prepare::{prepare, prepare_known};
+use super::prepare::{Prepared, prepare, prepare_known};
 use super::{EngineKind, Engines, Exports, HttpHandler, Incremental, Lifecycle, Version, VersionError, digest};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,17 +15,37 @@ const MIB: u64 = 1 << 20;
 
 /// Compiles a file. Blocks for as long as Cranelift takes: ten seconds and more for an interpreter of 20 MB.
 pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Version, VersionError> {
-    compile_known(engines, file_stem, bytes, digest(bytes))
+    let digest = digest(bytes);
+    match load_known(engines, file_stem, bytes, digest)? {
+        Some(version) => Ok(version),
+        None => compile_anew(engines, file_stem, bytes, digest),
+    }
 }
 
-fn compile_known(engines: &Engines, file_stem: &str, bytes: &[u8], digest: Digest) -> Result<Version, VersionError> {
+fn compile_anew(engines: &Engines, file_stem: &str, bytes: &[u8], digest: Digest) -> Result<Version, VersionError> {
     let prepared = prepare_known(file_stem, bytes, digest)?;
     let component = engines
-        .component(prepared.engine, (&digest, bytes), &prepared.component)
+        .compiled(prepared.engine, (&digest, bytes), &prepared.component)
         .map_err(|error| VersionError::invalid(format!("{error:#}")))?;
+    Ok(version(prepared, component, bytes))
+}
+
+/// None where the code of these bytes is not kept.
+fn load_known(
+    engines: &Engines,
+    file_stem: &str,
+    bytes: &[u8],
+    digest: Digest,
+) -> Result<Option<Version>, VersionError> {
+    let prepared = prepare_known(file_stem, bytes, digest)?;
+    let component = engines.kept(prepared.engine, (&digest, bytes), &prepared.component);
+    Ok(component.map(|component| version(prepared, component, bytes)))
+}
+
+fn version(prepared: Prepared<'_>, component: Component, bytes: &[u8]) -> Version {
     let interface = Arc::new(prepared.contract.interface);
     let places = Places::of(&component, &interface);
-    Ok(Version {
+    Version {
         id: prepared.id,
         kind_hint: prepared.identity.kind_hint,
         name_source: prepared.identity.source,
@@ -41,7 +61,7 @@ fn compile_known(engines: &Engines, file_stem: &str, bytes: &[u8], digest: Diges
         http: places.http,
         interface,
         component,
-    })
+    }
 }
 
 /// Where the functions of a component are: they are places in this one, and in no other that was made of the same bytes.
@@ -142,7 +162,7 @@ pub fn time_by_size(size: u64) -> Duration {
     Duration::from_secs(seconds.min(180))
 }
 
-/// Compiles a file on a thread of its own, for at most `limit` (or [`time_by_size`]). At most two files are compiled at a time;
+/// Loads the code of a file that was compiled before; else compiles it on a thread of its own, for at most `limit` (or [`time_by_size`]). At most two files are compiled at a time;
 /// waiting for a place does not count. `digest` is that of the bytes: who has read them knows it.
 ///
 /// Nothing can stop Cranelift: after [`VersionError::CompileTimeout`] the thread runs on to its end and its result is thrown
@@ -156,6 +176,14 @@ pub async fn compile_within(
     limit: Option<Duration>,
 ) -> Result<Version, VersionError> {
     let limit = limit.unwrap_or_else(|| time_by_size(bytes.len() as u64));
+    if engines.keeps_code() {
+        let (engines, stem, bytes) = (Arc::clone(&engines), file_stem.to_owned(), Arc::clone(&bytes));
+        let load = move || load_known(&engines, &stem, &bytes, digest);
+        let loaded = tokio::task::spawn_blocking(load).await;
+        if let Some(version) = loaded.map_err(|_| VersionError::CompilerStopped)?? {
+            return Ok(version);
+        }
+    }
     // The semaphore is never closed.
     let place = engines
         .compiling
@@ -169,7 +197,7 @@ pub async fn compile_within(
     let (stem, held) = (file_stem.to_owned(), place.clone());
     // A plain thread, not one of the runtime's: the end of the runtime must not wait for a bomb.
     let work = move || {
-        let compiled = compile_known(&engines, &stem, &bytes, digest);
+        let compiled = compile_anew(&engines, &stem, &bytes, digest);
         held.leave();
         // Nobody listens any more: the caller has gone, or the time was up.
         let _ = done.send(compiled);
