@@ -33,6 +33,8 @@ pub(crate) struct Guest {
     memory: MemoryCap,
     /// The call that runs now; none during start, `save`, `migrate` and `health`.
     pub(crate) frame: Option<Arc<Frame>>,
+    /// How many calls there were, but for those that run beside each other.
+    pub(super) calls_begun: u64,
     /// The calls that run beside each other, by guest task, oldest first: also those that have answered, since tasks of theirs may
     /// still run.
     frames: VecDeque<(GuestTaskId, Arc<Frame>)>,
@@ -116,6 +118,7 @@ impl Guest {
                 elements: 0,
             },
             frame: None,
+            calls_begun: 0,
             frames: VecDeque::new(),
             reach,
             shared_values: Arc::clone(given.values),

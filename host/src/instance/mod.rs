@@ -90,6 +90,11 @@ impl Instance {
         self.usable
     }
 
+    /// So many calls have begun in it, one after another: where there are no more than before, its state is the same.
+    pub(crate) fn calls_begun(&self) -> u64 {
+        self.store.data().calls_begun
+    }
+
     /// True if calls can run beside each other in it (WASI 0.3).
     pub(crate) fn is_concurrent(&self) -> bool {
         self.template.version.engine == EngineKind::Concurrent
@@ -210,6 +215,7 @@ impl Template {
 fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) {
     let guest = store.data_mut();
     guest.frame = Some(frame);
+    guest.calls_begun += 1;
     guest.take_values();
     *usable = false;
 }

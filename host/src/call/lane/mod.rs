@@ -21,6 +21,7 @@ use super::invocation::{Called, Invocation};
 use super::routes::Routes;
 use super::runner::Runner;
 use super::services::Services;
+use super::sleep::Moment;
 use super::ticket::Ticket;
 use super::turn::poll_here;
 use crate::clock::coarse_ms;
@@ -85,8 +86,10 @@ pub(crate) enum Errand {
     GoLive(Arc<Routes>),
     /// A step of taking the state out in chunks.
     Chunks(Step),
-    /// Save a key and free its instance.
+    /// Save a key, and free its instance when that is written.
     Hibernate,
+    /// The state of that moment is written, or could not be: free the instance, if it is still as it was.
+    FallAsleep(Option<Moment>),
     /// Forget a key that nobody has called for so many milliseconds, with its saved state (R9).
     Expire(u64),
     /// An upgrade has found the instance dead: do what `on_trap` says (R14, R26).
