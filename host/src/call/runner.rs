@@ -304,7 +304,7 @@ impl Runner {
             }
             Errand::Chunks(step) => self.chunk_step(step).await,
             Errand::Hibernate => self.hibernate().await,
-            Errand::FallAsleep(moment) => self.asleep_since(moment),
+            Errand::FallAsleep { moment, is_written } => self.asleep_since(moment, is_written),
             Errand::Expire(after_ms) => self.expire(after_ms).await,
         }
     }

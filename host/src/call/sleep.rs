@@ -7,73 +7,92 @@
 use super::lane::{Errand, Lane};
 use super::runner::Runner;
 use crate::clock::coarse_ms;
-use crate::instance::lifecycle::Saved;
+use crate::instance::Moment;
 use crate::restore::tagged;
 use crate::store::SaveReason;
 use std::sync::Arc;
-
-/// An instance as it was when its state was taken for the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
-    instance: u64,
-    calls: u64,
-}
+use wasmhot_appup::Durability;
 
 impl Runner {
     /// Saves a key that nobody waits for. Its instance goes at once, where that is what the store has already; else when it is written.
     pub(super) async fn hibernate(&mut self) {
-        if self.instance.is_none() || !self.lane.is_done() {
+        if !self.lane.is_done() {
             return;
         }
-        let Some((moment, saved)) = self.save_for_sleep().await else {
-            return self.stays_awake();
+        let Some(instance) = self.instance.as_mut().filter(|instance| !instance.falls_asleep()) else {
+            return;
         };
-        let Some(instance) = self.instance.as_ref() else { return };
+        let change = Lane::change_for_self(&instance.template);
+        let stuck = instance.template.config.limits.stuck_timeout;
+        self.lane.note_save_tried();
+        let saved = match instance.save(&change, stuck).await {
+            Ok(saved) => saved,
+            Err(error) => {
+                self.lost_if_dead(&error).await;
+                return self.stays_awake();
+            }
+        };
         let lane = Arc::clone(&self.lane);
         let calls = lane.note_save(saved.took);
-        if lane.has_kept(&crate::version::digest(&saved.bytes)) {
+        let is_kept = lane.has_kept(&crate::version::digest(&saved.bytes));
+        if is_kept && lane.live.load().template.config.limits.durability != Durability::Call {
             lane.note_stored(calls);
-            return self.fall_asleep(moment);
+            return self.fall_asleep();
         }
-        // What the store has is not what the key woke up with any more.
-        lane.set_kept(None);
-        let state = tagged(instance, lane.key.as_deref(), SaveReason::Hibernated, saved.bytes);
+        let states = match is_kept {
+            // It may still be on its way: what is given now is written behind it.
+            true => Vec::new(),
+            false => {
+                let key = lane.key.as_deref();
+                // What the store has is not what the key woke up with any more.
+                lane.set_kept(None);
+                vec![tagged(instance, key, SaveReason::Hibernated, saved.bytes)]
+            }
+        };
         // A second later is early enough for the disk.
-        let kept = lane.services.states.keep(vec![state], false);
+        let kept = lane.services.states.keep(states, false);
         if instance.is_concurrent() {
             // What its tasks do meanwhile nobody counts: they have to wait.
             match kept.written().await {
                 Ok(()) => {
                     lane.note_stored(calls);
-                    self.fall_asleep(moment);
+                    self.fall_asleep();
                 }
                 Err(_) => self.stays_awake(),
             }
             return;
         }
+        let moment = instance.begin_to_fall_asleep();
         lane.services.guests.clone().spawn(async move {
-            let written = kept.written().await;
-            if written.is_ok() {
+            let is_written = kept.written().await.is_ok();
+            if is_written {
                 lane.note_stored(calls);
             }
-            lane.send(Errand::FallAsleep(written.is_ok().then_some(moment)));
+            lane.send(Errand::FallAsleep { moment, is_written });
         });
     }
 
-    /// The state of that moment is written. None: it could not be.
-    pub(super) fn asleep_since(&mut self, moment: Option<Moment>) {
-        match moment {
-            Some(moment) => self.fall_asleep(moment),
-            None => self.stays_awake(),
+    /// The state of that moment is written, or could not be.
+    pub(super) fn asleep_since(&mut self, moment: Moment, is_written: bool) {
+        let Some(instance) = self.instance.as_mut() else { return };
+        match instance.moment() == moment {
+            true => {
+                instance.stop_falling_asleep();
+                if is_written {
+                    self.fall_asleep();
+                } else {
+                    self.stays_awake();
+                }
+            }
+            // It was called meanwhile, and may have been saved again since.
+            false if instance.falls_asleep() => {}
+            false => self.stays_awake(),
         }
     }
 
-    fn fall_asleep(&mut self, stored: Moment) {
-        let now = self.instance.as_ref().map(|instance| Moment {
-            instance: instance.id,
-            calls: instance.calls_begun(),
-        });
-        if now == Some(stored) && self.lane.is_done() {
+    /// The store has the state that the instance has.
+    fn fall_asleep(&mut self) {
+        if self.lane.is_done() {
             self.instance = None;
         } else {
             self.stays_awake();
@@ -84,26 +103,6 @@ impl Runner {
     fn stays_awake(&self) {
         if let Some(crowd) = self.lane.crowd.as_ref().filter(|_| self.instance.is_some()) {
             crowd.stays(&self.lane);
-        }
-    }
-
-    async fn save_for_sleep(&mut self) -> Option<(Moment, Saved)> {
-        let instance = self.instance.as_mut()?;
-        let change = Lane::change_for_self(&instance.template);
-        let stuck = instance.template.config.limits.stuck_timeout;
-        self.lane.note_save_tried();
-        match instance.save(&change, stuck).await {
-            Ok(saved) => {
-                let moment = Moment {
-                    instance: instance.id,
-                    calls: instance.calls_begun(),
-                };
-                Some((moment, saved))
-            }
-            Err(error) => {
-                self.lost_if_dead(&error).await;
-                None
-            }
         }
     }
 

@@ -22,8 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use wasmhot_appup::{Digest, ModuleName};
 
 /// The database keeps pages in memory up to this size: it would take 1 GiB unasked. Half of it is what several transactions may leave there
-/// before it goes to the file: with less, a lot of keys that are handed over does not fit.
-const CACHE_BYTES: usize = 8 << 20;
+/// before it goes to the file. Where that is full, or all of it is, whoever reads a page writes others to the file first, and waits as long
+/// as the disk is busy with a flush: keys that wake up in a sweep would. So a second's writes and the keys of the hour are to fit.
+const CACHE_BYTES: usize = 32 << 20;
 
 /// The open catalog. All methods block; a reader never waits for a writer, writers wait for each other.
 pub struct Catalog {
@@ -147,7 +148,11 @@ impl Catalog {
             Some((number, attempt)) => Some((number, seal(attempt)?)),
             None => None,
         };
-        let before_tags: Vec<_> = commit.before.iter().map(|state| seal(&state.tag)).collect::<Result<_, _>>()?;
+        let before_tags: Vec<_> = commit
+            .before
+            .iter()
+            .map(|state| seal(&state.tag))
+            .collect::<Result<_, _>>()?;
         self.write_states(true, |transaction, changes| {
             if let Some((number, attempt)) = &attempt {
                 transaction.open_table(HISTORY)?.insert(number, attempt.as_slice())?;
@@ -237,7 +242,12 @@ impl Catalog {
             let now = now.map(|now| Ok::<_, StoreError>(record::read(&self.path, &now)?.tag.ahead));
             let before = before.map(|tag| Ok::<_, StoreError>(open::<SavedStateTag>(&self.path, &tag)?.ahead));
             let named = [now.transpose()?, before.transpose()?];
-            Ok(named.into_iter().flatten().flatten().map(|ahead| ahead.number).collect())
+            Ok(named
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|ahead| ahead.number)
+                .collect())
         })
     }
 

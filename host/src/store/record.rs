@@ -207,7 +207,10 @@ impl<'a> Build<'a> {
     pub(super) fn open(&self) -> Result<ModuleVersion, String> {
         Ok(ModuleVersion {
             name: ModuleName::parse(&self.name).map_err(|error| error.to_string())?,
-            version: self.version.parse().map_err(|error| format!("{:?}: {error}", self.version))?,
+            version: self
+                .version
+                .parse()
+                .map_err(|error| format!("{:?}: {error}", self.version))?,
             digest: Digest::from_bytes(self.digest),
         })
     }
@@ -222,8 +225,7 @@ impl<'a> Build<'a> {
 
     fn is_older_than(&self, other: &Self) -> bool {
         let version = |build: &Self| build.version.parse::<wasmhot_appup::Version>();
-        self.name == other.name
-            && matches!((version(self), version(other)), (Ok(this), Ok(that)) if this < that)
+        self.name == other.name && matches!((version(self), version(other)), (Ok(this), Ok(that)) if this < that)
     }
 }
 
@@ -258,7 +260,10 @@ mod tests {
                 extra: serde_json::json!({ "a": [1.5, null] }),
             }),
             form: Form::Chunks,
-            ahead: Some(Ahead { number: 3, bytes: 1 << 40 }),
+            ahead: Some(Ahead {
+                number: 3,
+                bytes: 1 << 40,
+            }),
         }
     }
 
@@ -315,7 +320,10 @@ mod tests {
     fn what_is_cut_short_or_newer_is_refused() {
         let record = write(&tag(), b"").expect("is written");
         for cut in 0..record.len() {
-            assert!(matches!(opened(&record[..cut]), Err(StoreError::Corrupt { .. })), "{cut}");
+            assert!(
+                matches!(opened(&record[..cut]), Err(StoreError::Corrupt { .. })),
+                "{cut}"
+            );
         }
         assert!(matches!(opened(&[4, 0]), Err(StoreError::NewerFormat { found: 4, .. })));
         let newer = br#"{"format":2,"value":null}"#;

@@ -61,9 +61,8 @@ impl Changes {
 
     fn count(&mut self, (module, key): Owner<'_>, holder: &Build<'_>, by: i64) {
         let are_keys = key.is_some();
-        let is_like = |change: &&mut Change| {
-            change.are_keys == are_keys && change.holder == *holder && change.module == module
-        };
+        let is_like =
+            |change: &&mut Change| change.are_keys == are_keys && change.holder == *holder && change.module == module;
         match self.0.iter_mut().find(is_like) {
             Some(change) => change.by += by,
             None => self.0.push(Change {

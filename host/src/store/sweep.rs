@@ -50,10 +50,7 @@ impl Asleep {
         // It is as old as it was: keys expire by that.
         new.tag.time_ms = tag.time_ms;
         new.tag.reason = tag.reason;
-        Exchange {
-            old: self.record,
-            new,
-        }
+        Exchange { old: self.record, new }
     }
 }
 
@@ -283,7 +280,8 @@ mod tests {
         let read = |database: &Database| -> Result<Vec<String>, redb::Error> {
             let table = database.begin_read()?.open_table(STATE_BYTES)?;
             let keys = table.range::<Owner<'_>>(..)?;
-            keys.map(|entry| Ok(entry?.0.value().1.unwrap_or_default().to_owned())).collect()
+            keys.map(|entry| Ok(entry?.0.value().1.unwrap_or_default().to_owned()))
+                .collect()
         };
         catalog.with(read).expect("is read")
     }
@@ -291,11 +289,14 @@ mod tests {
     #[test]
     fn states_of_an_older_wasmhot_are_read_swept_replaced_and_removed() {
         let (_folder, catalog) = catalog(&[]);
-        let old = ["kept", "gone", "saved", "swept"].map(|key| saved(Some(key), 0, b"old"));
+        let old = ["gone", "kept", "saved", "swept"].map(|key| saved(Some(key), 0, b"old"));
         for state in &old {
             put_as_of_old(&catalog, state);
         }
-        assert_eq!(catalog.states_of(&name()).expect("is read"), old.clone().map(|state| state.tag));
+        assert_eq!(
+            catalog.states_of(&name()).expect("is read"),
+            old.clone().map(|state| state.tag)
+        );
         assert_eq!(catalog.count_keys(&name()).expect("is read"), 4);
         let (mut asleep, _) = read(&catalog, None, 100);
         assert_eq!(keys(&asleep), ["gone", "kept", "saved", "swept"]);
@@ -304,7 +305,10 @@ mod tests {
         let now = [saved(Some("saved"), 1, b"new"), saved(Some("large"), 1, &large)];
         catalog.put_states(&now, true).expect("is written");
         assert!(catalog.delete_state(&name(), Some("gone")).expect("is removed"));
-        assert_eq!(catalog.state(&name(), Some("kept")).expect("is read"), Some(old[0].clone()));
+        assert_eq!(
+            catalog.state(&name(), Some("kept")).expect("is read"),
+            Some(old[1].clone())
+        );
         assert_eq!(bytes(&catalog, "saved"), b"new");
         assert_eq!(bytes(&catalog, "swept"), b"exchanged");
         assert_eq!(bytes(&catalog, "large"), large);
@@ -316,6 +320,9 @@ mod tests {
         assert_eq!(bytes(&catalog, "large"), b"small");
         assert_eq!(catalog.count_keys(&name()).expect("is read"), 4);
         catalog.delete_states(&name()).expect("are removed");
-        assert_eq!((beside(&catalog).len(), catalog.count_keys(&name()).expect("is read")), (0, 0));
+        assert_eq!(
+            (beside(&catalog).len(), catalog.count_keys(&name()).expect("is read")),
+            (0, 0)
+        );
     }
 }
