@@ -9,6 +9,9 @@ use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use wasmhot_appup::ModuleName;
 
+/// A sealed tag, and the state.
+type SealedAndBytes = (Vec<u8>, Arc<[u8]>);
+
 impl Catalog {
     /// All attempts, oldest first, as the engine's own type.
     pub fn attempts<A: DeserializeOwned>(&self) -> Result<Vec<A>, StoreError> {
@@ -69,7 +72,7 @@ impl Catalog {
 
     /// The state of a module as it was before the upgrade that is on probation, if one is.
     pub fn state_before(&self, module: &ModuleName) -> Result<Option<SavedState>, StoreError> {
-        let read = |database: &Database| -> Result<Option<(Vec<u8>, Arc<[u8]>)>, redb::Error> {
+        let read = |database: &Database| -> Result<Option<SealedAndBytes>, redb::Error> {
             let transaction = database.begin_read()?;
             let (tags, bytes) = (transaction.open_table(BEFORE)?, transaction.open_table(BEFORE_BYTES)?);
             let both = tags.get(module.as_str())?.zip(bytes.get(module.as_str())?);

@@ -329,7 +329,7 @@ mod tests {
         let newer = br#"{"format":2,"value":null}"#;
         assert!(matches!(opened(newer), Err(StoreError::NewerFormat { found: 2, .. })));
         // A version that is none is found when it is asked for.
-        let mut strange = record.clone();
+        let mut strange = record;
         strange[8] = b'x';
         assert!(matches!(opened(&strange), Err(StoreError::Corrupt { .. })));
     }
