@@ -1,6 +1,6 @@
 //! The keeper writes saved states to the catalog: those that are given while it writes go together into the next transaction, so
-//! that a thousand keys that are handed over at once are a few transactions and not a thousand. States in another form (R33) have time: each
-//! lot of them is written when no state waits.
+//! that a thousand keys that are handed over at once are a few transactions and not a thousand. Of states in another form (R33), which come
+//! in lots, one lot goes with each transaction: nobody is to wait for many.
 
 use crate::store::{Catalog, Exchange, SavedState, StoreError};
 use std::path::Path;
@@ -84,12 +84,15 @@ async fn keep(
 ) {
     loop {
         let mut given = Vec::new();
-        let batch = tokio::select! {
+        let mut batch = tokio::select! {
             biased;
             1.. = states.recv_many(&mut given, BATCH) => given,
             Some(lot) = exchanges.recv() => vec![lot],
             else => return,
         };
+        if batch.iter().all(|entry| entry.exchanges.is_empty()) {
+            batch.extend(exchanges.try_recv());
+        }
         let catalog = Arc::clone(&catalog);
         // An error of this is the end of the runtime: those who wait are told by the end of their channel.
         let _ = tokio::task::spawn_blocking(move || write(&catalog, batch)).await;
