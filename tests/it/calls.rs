@@ -281,13 +281,13 @@ async fn a_queue_that_is_full_says_so() {
 
 // ---- keyed ----
 
-fn rooms(limits: &str) -> String {
+pub(crate) fn rooms(limits: &str) -> String {
     format!(
         "format = 1\n[release]\nname = \"rooms\"\nversion = \"1.0.0\"\n[[modules]]\nname = \"rooms\"\npath = \"rooms-1.0.0.wasm\"\nkind = \"keyed\"\n[modules.limits]\n{limits}\n"
     )
 }
 
-async fn say(world: &World, key: &str, what: &str) -> u64 {
+pub(crate) async fn say(world: &World, key: &str, what: &str) -> u64 {
     world.host.call("rooms", "say", (key, "ann", what)).await.unwrap()
 }
 

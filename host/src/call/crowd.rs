@@ -73,8 +73,8 @@ impl Crowd {
             }
         };
         self.stays(lane);
-        // Room for the next ones is made before they come: a sixteenth of the places, or one.
-        let spare = (self.size.load(Ordering::Relaxed) / 16).max(1);
+        // Room for the next ones is made before they come: an eighth of the places, or one. So many can be waiting for the disk.
+        let spare = (self.size.load(Ordering::Relaxed) / 8).max(1);
         if self.places.available_permits() < spare {
             self.make_room();
         }

@@ -20,5 +20,6 @@ pub(crate) mod router;
 pub(crate) mod routes;
 pub(crate) mod runner;
 pub(crate) mod services;
+pub(crate) mod sleep;
 pub(crate) mod ticket;
 pub(crate) mod turn;

@@ -202,6 +202,8 @@ impl Runner {
                 instance.place = place;
                 self.instance = Some(instance);
                 self.lane.set_kept(stored);
+                // It has what the store has: no save is due before `save_interval` has passed.
+                self.lane.note_save_tried();
                 Ok(())
             }
             Err(error) => Err(self.not_awake(live, &error)),
@@ -302,6 +304,7 @@ impl Runner {
             }
             Errand::Chunks(step) => self.chunk_step(step).await,
             Errand::Hibernate => self.hibernate().await,
+            Errand::FallAsleep { moment, is_written } => self.asleep_since(moment, is_written),
             Errand::Expire(after_ms) => self.expire(after_ms).await,
         }
     }
@@ -337,71 +340,6 @@ impl Runner {
             next.skip_live();
         }
         Some(error)
-    }
-
-    /// The instance goes only when its state is in the store, and only if nobody waits for it.
-    async fn hibernate(&mut self) {
-        if self.instance.is_none() || !self.lane.is_done() {
-            return;
-        }
-        if self.is_stored().await && self.lane.is_done() {
-            self.instance = None;
-            return;
-        }
-        if let Some(crowd) = self.lane.crowd.as_ref().filter(|_| self.instance.is_some()) {
-            crowd.stays(&self.lane);
-        }
-    }
-
-    /// Saves the key, and returns when that is in the store: at once, where it is what the store has already.
-    async fn is_stored(&mut self) -> bool {
-        let Some(instance) = self.instance.as_mut() else {
-            return false;
-        };
-        let change = Lane::change_for_self(&instance.template);
-        let stuck = instance.template.config.limits.stuck_timeout;
-        let lane = Arc::clone(&self.lane);
-        lane.note_save_tried();
-        let saved = match instance.save(&change, stuck).await {
-            Ok(saved) => saved,
-            Err(error) => {
-                self.lost_if_dead(&error).await;
-                return false;
-            }
-        };
-        let calls = lane.note_save(saved.took);
-        let digest = crate::version::digest(&saved.bytes);
-        let written = lane.has_kept(&digest) || {
-            let state = tagged(instance, lane.key.as_deref(), SaveReason::Hibernated, saved.bytes);
-            // A second later is early enough for the disk.
-            lane.services.states.put(vec![state], false).await.is_ok()
-        };
-        if written {
-            lane.note_stored(calls);
-        }
-        written
-    }
-
-    /// R9: nobody has called for so long. The key is gone with its state.
-    async fn expire(&mut self, after_ms: u64) {
-        let idle_ms = coarse_ms().saturating_sub(self.lane.last_used_ms());
-        let Some(key) = self
-            .lane
-            .key
-            .clone()
-            .filter(|_| idle_ms >= after_ms && self.lane.is_done())
-        else {
-            return;
-        };
-        match self.lane.services.states.delete(&self.lane.module, &key).await {
-            Ok(was_there) => {
-                let was_here = self.instance.take().is_some();
-                if let Some(crowd) = self.lane.crowd.as_ref().filter(|_| was_here || was_there) {
-                    crowd.remove_key();
-                }
-            }
-            Err(error) => tracing::error!("the state of {} could not be deleted: {error}", self.lane.name()),
-        }
     }
 
     /// Saves for the version's own later use.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use wasmhot_appup::{Grants, ModuleVersion};
 use wasmtime::StoreContextMut;
 use wasmtime::component::{GuestTaskId, ResourceTable};
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Elements that all tables of an instance may have together: SpiderMonkey asks for 7,688.
@@ -26,13 +26,16 @@ const FRAMES_MAX: usize = 4096;
 
 /// The data of a store.
 pub(crate) struct Guest {
-    wasi: WasiCtx,
+    /// Made when it is first asked for: few need it to take or give their state, and keys come by the thousand.
+    wasi: Option<WasiCtx>,
     http: WasiHttpCtx,
     outgoing: Outgoing,
     table: ResourceTable,
     memory: MemoryCap,
     /// The call that runs now; none during start, `save`, `migrate` and `health`.
     pub(crate) frame: Option<Arc<Frame>>,
+    /// How many calls there were, but for those that run beside each other.
+    pub(super) calls_begun: u64,
     /// The calls that run beside each other, by guest task, oldest first: also those that have answered, since tasks of theirs may
     /// still run.
     frames: VecDeque<(GuestTaskId, Arc<Frame>)>,
@@ -75,38 +78,13 @@ impl Guest {
             id, instance, grants, ..
         } = *given;
         let reach = Reach::new(id, grants, given.outside);
-        let mut wasi = WasiCtx::builder();
-        wasi.stdout(GuestOutput::new(id, instance, false));
-        wasi.stderr(GuestOutput::new(id, instance, true));
-        wasi.arg(id.name.as_ref());
-        wasi.args(&grants.args);
-        for (name, value) in &grants.env {
-            wasi.env(name, value);
-        }
-        for grant in &grants.dirs {
-            // All that the host keeps lies there, machine code included: whoever writes it, is the host.
-            if given.outside.is_untouchable(Path::new(&grant.host)) {
-                return Err(format!(
-                    "the directory {:?}, granted to {}, holds the state directory of the host or lies in it: grant another, or choose another \
-                     state directory",
-                    grant.host, id.name
-                ));
-            }
-            let perms = if grant.write {
-                FsPerms::ReadWrite
-            } else {
-                FsPerms::ReadOnly
-            };
-            wasi.preopened_dir(&grant.host, &grant.guest, perms).map_err(|error| {
-                format!(
-                    "the granted directory {:?} of {} cannot be opened: {error}",
-                    grant.host, id.name
-                )
-            })?;
-        }
-        network::configure(&mut wasi, &reach);
+        // Directories may turn out not to be there: that is told here.
+        let wasi = match grants.dirs.is_empty() {
+            true => None,
+            false => Some(wasi(&reach, instance)?),
+        };
         Ok(Self {
-            wasi: wasi.build(),
+            wasi,
             http: WasiHttpCtx::new(),
             outgoing: Outgoing::new(&reach),
             table: ResourceTable::new(),
@@ -116,6 +94,7 @@ impl Guest {
                 elements: 0,
             },
             frame: None,
+            calls_begun: 0,
             frames: VecDeque::new(),
             reach,
             shared_values: Arc::clone(given.values),
@@ -187,7 +166,7 @@ impl Guest {
             reach: &self.reach,
             names: &mut self.names,
             sockets: wasmtime_wasi::sockets::WasiSocketsCtxView {
-                ctx: self.wasi.sockets(),
+                ctx: wasi_of(&mut self.wasi, &self.reach, self.log.instance()).sockets(),
                 table: &mut self.table,
             },
         }
@@ -210,6 +189,54 @@ impl Guest {
     }
 }
 
+fn wasi_of<'a>(wasi: &'a mut Option<WasiCtx>, reach: &Arc<Reach>, instance: u64) -> &'a mut WasiCtx {
+    wasi.get_or_insert_with(|| outline(reach, instance).build())
+}
+
+/// What WASI gives to every guest, as it is granted; but for directories.
+fn outline(reach: &Arc<Reach>, instance: u64) -> WasiCtxBuilder {
+    let (id, grants) = (reach.id(), &reach.grants);
+    let mut wasi = WasiCtx::builder();
+    wasi.stdout(GuestOutput::new(id, instance, false));
+    wasi.stderr(GuestOutput::new(id, instance, true));
+    wasi.arg(id.name.as_ref());
+    wasi.args(&grants.args);
+    for (name, value) in &grants.env {
+        wasi.env(name, value);
+    }
+    network::configure(&mut wasi, reach);
+    wasi
+}
+
+/// The same with the directories.
+fn wasi(reach: &Arc<Reach>, instance: u64) -> Result<WasiCtx, String> {
+    let id = reach.id();
+    let mut wasi = outline(reach, instance);
+    for grant in &reach.grants.dirs {
+        // All that the host keeps lies there, machine code included: whoever writes it, is the host.
+        if reach.is_untouchable(Path::new(&grant.host)) {
+            return Err(format!(
+                "the directory {:?}, granted to {}, holds the state directory of the host or lies in it: grant another, or choose another state \
+                 directory",
+                grant.host, id.name
+            ));
+        }
+        let perms = if grant.write {
+            FsPerms::ReadWrite
+        } else {
+            FsPerms::ReadOnly
+        };
+        let opened = wasi.preopened_dir(&grant.host, &grant.guest, perms);
+        opened.map_err(|error| {
+            format!(
+                "the granted directory {:?} of {} cannot be opened: {error}",
+                grant.host, id.name
+            )
+        })?;
+    }
+    Ok(wasi.build())
+}
+
 /// The call for which a guest's import is being called.
 pub(crate) fn calling_frame(mut store: StoreContextMut<'_, Guest>) -> Option<Arc<Frame>> {
     if store.data().frames.is_empty() {
@@ -226,7 +253,7 @@ pub(crate) fn calling_frame(mut store: StoreContextMut<'_, Guest>) -> Option<Arc
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView {
-            ctx: &mut self.wasi,
+            ctx: wasi_of(&mut self.wasi, &self.reach, self.log.instance()),
             table: &mut self.table,
         }
     }

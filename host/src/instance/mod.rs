@@ -48,6 +48,7 @@ pub(crate) struct Instance {
     usable: bool,
     /// Guest tasks may still run in it, of calls that have answered (WASI 0.3).
     pub(crate) has_tasks: bool,
+    falls_asleep: Option<Moment>,
     /// What brought its state, if anything did.
     brought_by: Option<Change>,
     went_live: bool,
@@ -57,6 +58,13 @@ pub(crate) struct Instance {
     pub(crate) finished_in: Duration,
     /// Its place among the live instances of its module, where those are counted.
     pub(crate) place: Option<Place>,
+}
+
+/// An instance between two of its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    instance: u64,
+    calls: u64,
 }
 
 impl Instance {
@@ -77,6 +85,7 @@ impl Instance {
             concurrent_functions: Arc::default(),
             usable: true,
             has_tasks: false,
+            falls_asleep: None,
             brought_by: None,
             went_live: false,
             migrated_in: Duration::ZERO,
@@ -88,6 +97,29 @@ impl Instance {
     /// False once the store is poisoned.
     pub(crate) fn is_usable(&self) -> bool {
         self.usable
+    }
+
+    /// Where it is the same as before, the state is the same: nothing was called, but what runs beside other calls.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment {
+            instance: self.id,
+            calls: self.store.data().calls_begun,
+        }
+    }
+
+    /// Its state is on its way into the store: it goes when that is written, unless it is called before.
+    pub(crate) fn begin_to_fall_asleep(&mut self) -> Moment {
+        let now = self.moment();
+        self.falls_asleep = Some(now);
+        now
+    }
+
+    pub(crate) fn stop_falling_asleep(&mut self) {
+        self.falls_asleep = None;
+    }
+
+    pub(crate) fn falls_asleep(&self) -> bool {
+        self.falls_asleep == Some(self.moment())
     }
 
     /// True if calls can run beside each other in it (WASI 0.3).
@@ -210,6 +242,7 @@ impl Template {
 fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) {
     let guest = store.data_mut();
     guest.frame = Some(frame);
+    guest.calls_begun += 1;
     guest.take_values();
     *usable = false;
 }

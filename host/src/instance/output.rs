@@ -103,6 +103,11 @@ impl GuestLog {
         }
     }
 
+    /// Whose it is.
+    pub(crate) fn instance(&self) -> u64 {
+        self.instance
+    }
+
     /// One line, unless there were too many in this second. Cut where it is too long.
     pub(crate) fn line(&self, level: Level, context: &str, message: &str) {
         let (id, instance) = (&self.id, self.instance);

@@ -39,13 +39,6 @@ impl Outside {
         })
     }
 
-    /// Whether a guest with this folder would have the state directory, or a part of it.
-    pub(super) fn is_untouchable(&self, folder: &Path) -> bool {
-        self.untouchable
-            .as_ref()
-            .is_some_and(|state| state.is_reached_by(folder))
-    }
-
     /// Says that something was denied, unless that was said before.
     fn tell(&self, id: &ModuleVersion, capability: Capability, target: &str, why: &Denied, grant: &str) {
         let is_last = {
@@ -115,6 +108,17 @@ impl Reach {
             denied: AtomicBool::new(false),
             looked_up: Mutex::default(),
         })
+    }
+
+    /// Who it is.
+    pub(super) fn id(&self) -> &ModuleVersion {
+        &self.id
+    }
+
+    /// Whether with this folder it would have the state directory, or a part of it.
+    pub(super) fn is_untouchable(&self, folder: &Path) -> bool {
+        let state = self.outside.untouchable.as_ref();
+        state.is_some_and(|state| state.is_reached_by(folder))
     }
 
     /// Why outside effects are refused at the moment, if they are.

@@ -2,12 +2,12 @@
 //!
 //! Invariants:
 //! - [`Catalog::commit`] is one durable transaction: after a crash the host is wholly before or wholly after a switch (P4).
-//! - A state and its tag are written together and removed together.
 //! - A catalog file is complete or absent: a new one is built beside its place and renamed into it.
 
 use super::chunks::ChunkFiles;
-use super::saved::{Changes, Counts, Standing};
-use super::sweep::{Exchange, exchange_in};
+use super::record;
+use super::saved::{Changes, Counts};
+use super::states::{delete_states_in, insert_states, records_of};
 use super::tables::{
     BEFORE, BEFORE_BYTES, FILES, HISTORY, INSTALLED, META, REVISIONS, STATE_BYTES, STATES, open, seal,
 };
@@ -15,7 +15,6 @@ use super::{FileRecord, Meta, SavedState, SavedStateTag, StoreError, private_dir
 use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, Table, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::borrow::Borrow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,8 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use wasmhot_appup::{Digest, ModuleName};
 
 /// The database keeps pages in memory up to this size: it would take 1 GiB unasked. Half of it is what several transactions may leave there
-/// before it goes to the file: with less, a lot of keys that are handed over does not fit.
-const CACHE_BYTES: usize = 8 << 20;
+/// before it goes to the file. Where that is full, or all of it is, whoever reads a page writes others to the file first, and waits as long
+/// as the disk is busy with a flush: keys that wake up in a sweep would. So a second's writes and the keys of the hour are to fit.
+const CACHE_BYTES: usize = 32 << 20;
 
 /// The open catalog. All methods block; a reader never waits for a writer, writers wait for each other.
 pub struct Catalog {
@@ -156,7 +156,7 @@ impl Catalog {
     pub fn commit<R: Serialize, A: Serialize>(&self, commit: &Commit<'_, R, A>) -> Result<(), StoreError> {
         let meta = seal(&commit.meta)?;
         let record = seal(commit.record)?;
-        let tags = tags_of(&commit.states)?;
+        let records = records_of(&commit.states)?;
         let barred: Vec<_> = commit
             .barred
             .iter()
@@ -166,7 +166,11 @@ impl Catalog {
             Some((number, attempt)) => Some((number, seal(attempt)?)),
             None => None,
         };
-        let before_tags = tags_of(&commit.before)?;
+        let before_tags: Vec<_> = commit
+            .before
+            .iter()
+            .map(|state| seal(&state.tag))
+            .collect::<Result<_, _>>()?;
         self.write_states(ToDisk::Soonest, |transaction, changes| {
             if let Some((number, attempt)) = &attempt {
                 transaction.open_table(HISTORY)?.insert(number, attempt.as_slice())?;
@@ -181,7 +185,7 @@ impl Catalog {
             for module in &commit.delete_states {
                 delete_states_in(transaction, module, changes)?;
             }
-            insert_states(transaction, &commit.states, &tags, changes)?;
+            insert_states(transaction, &commit.states, &records, changes)?;
             let mut files = transaction.open_table(FILES)?;
             for digest in &commit.lifted {
                 lift(&mut files, digest)?;
@@ -226,28 +230,6 @@ impl Catalog {
         })
     }
 
-    /// Writes saved states, except where a later one of the same process is there already. What is not durable a crash loses,
-    /// until a durable write or [`Catalog::flush`] follows.
-    pub fn put_states<S: Borrow<SavedState>>(&self, states: &[S], durable: bool) -> Result<(), StoreError> {
-        self.put_and_exchange(states, &[], durable)
-    }
-
-    /// The same, and then exchanges the form of others that are still as they were read.
-    pub(crate) fn put_and_exchange<S: Borrow<SavedState>>(
-        &self,
-        states: &[S],
-        exchanges: &[&Exchange],
-        durable: bool,
-    ) -> Result<(), StoreError> {
-        let tags = tags_of(states)?;
-        let new: Vec<_> = exchanges.iter().map(|exchange| &exchange.new).collect();
-        let new_tags = tags_of(&new)?;
-        self.write_states(durable, |transaction, changes| {
-            insert_states(transaction, states, &tags, changes)?;
-            exchange_in(transaction, exchanges, &new_tags, changes)
-        })
-    }
-
     /// Makes durable what is not, and frees what nobody needs any more.
     pub fn flush(&self) -> Result<(), StoreError> {
         if self.unflushed.load(Ordering::Acquire) {
@@ -273,94 +255,31 @@ impl Catalog {
             let read = |database: &Database| -> Result<[Option<Vec<u8>>; 2], redb::Error> {
                 let transaction = database.begin_read()?;
                 let (now, before) = (transaction.open_table(STATES)?, transaction.open_table(BEFORE)?);
-                let now = now.get((module.as_str(), None))?.map(|tag| tag.value().to_vec());
+                let now = now.get((module.as_str(), None))?.map(|record| record.value().to_vec());
                 let before = before.get(module.as_str())?.map(|tag| tag.value().to_vec());
                 Ok([now, before])
             };
-            let sealed = self.with(read).map_err(|error| self.failed(error))?;
-            let tags = sealed
-                .iter()
+            let [now, before] = self.with(read).map_err(|error| self.failed(error))?;
+            let now = now.map(|now| Ok::<_, StoreError>(record::read(&self.path, &now)?.tag.ahead));
+            let before = before.map(|tag| Ok::<_, StoreError>(open::<SavedStateTag>(&self.path, &tag)?.ahead));
+            let named = [now.transpose()?, before.transpose()?];
+            Ok(named
+                .into_iter()
                 .flatten()
-                .map(|tag| open::<SavedStateTag>(&self.path, tag));
-            let tags: Vec<_> = tags.collect::<Result<_, _>>()?;
-            Ok(tags.into_iter().filter_map(|tag| Some(tag.ahead?.number)).collect())
+                .flatten()
+                .map(|ahead| ahead.number)
+                .collect())
         })
     }
 
     /// A state as it was read, with what lies in a file.
-    pub(super) fn joined(&self, (tag, bytes): TagAndBytes) -> Result<SavedState, StoreError> {
-        let mut tag: SavedStateTag = open(&self.path, &tag)?;
-        let Some(ahead) = tag.ahead.take() else {
-            return Ok(SavedState { tag, bytes });
-        };
-        let mut all = self.chunks.read(&tag.module, ahead)?;
-        all.extend_from_slice(&bytes);
-        Ok(SavedState { tag, bytes: all.into() })
-    }
-
-    /// The last saved state of a module, or of one key of it.
-    pub fn state(&self, module: &ModuleName, key: Option<&str>) -> Result<Option<SavedState>, StoreError> {
-        // Of one that is replaced meanwhile the file stays until it was read.
-        let _unswept = key.is_none().then(|| self.chunks.hold());
-        let read = |database: &Database| -> Result<Option<TagAndBytes>, redb::Error> {
-            // One transaction, so that tag and bytes belong together.
-            let transaction = database.begin_read()?;
-            let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
-            let place = (module.as_str(), key);
-            let both = tags.get(place)?.zip(bytes.get(place)?);
-            Ok(both.map(|(tag, bytes)| (tag.value().to_vec(), bytes.value().into())))
-        };
-        let found = self.with(read).map_err(|error| self.failed(error))?;
-        found.map(|found| self.joined(found)).transpose()
-    }
-
-    /// The tags of all saved states of a module: one for itself, or one for each key.
-    pub fn states_of(&self, module: &ModuleName) -> Result<Vec<SavedStateTag>, StoreError> {
-        let read = |database: &Database| -> Result<Vec<Vec<u8>>, redb::Error> {
-            let table = database.begin_read()?.open_table(STATES)?;
-            let mut tags = Vec::new();
-            for entry in table.range((module.as_str(), None)..)? {
-                let (place, tag) = entry?;
-                if place.value().0 != module.as_str() {
-                    break;
-                }
-                tags.push(tag.value().to_vec());
-            }
-            Ok(tags)
-        };
-        let tags = self.with(read).map_err(|error| self.failed(error))?;
-        tags.iter().map(|tag| open(&self.path, tag)).collect()
-    }
-
-    /// The tags of all saved states of all modules.
-    pub fn all_states(&self) -> Result<Vec<SavedStateTag>, StoreError> {
-        let read = |database: &Database| -> Result<Vec<Vec<u8>>, redb::Error> {
-            let table = database.begin_read()?.open_table(STATES)?;
-            table.iter()?.map(|entry| Ok(entry?.1.value().to_vec())).collect()
-        };
-        let tags = self.with(read).map_err(|error| self.failed(error))?;
-        tags.iter().map(|tag| open(&self.path, tag)).collect()
-    }
-
-    /// Removes all saved states of a module, durably.
-    pub fn delete_states(&self, module: &ModuleName) -> Result<(), StoreError> {
-        self.write_states(true, |transaction, changes| {
-            delete_states_in(transaction, module, changes)
-        })
-    }
-
-    /// Removes the saved state of one key (or of the module itself), durably. False if there was none.
-    pub fn delete_state(&self, module: &ModuleName, key: Option<&str>) -> Result<bool, StoreError> {
-        let place = (module.as_str(), key);
-        self.write_states(true, |transaction, changes| {
-            let mut tags = transaction.open_table(STATES)?;
-            let removed = tags.remove(place)?;
-            if let Some(tag) = &removed {
-                changes.went(place, Standing::of(tag.value()).ok());
-            }
-            transaction.open_table(STATE_BYTES)?.remove(place)?;
-            Ok(removed.is_some())
-        })
+    pub(super) fn joined(&self, mut state: SavedState) -> Result<SavedState, StoreError> {
+        if let Some(ahead) = state.tag.ahead.take() {
+            let mut all = self.chunks.read(&state.tag.module, ahead)?;
+            all.extend_from_slice(&state.bytes);
+            state.bytes = all.into();
+        }
+        Ok(state)
     }
 
     /// What is known of a file with this content.
@@ -423,7 +342,7 @@ impl Catalog {
     }
 
     /// As [`Catalog::write`], where states are written or removed.
-    fn write_states<T>(
+    pub(super) fn write_states<T>(
         &self,
         to_disk: impl Into<ToDisk>,
         change: impl FnOnce(&WriteTransaction, &mut Changes) -> Result<T, redb::Error>,
@@ -451,9 +370,6 @@ impl Catalog {
         StoreError::database(&self.path, error)
     }
 }
-
-/// A sealed tag, and the state.
-pub(super) type TagAndBytes = (Vec<u8>, Arc<[u8]>);
 
 pub(super) fn builder() -> Builder {
     let mut builder = Database::builder();
@@ -498,37 +414,6 @@ fn make_tables(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn tags_of<S: Borrow<SavedState>>(states: &[S]) -> Result<Vec<Vec<u8>>, StoreError> {
-    states.iter().map(|state| seal(&state.borrow().tag)).collect()
-}
-
-/// Writes states with their sealed tags, which stand in the same order.
-fn insert_states<S: Borrow<SavedState>>(
-    transaction: &WriteTransaction,
-    states: &[S],
-    tags: &[Vec<u8>],
-    changes: &mut Changes,
-) -> Result<(), redb::Error> {
-    let mut tag_table = transaction.open_table(STATES)?;
-    let mut byte_table = transaction.open_table(STATE_BYTES)?;
-    for (state, sealed) in states.iter().zip(tags) {
-        let SavedState { tag, bytes } = state.borrow();
-        let place = (tag.module.as_str(), tag.key.as_deref());
-        let there = tag_table.get(place)?.map(|there| Standing::of(there.value()).ok());
-        // Saves are written by whoever gets to it first.
-        if matches!(&there, Some(Some(there)) if there.order.is_newer_than(tag.order)) {
-            continue;
-        }
-        if let Some(there) = there {
-            changes.went(place, there);
-        }
-        changes.came(tag);
-        tag_table.insert(place, sealed.as_slice())?;
-        byte_table.insert(place, &**bytes)?;
-    }
-    Ok(())
-}
-
 /// What is known of the content stays, but for the bar.
 fn lift(files: &mut Table<'_, &str, &[u8]>, digest: &Digest) -> Result<(), redb::Error> {
     let place = digest.to_string();
@@ -539,30 +424,6 @@ fn lift(files: &mut Table<'_, &str, &[u8]>, digest: &Digest) -> Result<(), redb:
         && let Ok(sealed) = seal(&FileRecord { barred: None, ..known })
     {
         files.insert(place.as_str(), sealed.as_slice())?;
-    }
-    Ok(())
-}
-
-fn delete_states_in(
-    transaction: &WriteTransaction,
-    module: &ModuleName,
-    changes: &mut Changes,
-) -> Result<(), redb::Error> {
-    changes.forgotten(module);
-    let mut tag_table = transaction.open_table(STATES)?;
-    let mut byte_table = transaction.open_table(STATE_BYTES)?;
-    let mut keys = Vec::new();
-    for entry in tag_table.range((module.as_str(), None)..)? {
-        let (place, _) = entry?;
-        let (owner, key) = place.value();
-        if owner != module.as_str() {
-            break;
-        }
-        keys.push(key.map(str::to_owned));
-    }
-    for key in keys {
-        tag_table.remove((module.as_str(), key.as_deref()))?;
-        byte_table.remove((module.as_str(), key.as_deref()))?;
     }
     Ok(())
 }

@@ -55,9 +55,9 @@ pub enum StoreError {
         /// How.
         why: &'static str,
     },
-    /// A record could not be written as JSON.
+    /// A record has no form to be written in.
     #[error("a record of the catalog cannot be written: {0}")]
-    Encode(#[source] serde_json::Error),
+    Encode(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Anything else the system refuses.
     #[error("{path}: {error}")]
     Io {
@@ -103,6 +103,10 @@ impl StoreError {
                 why: other.to_string(),
             },
         }
+    }
+
+    pub(super) fn encode(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        StoreError::Encode(Box::new(error))
     }
 
     /// A stable word for scripts.

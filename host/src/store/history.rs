@@ -1,12 +1,16 @@
 //! The part of the catalog that tells what was attempted: the journal of the upgrade that runs, and the history of those that ended.
 
-use super::catalog::{Catalog, TagAndBytes};
+use super::catalog::Catalog;
 use super::tables::{BEFORE, BEFORE_BYTES, HISTORY, META, open, seal};
 use super::{Meta, SavedState, StoreError};
 use redb::{Database, ReadableDatabase, ReadableTable};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use wasmhot_appup::ModuleName;
+
+/// A sealed tag, and the state.
+type SealedAndBytes = (Vec<u8>, Arc<[u8]>);
 
 impl Catalog {
     /// All attempts, oldest first, as the engine's own type.
@@ -68,16 +72,17 @@ impl Catalog {
 
     /// The state of a module as it was before the upgrade that is on probation, if one is.
     pub fn state_before(&self, module: &ModuleName) -> Result<Option<SavedState>, StoreError> {
-        let read = |database: &Database| -> Result<Option<TagAndBytes>, redb::Error> {
+        let read = |database: &Database| -> Result<Option<SealedAndBytes>, redb::Error> {
             let transaction = database.begin_read()?;
             let (tags, bytes) = (transaction.open_table(BEFORE)?, transaction.open_table(BEFORE_BYTES)?);
-            match (tags.get(module.as_str())?, bytes.get(module.as_str())?) {
-                (Some(tag), Some(bytes)) => Ok(Some((tag.value().to_vec(), bytes.value().into()))),
-                _ => Ok(None),
-            }
+            let both = tags.get(module.as_str())?.zip(bytes.get(module.as_str())?);
+            Ok(both.map(|(tag, bytes)| (tag.value().to_vec(), bytes.value().into())))
         };
         let _unswept = self.chunks().hold();
-        let found = self.with(read).map_err(|error| self.failed(error))?;
-        found.map(|found| self.joined(found)).transpose()
+        let Some((tag, bytes)) = self.with(read).map_err(|error| self.failed(error))? else {
+            return Ok(None);
+        };
+        let tag = open(self.path(), &tag)?;
+        self.joined(SavedState { tag, bytes }).map(Some)
     }
 }

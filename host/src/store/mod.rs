@@ -22,7 +22,9 @@ mod installed;
 pub(crate) mod keyvalue;
 mod lock;
 mod objects;
+mod record;
 mod saved;
+mod states;
 mod sweep;
 mod tables;
 

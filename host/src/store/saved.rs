@@ -5,50 +5,20 @@
 //! Invariant: what is counted is what is committed. Whoever writes states holds the counts until his transaction has ended.
 
 use super::catalog::Catalog;
-use super::tables::{STATES, open};
-use super::{SaveOrder, SavedStateTag, StoreError};
+use super::record::{self, Build};
+use super::states::Owner;
+use super::tables::STATES;
+use super::{SavedStateTag, StoreError};
 use redb::{Database, ReadableDatabase};
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use wasmhot_appup::{ModuleName, ModuleVersion, Saved};
 
-/// As much of a [`SavedStateTag`] as has to be read of each of a million keys.
-#[derive(Deserialize)]
-pub(super) struct Standing {
-    version: ModuleVersion,
-    #[serde(default)]
-    pub(super) order: SaveOrder,
-    #[serde(default)]
-    written_for: Option<Reader>,
-}
-
-#[derive(Deserialize)]
-struct Reader {
-    to: ModuleVersion,
-}
-
-impl Standing {
-    pub(super) fn of(sealed: &[u8]) -> Result<Self, StoreError> {
-        open(Path::new("catalog"), sealed)
-    }
-
-    fn holder(self) -> ModuleVersion {
-        holder(&self.version, self.written_for.as_ref().map(|reader| &reader.to)).clone()
-    }
-}
-
 /// The version in whose format a state is.
-pub(super) fn holder_of(tag: &SavedStateTag) -> &ModuleVersion {
-    holder(&tag.version, tag.written_for.as_ref().map(|written| &written.to))
-}
-
-/// The version in whose format the bytes are: on a way down that is not the one that wrote them (R2).
-fn holder<'a>(writer: &'a ModuleVersion, reader: Option<&'a ModuleVersion>) -> &'a ModuleVersion {
-    match reader {
-        Some(to) if to.name == writer.name && to.version < writer.version => to,
-        _ => writer,
-    }
+fn holder_of(tag: &SavedStateTag) -> &ModuleVersion {
+    let to = tag.written_for.as_ref().map(|written| &written.to);
+    let is_older = |to: &&ModuleVersion| to.name == tag.version.name && to.version < tag.version.version;
+    to.filter(is_older).unwrap_or(&tag.version)
 }
 
 /// The states of the modules that were asked for, by the version in whose format they are.
@@ -62,45 +32,61 @@ struct Count {
     keys: u64,
 }
 
-/// What a transaction does to the counts, if it is committed.
+/// What a transaction does to the counts, if it is committed: one entry for all states of a kind, which may be thousands.
 #[derive(Default)]
 pub(super) struct Changes(Vec<Change>);
 
-enum Change {
-    Came(ModuleName, ModuleVersion, bool),
-    Went(String, ModuleVersion, bool),
-    /// All of the module.
-    Forgotten(ModuleName),
-    /// It cannot be told what there was: they have to be counted again.
-    Unknown(String),
+struct Change {
+    module: String,
+    /// In whose format they are.
+    holder: Build<'static>,
+    are_keys: bool,
+    /// So many more, or less.
+    by: i64,
 }
 
 impl Changes {
     /// A state is written.
     pub(super) fn came(&mut self, tag: &SavedStateTag) {
-        let holder = holder_of(tag).clone();
-        self.0.push(Change::Came(tag.module.clone(), holder, tag.key.is_some()));
+        let holder = Build::of(holder_of(tag));
+        self.count((tag.module.as_str(), tag.key.as_deref()), &holder, 1);
     }
 
-    /// A state is replaced by the same one in the format of another version.
-    pub(super) fn exchanged(&mut self, old: &ModuleVersion, new: &SavedStateTag) {
-        let module = new.module.as_str().to_owned();
-        self.0.push(Change::Went(module, old.clone(), new.key.is_some()));
-        self.came(new);
+    /// What stood there is replaced or removed. A module with a record that cannot be read is not counted.
+    pub(super) fn went(&mut self, owner: Owner<'_>, record: &[u8]) {
+        if let Ok(record) = record::read(Path::new("catalog"), record) {
+            self.count(owner, record.tag.holder(), -1);
+        }
     }
 
-    /// What stood there is replaced or removed.
-    pub(super) fn went(&mut self, (module, key): (&str, Option<&str>), was: Option<Standing>) {
-        let module = module.to_owned();
-        self.0.push(match was {
-            Some(was) => Change::Went(module, was.holder(), key.is_some()),
-            None => Change::Unknown(module),
-        });
+    fn count(&mut self, (module, key): Owner<'_>, holder: &Build<'_>, by: i64) {
+        let are_keys = key.is_some();
+        let is_like =
+            |change: &&mut Change| change.are_keys == are_keys && change.holder == *holder && change.module == module;
+        match self.0.iter_mut().find(is_like) {
+            Some(change) => change.by += by,
+            None => self.0.push(Change {
+                module: module.to_owned(),
+                holder: holder.clone().into_owned(),
+                are_keys,
+                by,
+            }),
+        }
     }
+}
 
-    /// No state of the module is left.
-    pub(super) fn forgotten(&mut self, module: &ModuleName) {
-        self.0.push(Change::Forgotten(module.clone()));
+impl Change {
+    fn apply(self, counted: &mut BTreeMap<ModuleVersion, Count>) -> Result<(), String> {
+        let holder = self.holder.open()?;
+        let count = counted.entry(holder.clone()).or_default();
+        count.states = count.states.saturating_add_signed(self.by);
+        if self.are_keys {
+            count.keys = count.keys.saturating_add_signed(self.by);
+        }
+        if count.states == 0 {
+            counted.remove(&holder);
+        }
+        Ok(())
     }
 }
 
@@ -108,32 +94,11 @@ impl Counts {
     /// A transaction was committed.
     pub(super) fn apply(&mut self, changes: Changes) {
         for change in changes.0 {
-            match change {
-                Change::Came(module, holder, is_key) => {
-                    if let Some(counted) = self.0.get_mut(&module) {
-                        let count = counted.entry(holder).or_default();
-                        count.states += 1;
-                        count.keys += u64::from(is_key);
-                    }
-                }
-                Change::Went(module, holder, is_key) => {
-                    let Some(counted) = self.0.get_mut(module.as_str()) else {
-                        continue;
-                    };
-                    if let Some(count) = counted.get_mut(&holder) {
-                        count.states = count.states.saturating_sub(1);
-                        count.keys = count.keys.saturating_sub(u64::from(is_key));
-                        if count.states == 0 {
-                            counted.remove(&holder);
-                        }
-                    }
-                }
-                Change::Forgotten(module) => {
-                    if let Some(counted) = self.0.get_mut(&module) {
-                        counted.clear();
-                    }
-                }
-                Change::Unknown(module) => drop(self.0.remove(module.as_str())),
+            let module = change.module.clone();
+            let applied = self.0.get_mut(module.as_str()).map(|counted| change.apply(counted));
+            // They are counted again when somebody asks, and what is wrong is told then.
+            if let Some(Err(_)) = applied {
+                self.0.remove(module.as_str());
             }
         }
     }
@@ -191,41 +156,38 @@ impl Catalog {
         Ok(read(counts.0.entry(module.clone()).or_insert(counted)))
     }
 
-    /// One pass over all tags of a module.
+    /// One pass over all records of a module.
     fn count(&self, module: &ModuleName) -> Result<BTreeMap<ModuleVersion, Count>, StoreError> {
-        let mut found = BTreeMap::<ModuleVersion, Count>::new();
-        let mut damaged = None;
-        let read = |database: &Database| -> Result<(), redb::Error> {
+        let read = |database: &Database| -> Result<Result<Changes, StoreError>, redb::Error> {
             let table = database.begin_read()?.open_table(STATES)?;
+            let mut found = Changes::default();
             for entry in table.range((module.as_str(), None)..)? {
-                let (place, tag) = entry?;
-                let (name, key) = place.value();
-                if name != module.as_str() {
+                let (place, record) = entry?;
+                let owner = place.value();
+                if owner.0 != module.as_str() {
                     break;
                 }
-                match open::<Standing>(self.path(), tag.value()) {
-                    Ok(standing) => {
-                        let count = found.entry(standing.holder()).or_default();
-                        count.states += 1;
-                        count.keys += u64::from(key.is_some());
-                    }
-                    Err(error) => {
-                        damaged = Some(error);
-                        break;
-                    }
+                match record::read(self.path(), record.value()) {
+                    Ok(record) => found.count(owner, record.tag.holder(), 1),
+                    Err(error) => return Ok(Err(error)),
                 }
             }
-            Ok(())
+            Ok(Ok(found))
         };
-        self.with(read).map_err(|error| self.failed(error))?;
-        damaged.map_or(Ok(found), Err)
+        let found = self.with(read).map_err(|error| self.failed(error))??;
+        let mut counted = BTreeMap::new();
+        for change in found.0 {
+            let applied = change.apply(&mut counted);
+            applied.map_err(|why| record::damaged(self.path(), &why))?;
+        }
+        Ok(counted)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Form, SaveReason, SavedState, WrittenFor};
+    use crate::store::{Form, SaveOrder, SaveReason, SavedState, WrittenFor};
     use wasmhot_appup::Digest;
 
     fn version(name: &str, version: &str) -> ModuleVersion {

@@ -8,21 +8,23 @@
 //!   written after it, replaces it.
 
 use super::catalog::Catalog;
-use super::saved::{Changes, holder_of};
-use super::tables::{STATE_BYTES, STATES, open};
-use super::{SavedState, SavedStateTag, StoreError};
-use redb::{Database, ReadableDatabase, ReadableTable, WriteTransaction};
+use super::record;
+use super::saved::Changes;
+use super::states::{Owner, States, bytes_of};
+use super::tables::STATES;
+use super::{SavedState, StoreError};
+use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
 use std::ops::Bound;
-use wasmhot_appup::{Digest, ModuleName, ModuleVersion};
+use wasmhot_appup::{Digest, ModuleName};
 
-/// Tags that are looked at in one read: so many keys in a row may be swept already.
+/// Records that are looked at in one read: so many keys in a row may be swept already.
 const LOOKED_AT: usize = 4096;
 
 /// A saved state of a key, as it was read.
 pub(crate) struct Asleep {
     pub(crate) state: SavedState,
-    /// Its tag as it stands there.
-    sealed: Vec<u8>,
+    /// Its record as it stands there.
+    record: Vec<u8>,
 }
 
 /// The saved states of some keys that follow each other.
@@ -37,23 +39,18 @@ pub(crate) struct Stretch {
 #[derive(Debug)]
 pub(crate) struct Exchange {
     old: Vec<u8>,
-    holder: ModuleVersion,
     pub(super) new: SavedState,
 }
 
 impl Asleep {
     /// For the same state in the format of another version.
-    pub(crate) fn exchange(&self, mut new: SavedState) -> Exchange {
+    pub(crate) fn exchange(self, mut new: SavedState) -> Exchange {
         let tag = &self.state.tag;
         new.tag.order = tag.order;
         // It is as old as it was: keys expire by that.
         new.tag.time_ms = tag.time_ms;
         new.tag.reason = tag.reason;
-        Exchange {
-            old: self.sealed.clone(),
-            holder: holder_of(tag).clone(),
-            new,
-        }
+        Exchange { old: self.record, new }
     }
 }
 
@@ -68,34 +65,18 @@ impl Catalog {
     ) -> Result<Stretch, StoreError> {
         let read = |database: &Database| -> Result<Stretch, redb::Error> {
             let transaction = database.begin_read()?;
-            let (tags, bytes) = (transaction.open_table(STATES)?, transaction.open_table(STATE_BYTES)?);
+            let table = transaction.open_table(STATES)?;
             let behind = (Bound::Excluded((module.as_str(), after)), Bound::Unbounded);
-            // Both tables have the same keys in the same order: they are gone through together.
-            let mut all_bytes = bytes.range::<(&str, Option<&str>)>(behind)?;
             let (mut states, mut looked_at) = (Vec::new(), 0);
-            for entry in tags.range::<(&str, Option<&str>)>(behind)? {
-                let (place, tag) = entry?;
+            for entry in table.range::<Owner<'_>>(behind)? {
+                let (place, there) = entry?;
                 let (name, key) = place.value();
                 if name != module.as_str() {
                     break;
                 }
-                let beside = all_bytes.next().transpose()?;
                 looked_at += 1;
-                let sealed = tag.value();
-                match open::<SavedStateTag>(self.path(), sealed) {
-                    // Only modules that are no keys have a part of their state elsewhere.
-                    Ok(tag) if !is_held_by(&tag, live) && tag.ahead.is_none() => {
-                        let beside = beside.filter(|(place, _)| place.value() == (name, key));
-                        let found = match beside {
-                            Some((_, bytes)) => Some(bytes.value().into()),
-                            None => bytes.get((name, key))?.map(|bytes| bytes.value().into()),
-                        };
-                        states.extend(found.map(|bytes| Asleep {
-                            state: SavedState { tag, bytes },
-                            sealed: sealed.to_vec(),
-                        }));
-                    }
-                    Ok(_) => {}
+                match self.asleep(&transaction, (name, key), there.value(), live)? {
+                    Ok(found) => states.extend(found),
                     // It is told again to whoever calls the key. The others have nothing to do with it.
                     Err(error) => tracing::error!("the saved state of {name} {key:?} is not handed over: {error}"),
                 }
@@ -108,34 +89,51 @@ impl Catalog {
         };
         self.with(read).map_err(|error| self.failed(error))
     }
+
+    /// A state, if another version than `live` holds it.
+    fn asleep(
+        &self,
+        transaction: &ReadTransaction,
+        owner: Owner<'_>,
+        there: &[u8],
+        live: &Digest,
+    ) -> Result<Result<Option<Asleep>, StoreError>, redb::Error> {
+        let record = match record::read(self.path(), there) {
+            // Only modules that are no keys have a part of their state elsewhere.
+            Ok(record) if !record.tag.is_held_by(live) && record.tag.ahead.is_none() => record,
+            Ok(_) => return Ok(Ok(None)),
+            Err(error) => return Ok(Err(error)),
+        };
+        let bytes = bytes_of(transaction, owner, &record)?;
+        let tag = record.tag_of(self.path(), owner.0, owner.1);
+        let found = tag.map(|tag| {
+            bytes.map(|bytes| Asleep {
+                state: SavedState { tag, bytes },
+                record: there.to_vec(),
+            })
+        });
+        Ok(found)
+    }
 }
 
-/// Whether a version with these bytes reads it without a `migrate` from another: it has written it, or it was written for that.
-fn is_held_by(tag: &SavedStateTag, version: &Digest) -> bool {
-    let holder = tag.written_for.as_ref().map_or(&tag.version, |written| &written.to);
-    holder.digest == *version
-}
-
-/// Exchanges states, with the sealed tags of the new ones in the same order.
+/// Exchanges states, with the records of the new ones in the same order.
 pub(super) fn exchange_in(
     transaction: &WriteTransaction,
     exchanges: &[&Exchange],
-    tags: &[Vec<u8>],
+    records: &[Vec<u8>],
     changes: &mut Changes,
 ) -> Result<(), redb::Error> {
     if exchanges.is_empty() {
         return Ok(());
     }
-    let mut tag_table = transaction.open_table(STATES)?;
-    let mut byte_table = transaction.open_table(STATE_BYTES)?;
-    for (exchange, sealed) in exchanges.iter().zip(tags) {
-        let tag = &exchange.new.tag;
-        let place = (tag.module.as_str(), tag.key.as_deref());
-        let is_as_read = tag_table.get(place)?.is_some_and(|there| there.value() == exchange.old);
-        if is_as_read {
-            changes.exchanged(&exchange.holder, tag);
-            tag_table.insert(place, sealed.as_slice())?;
-            byte_table.insert(place, &*exchange.new.bytes)?;
+    let mut table = States::open(transaction)?;
+    for (exchange, record) in exchanges.iter().zip(records) {
+        let SavedState { tag, bytes } = &exchange.new;
+        let owner = (tag.module.as_str(), tag.key.as_deref());
+        let is_as_read = |there: Option<&[u8]>| there == Some(exchange.old.as_slice());
+        if table.put_if(owner, (record, bytes), is_as_read)? {
+            changes.went(owner, &exchange.old);
+            changes.came(tag);
         }
     }
     Ok(())
@@ -143,8 +141,10 @@ pub(super) fn exchange_in(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Form, SaveOrder, SaveReason};
+    use super::super::tables::{STATE_BYTES, seal};
+    use super::super::{Form, SaveOrder, SaveReason, SavedStateTag};
     use super::*;
+    use wasmhot_appup::ModuleVersion;
 
     fn name() -> ModuleName {
         ModuleName::parse("rooms").expect("a name")
@@ -196,11 +196,12 @@ mod tests {
         states.iter().filter_map(|read| read.state.tag.key.as_deref()).collect()
     }
 
-    fn exchange(catalog: &Catalog, read: &[Asleep]) {
-        let exchanges: Vec<_> = read
-            .iter()
-            .map(|read| read.exchange(saved(read.state.tag.key.as_deref(), 1, b"exchanged")))
-            .collect();
+    fn exchange(catalog: &Catalog, read: Vec<Asleep>) {
+        let again = |read: Asleep| {
+            let new = saved(read.state.tag.key.as_deref(), 1, b"exchanged");
+            read.exchange(new)
+        };
+        let exchanges: Vec<_> = read.into_iter().map(again).collect();
         let exchanges: Vec<_> = exchanges.iter().collect();
         catalog
             .put_and_exchange::<SavedState>(&[], &exchanges, false)
@@ -237,7 +238,7 @@ mod tests {
             .put_states(&[saved(Some("early"), 1, b"saved")], false)
             .expect("is written");
         catalog.delete_state(&name(), Some("left")).expect("is removed");
-        exchange(&catalog, &asleep);
+        exchange(&catalog, asleep);
         catalog.put_states(&[late], false).expect("is written");
         assert_eq!(bytes(&catalog, "early"), b"saved");
         assert_eq!(bytes(&catalog, "late"), b"saved");
@@ -259,7 +260,69 @@ mod tests {
         };
         assert_eq!(counts(&catalog), [(version(0), 1), (version(1), 2)]);
         let (asleep, _) = read(&catalog, None, 100);
-        exchange(&catalog, &asleep);
+        exchange(&catalog, asleep);
         assert_eq!(counts(&catalog), [(version(1), 3)]);
+    }
+
+    /// As an older wasmhot has left it: the tag in JSON, and the bytes in the other table.
+    fn put_as_of_old(catalog: &Catalog, state: &SavedState) {
+        let owner = (state.tag.module.as_str(), state.tag.key.as_deref());
+        let sealed = seal(&state.tag).expect("is sealed");
+        let written = catalog.write(true, |transaction| {
+            transaction.open_table(STATES)?.insert(owner, sealed.as_slice())?;
+            transaction.open_table(STATE_BYTES)?.insert(owner, &*state.bytes)?;
+            Ok(())
+        });
+        written.expect("is written");
+    }
+
+    fn beside(catalog: &Catalog) -> Vec<String> {
+        let read = |database: &Database| -> Result<Vec<String>, redb::Error> {
+            let table = database.begin_read()?.open_table(STATE_BYTES)?;
+            let keys = table.range::<Owner<'_>>(..)?;
+            keys.map(|entry| Ok(entry?.0.value().1.unwrap_or_default().to_owned()))
+                .collect()
+        };
+        catalog.with(read).expect("is read")
+    }
+
+    #[test]
+    fn states_of_an_older_wasmhot_are_read_swept_replaced_and_removed() {
+        let (_folder, catalog) = catalog(&[]);
+        let old = ["gone", "kept", "saved", "swept"].map(|key| saved(Some(key), 0, b"old"));
+        for state in &old {
+            put_as_of_old(&catalog, state);
+        }
+        assert_eq!(
+            catalog.states_of(&name()).expect("is read"),
+            old.clone().map(|state| state.tag)
+        );
+        assert_eq!(catalog.count_keys(&name()).expect("is read"), 4);
+        let (mut asleep, _) = read(&catalog, None, 100);
+        assert_eq!(keys(&asleep), ["gone", "kept", "saved", "swept"]);
+        exchange(&catalog, asleep.split_off(3));
+        let large = vec![7; 1 << 16];
+        let now = [saved(Some("saved"), 1, b"new"), saved(Some("large"), 1, &large)];
+        catalog.put_states(&now, true).expect("is written");
+        assert!(catalog.delete_state(&name(), Some("gone")).expect("is removed"));
+        assert_eq!(
+            catalog.state(&name(), Some("kept")).expect("is read"),
+            Some(old[1].clone())
+        );
+        assert_eq!(bytes(&catalog, "saved"), b"new");
+        assert_eq!(bytes(&catalog, "swept"), b"exchanged");
+        assert_eq!(bytes(&catalog, "large"), large);
+        // Nothing is left of what was replaced.
+        assert_eq!(beside(&catalog), ["kept", "large"]);
+        let small = saved(Some("large"), 1, b"small");
+        catalog.put_states(&[small], true).expect("is written");
+        assert_eq!(beside(&catalog), ["kept"]);
+        assert_eq!(bytes(&catalog, "large"), b"small");
+        assert_eq!(catalog.count_keys(&name()).expect("is read"), 4);
+        catalog.delete_states(&name()).expect("are removed");
+        assert_eq!(
+            (beside(&catalog).len(), catalog.count_keys(&name()).expect("is read")),
+            (0, 0)
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The records of the catalog and how they are written: JSON in an envelope with a format number, so that a newer wasmhot can
-//! read what an older one wrote, and an older one refuses what it does not know instead of guessing.
+//! read what an older one wrote, and an older one refuses what it does not know instead of guessing. Of saved states there may be a million:
+//! they have a form of their own (record.rs).
 
 use super::{Ahead, StoreError};
 use redb::TableDefinition;
@@ -18,9 +19,9 @@ pub(super) const FORMAT: u32 = 1;
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Revision → whatever the engine keeps of it.
 pub(super) const REVISIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("revisions");
-/// (module, key) → [`SavedStateTag`]. Apart from the bytes, so that listing a million keys reads no state.
+/// (module, key) → the record of a saved state: its tag, and its bytes where they are few.
 pub(super) const STATES: TableDefinition<'_, (&str, Option<&str>), &[u8]> = TableDefinition::new("states");
-/// (module, key) → the bytes that `save` gave.
+/// (module, key) → the bytes that `save` gave, where they are many.
 pub(super) const STATE_BYTES: TableDefinition<'_, (&str, Option<&str>), &[u8]> = TableDefinition::new("state-bytes");
 /// sha256 of a file seen in the watched directory → [`FileRecord`].
 pub(super) const FILES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("files");
@@ -201,7 +202,7 @@ struct FormatOnly {
 
 /// A record as it is written.
 pub(super) fn seal<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(&Envelope { format: FORMAT, value }).map_err(StoreError::Encode)
+    serde_json::to_vec(&Envelope { format: FORMAT, value }).map_err(StoreError::encode)
 }
 
 /// How a record begins that was written by [`seal`].

@@ -17,7 +17,7 @@ use crate::event::{EventKind, Happening};
 use crate::instance::InstanceError;
 use crate::keeper::Kept;
 use crate::restore::tagged;
-use crate::store::{Asleep, Exchange, Stretch};
+use crate::store::{Asleep, Exchange, SavedState, Stretch};
 use futures_util::StreamExt;
 use futures_util::stream;
 use std::sync::Arc;
@@ -165,9 +165,9 @@ impl Sweep {
         let name = key.state.tag.key.as_deref()?;
         let services = &self.core.services;
         match self.again(&key).await {
-            Ok(exchange) => {
+            Ok(again) => {
                 services.note_moved_key(&self.keyed.module, Some(name));
-                Some(exchange)
+                Some(key.exchange(again))
             }
             // It was called meanwhile: what became of that, its caller knows.
             Err(_) if self.keyed.existing(name).is_some_and(|lane| lane.figures().is_live) => None,
@@ -181,13 +181,14 @@ impl Sweep {
         }
     }
 
-    async fn again(&self, key: &Asleep) -> Result<Exchange, InstanceError> {
+    /// The state as the live version saves it.
+    async fn again(&self, key: &Asleep) -> Result<SavedState, InstanceError> {
         let (live, limits) = (&self.copy, &self.live.limits);
         let mut instance = self.core.services.states.revive(live, &key.state, limits).await?;
         let change = Lane::change_for_self(&live.template);
         let saved = instance.save(&change, limits.save_timeout).await?;
         let name = key.state.tag.key.as_deref();
-        Ok(key.exchange(tagged(&instance, name, key.state.tag.reason, saved.bytes)))
+        Ok(tagged(&instance, name, key.state.tag.reason, saved.bytes))
     }
 }
 

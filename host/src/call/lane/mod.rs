@@ -25,7 +25,7 @@ use super::ticket::Ticket;
 use super::turn::poll_here;
 use crate::clock::coarse_ms;
 use crate::error::{CallError, CallErrorCode};
-use crate::instance::{Change, Instance, InstanceError, Template};
+use crate::instance::{Change, Instance, InstanceError, Moment, Template};
 use crate::keeper::Kept;
 use crate::store::{SaveReason, SavedState};
 use crate::value::Value;
@@ -85,8 +85,10 @@ pub(crate) enum Errand {
     GoLive(Arc<Routes>),
     /// A step of taking the state out in chunks.
     Chunks(Step),
-    /// Save a key and free its instance.
+    /// Save a key, and free its instance when that is written.
     Hibernate,
+    /// The state of that moment is written, or could not be: free the instance, if it is still as it was.
+    FallAsleep { moment: Moment, is_written: bool },
     /// Forget a key that nobody has called for so many milliseconds, with its saved state (R9).
     Expire(u64),
     /// An upgrade has found the instance dead: do what `on_trap` says (R14, R26).
@@ -427,12 +429,15 @@ impl Lane {
 
     /// Somebody waits for a place: a key that has nothing to do gives up its own.
     pub(super) fn give_way(self: &Arc<Self>) {
-        if let Some(crowd) = &self.crowd
-            && crowd.is_full()
-            && self.figures().instance.is_some()
-        {
+        if self.crowd.as_ref().is_some_and(|crowd| crowd.is_full()) && self.is_wide_awake() {
             self.send(Errand::Hibernate);
         }
+    }
+
+    /// Whether its instance is here, and not about to go.
+    fn is_wide_awake(&self) -> bool {
+        let state = self.lock();
+        matches!(&state.seat, Seat::Here(instance) if !instance.falls_asleep())
     }
 
     /// A runner ended without giving the instance back.
