@@ -1,6 +1,5 @@
 //! The keeper writes saved states to the catalog: those that are given while it writes go together into the next transaction, so
-//! that a thousand keys that are handed over at once are a few transactions and not a thousand. Of states in another form (R33), which come
-//! in lots, one lot goes with each transaction: nobody is to wait for many.
+//! that a thousand keys that are handed over at once are a few transactions and not a thousand.
 
 use crate::store::{Catalog, Exchange, SavedState, StoreError};
 use std::path::Path;
@@ -13,11 +12,10 @@ const BATCH: usize = 256;
 /// What became of states that were given.
 pub(crate) type Written = Result<(), Arc<StoreError>>;
 
-/// The queues before the catalog. Clones share them.
+/// The queue before the catalog. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Keeper {
-    states: mpsc::UnboundedSender<Entry>,
-    exchanges: mpsc::UnboundedSender<Entry>,
+    queue: mpsc::UnboundedSender<Entry>,
 }
 
 #[derive(Debug)]
@@ -43,57 +41,38 @@ impl Kept {
 impl Keeper {
     /// Starts the task that writes. It ends when the last clone is dropped and everything is written.
     pub(crate) fn start(catalog: Arc<Catalog>, guests: &tokio::runtime::Handle) -> Self {
-        let (states, given) = mpsc::unbounded_channel();
-        let (exchanges, exchanged) = mpsc::unbounded_channel();
-        guests.spawn(keep(catalog, given, exchanged));
-        Self { states, exchanges }
+        let (queue, entries) = mpsc::unbounded_channel();
+        guests.spawn(keep(catalog, entries));
+        Self { queue }
     }
 
     /// Takes states; `durable` ones are written when they are on disk.
     pub(crate) fn give(&self, states: Vec<SavedState>, durable: bool) -> Kept {
-        send(&self.states, states, Vec::new(), durable)
+        self.send(states, Vec::new(), durable)
     }
 
     /// Takes states in another form; a crash may lose that form.
     pub(crate) fn exchange(&self, exchanges: Vec<Exchange>) -> Kept {
-        send(&self.exchanges, Vec::new(), exchanges, false)
+        self.send(Vec::new(), exchanges, false)
+    }
+
+    fn send(&self, states: Vec<SavedState>, exchanges: Vec<Exchange>, durable: bool) -> Kept {
+        let (done, kept) = oneshot::channel();
+        // If the task has ended with its runtime, the entry is dropped and `written` says so.
+        let _ = self.queue.send(Entry {
+            states,
+            exchanges,
+            durable,
+            done,
+        });
+        Kept(kept)
     }
 }
 
-fn send(
-    queue: &mpsc::UnboundedSender<Entry>,
-    states: Vec<SavedState>,
-    exchanges: Vec<Exchange>,
-    durable: bool,
-) -> Kept {
-    let (done, kept) = oneshot::channel();
-    // If the task has ended with its runtime, the entry is dropped and `written` says so.
-    let _ = queue.send(Entry {
-        states,
-        exchanges,
-        durable,
-        done,
-    });
-    Kept(kept)
-}
-
-async fn keep(
-    catalog: Arc<Catalog>,
-    mut states: mpsc::UnboundedReceiver<Entry>,
-    mut exchanges: mpsc::UnboundedReceiver<Entry>,
-) {
-    loop {
-        let mut given = Vec::new();
-        let mut batch = tokio::select! {
-            biased;
-            1.. = states.recv_many(&mut given, BATCH) => given,
-            Some(lot) = exchanges.recv() => vec![lot],
-            else => return,
-        };
-        if batch.iter().all(|entry| entry.exchanges.is_empty()) {
-            batch.extend(exchanges.try_recv());
-        }
-        let catalog = Arc::clone(&catalog);
+async fn keep(catalog: Arc<Catalog>, mut entries: mpsc::UnboundedReceiver<Entry>) {
+    let mut batch = Vec::new();
+    while entries.recv_many(&mut batch, BATCH).await > 0 {
+        let (catalog, batch) = (Arc::clone(&catalog), std::mem::take(&mut batch));
         // An error of this is the end of the runtime: those who wait are told by the end of their channel.
         let _ = tokio::task::spawn_blocking(move || write(&catalog, batch)).await;
     }

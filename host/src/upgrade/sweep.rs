@@ -5,7 +5,7 @@
 //! wakes up meanwhile does so from the old form or from the new one, which say the same; and what it saves is newer than both.
 //!
 //! Invariants:
-//! - No call waits for the sweep: it has a task for each processor, which lets others come first after each key.
+//! - No call waits for the sweep: it has a task for each processor, which lets others come first after a few keys.
 //! - Of one module only one sweep runs: a newer switch takes the rest upon itself, when the one before has noticed.
 //! - A key that cannot be handed over keeps its state; no other key is touched by that.
 
@@ -26,6 +26,8 @@ use tokio::task::JoinSet;
 
 /// Keys that are awake and handed over at the same time. With more of them, calls would wait behind the sweep.
 const HANDED_OVER_AT_ONCE: usize = 2;
+/// Keys that sleep: after so many in a row others come first. That is about as long as a call of a key that sleeps takes.
+const KEYS_IN_A_ROW: usize = 4;
 /// Keys that sleep: the states of so many are read at once, and written together. What others have to write waits that long.
 const READ_AT_ONCE: usize = 256;
 
@@ -109,9 +111,11 @@ impl Sweep {
         let mut on_its_way: Option<Kept> = None;
         while let Some(keys) = self.next().await {
             let mut exchanges = Vec::with_capacity(keys.len());
-            for key in keys {
+            for (number, key) in keys.into_iter().enumerate() {
                 exchanges.extend(self.hand_over(key).await);
-                tokio::task::yield_now().await;
+                if number % KEYS_IN_A_ROW == KEYS_IN_A_ROW - 1 {
+                    tokio::task::yield_now().await;
+                }
             }
             let kept = self.core.services.states.exchange(exchanges);
             // One lot is written while the next one is made, and no more than one.
