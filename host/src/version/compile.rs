@@ -179,7 +179,8 @@ pub async fn compile_within(
     if engines.keeps_code() {
         let (engines, stem, bytes) = (Arc::clone(&engines), file_stem.to_owned(), Arc::clone(&bytes));
         let load = move || load_known(&engines, &stem, &bytes, digest);
-        let loaded = tokio::task::spawn_blocking(load).await;
+        let loaded = tokio::time::timeout(limit, tokio::task::spawn_blocking(load)).await;
+        let loaded = loaded.map_err(|_| VersionError::CompileTimeout { limit })?;
         if let Some(version) = loaded.map_err(|_| VersionError::CompilerStopped)?? {
             return Ok(version);
         }
