@@ -39,7 +39,7 @@ const WITHOUT_PROGRESS: u32 = 100;
 pub(crate) enum Step {
     Begin(Change, oneshot::Sender<Result<u64, InstanceError>>),
     Next(u32, oneshot::Sender<Result<Chunk, InstanceError>>),
-    /// The rest, as a saved state of the instance; and how many calls are unsaved until it is written.
+    /// The rest, as a saved state of the instance; and how many calls it has.
     Rest(SaveReason, oneshot::Sender<Result<(SavedState, u64), InstanceError>>),
     Cancel,
 }
@@ -234,7 +234,7 @@ impl Session {
         Ok(left)
     }
 
-    /// Ends it in the lane's turn: the state, as far as it is not in the file, and how many calls are unsaved until it is written.
+    /// Ends it in the lane's turn: the state, as far as it is not in the file, and how many calls it has.
     pub(crate) async fn rest(self, reason: SaveReason) -> Result<(SavedState, ChunkFile, u64), InstanceError> {
         let (state, calls) = self.step(|reply| Step::Rest(reason, reply)).await?;
         let (state, file) = self.end(state)?;

@@ -1,6 +1,6 @@
 //! What a lane notes of its calls, saves and losses, and how that is looked at.
 
-use super::{Lane, Seat};
+use super::{Lane, LaneState, Seat};
 use crate::call::frame::Frame;
 use crate::error::CallError;
 use std::sync::Arc;
@@ -20,13 +20,16 @@ impl Lane {
     pub(in crate::call) fn note_lost(&self) -> u64 {
         let mut state = self.lock();
         state.holders.clear();
-        std::mem::take(&mut state.unsaved_calls)
+        let lost = state.unsaved_calls;
+        state.forget_unsaved();
+        lost
     }
 
     /// Another state has taken the place of the lost one. `unsaved`: it is not the last saved one, and is to be saved soon.
     pub(in crate::call) fn note_restored(&self, told: &str, unsaved: bool) {
         let mut state = self.lock();
         state.restored = Some(told.to_string());
+        state.forget_unsaved();
         state.unsaved_calls = u64::from(unsaved);
     }
 
@@ -35,17 +38,20 @@ impl Lane {
         self.lock().save_tried_at = Some(Instant::now());
     }
 
-    /// The state was saved, which took so long. Gives how many calls are unsaved until it is written.
+    /// The state was saved, which took so long. Gives how many calls it has, of all that there were: these are unsaved until it is written.
     pub(in crate::call) fn note_save(&self, took: Duration) -> u64 {
         let mut state = self.lock();
         state.last_save_took = took;
-        state.unsaved_calls
+        state.settled_calls + state.unsaved_calls
     }
 
-    /// A saved state was written: the calls that it has are unsaved no more.
+    /// A saved state was written: the calls that it has are unsaved no more. There may be several on their way, each with the calls of those
+    /// before it.
     pub(crate) fn note_stored(&self, calls: u64) {
         let mut state = self.lock();
-        state.unsaved_calls = state.unsaved_calls.saturating_sub(calls);
+        let stored = calls.saturating_sub(state.settled_calls).min(state.unsaved_calls);
+        state.unsaved_calls -= stored;
+        state.settled_calls += stored;
         state.saved_at = Some(Instant::now());
     }
 
@@ -75,6 +81,13 @@ impl Lane {
             save_tried_at: state.save_tried_at,
             restored: state.restored.clone(),
         }
+    }
+}
+
+impl LaneState {
+    /// Another state is here: what was called before is no matter of a save any more.
+    pub(super) fn forget_unsaved(&mut self) {
+        self.settled_calls += std::mem::take(&mut self.unsaved_calls);
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) enum Errand {
 #[derive(Debug)]
 pub(crate) struct Fresh {
     pub(crate) state: SavedState,
-    /// Calls that are unsaved until it is written.
+    /// So many calls it has, of all: they are unsaved until it is written.
     pub(crate) calls: u64,
     /// Given to the keeper in the lane's turn: so nothing that this lane saves later is written before it.
     pub(crate) kept: Kept,
@@ -174,6 +174,8 @@ struct LaneState {
     refuses: Option<CallError>,
     /// Calls answered since the last save; 0 = nothing to save.
     unsaved_calls: u64,
+    /// All answered before these: they are saved, or lost.
+    settled_calls: u64,
     last_save_took: Duration,
     saved_at: Option<Instant>,
     save_tried_at: Option<Instant>,
@@ -202,6 +204,7 @@ impl Lane {
             gate,
             refuses: None,
             unsaved_calls: 0,
+            settled_calls: 0,
             last_save_took: Duration::ZERO,
             saved_at: None,
             save_tried_at: None,

@@ -43,7 +43,7 @@ impl Lane {
         self.set_kept(None);
         let mut state = self.lock();
         state.seat = seat;
-        state.unsaved_calls = 0;
+        state.forget_unsaved();
         // Another version: how long it takes to save is not known yet.
         state.last_save_took = Duration::ZERO;
         state.restored = None;
