@@ -345,9 +345,7 @@ impl Runner {
     /// Saves for the version's own later use.
     async fn save(&mut self, reason: SaveReason, durable: bool) -> Result<Fresh, InstanceError> {
         let Some(instance) = self.instance.as_mut() else {
-            return Err(InstanceError::Unreadable(
-                "no instance is live; the newest state is already saved".to_string(),
-            ));
+            return Err(InstanceError::Asleep);
         };
         self.lane.note_save_tried();
         let change = Lane::change_for_self(&instance.template);

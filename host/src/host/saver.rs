@@ -7,6 +7,7 @@ use crate::call::lane::{Errand, Fresh, Lane};
 use crate::call::routes::Target;
 use crate::clock::coarse_ms;
 use crate::event::{EventKind, Happening};
+use crate::instance::InstanceError;
 use crate::store::SaveReason;
 use futures_util::stream::{self, StreamExt};
 use std::sync::Arc;
@@ -174,7 +175,8 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
     while let Some(batch) = saves.next().await {
         for (lane, result) in batch {
             let fresh = match result {
-                Ok(fresh) => fresh,
+                Ok(Some(fresh)) => fresh,
+                Ok(None) => continue,
                 Err(why) => {
                     not_saved.push((lane.name(), why));
                     continue;
@@ -204,7 +206,8 @@ pub(super) async fn save_all(inner: &Inner, lanes: Vec<Arc<Lane>>, reason: SaveR
     (saved, not_saved)
 }
 
-async fn save_one(lane: Arc<Lane>, reason: SaveReason) -> (Arc<Lane>, Result<Fresh, String>) {
+/// None: it has gone to sleep meanwhile, and what it had is saved.
+async fn save_one(lane: Arc<Lane>, reason: SaveReason) -> (Arc<Lane>, Result<Option<Fresh>, String>) {
     let (reply, answer) = oneshot::channel();
     lane.send(Errand::Save {
         reason,
@@ -212,7 +215,8 @@ async fn save_one(lane: Arc<Lane>, reason: SaveReason) -> (Arc<Lane>, Result<Fre
         reply,
     });
     let result = match answer.await {
-        Ok(Ok(fresh)) => Ok(fresh),
+        Ok(Ok(fresh)) => Ok(Some(fresh)),
+        Ok(Err(InstanceError::Asleep)) if lane.key.is_some() => Ok(None),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("the module was removed or has failed".to_string()),
     };

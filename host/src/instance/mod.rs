@@ -310,6 +310,9 @@ pub(crate) enum InstanceError {
         /// The limit.
         limit: u64,
     },
+    /// It sleeps: there is nothing to save.
+    #[error("no instance is live; the newest state is already saved")]
+    Asleep,
     /// A grant of the release cannot be given.
     #[error("{0}")]
     Grant(String),
@@ -380,6 +383,7 @@ impl InstanceError {
             InstanceError::Stateless | InstanceError::Contract(_) => true,
             InstanceError::Timeout { .. }
             | InstanceError::StateTooLarge { .. }
+            | InstanceError::Asleep
             | InstanceError::Grant(_)
             | InstanceError::TooFast(_)
             | InstanceError::Unreadable(_) => false,

@@ -97,7 +97,7 @@ fn failed(module: &ModuleName, phase: &str, exit: Exit, error: &InstanceError) -
         InstanceError::Grant(_) => "grant",
         InstanceError::Stateless | InstanceError::Contract(_) => "contract",
         InstanceError::TooFast(_) => "too-much-traffic",
-        InstanceError::Unreadable(_) => "state-unreadable",
+        InstanceError::Unreadable(_) | InstanceError::Asleep => "state-unreadable",
     };
     let backtrace = match error {
         InstanceError::Trap {
