@@ -4,7 +4,7 @@
 use crate::store::{Catalog, Exchange, SavedState, StoreError};
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, watch};
 
 /// Entries of the queue that go into one transaction, at most.
 const BATCH: usize = 256;
@@ -23,18 +23,30 @@ struct Entry {
     states: Vec<SavedState>,
     exchanges: Vec<Exchange>,
     durable: bool,
-    done: oneshot::Sender<Written>,
+    done: watch::Sender<Option<Written>>,
 }
 
-/// States on their way into the catalog: they get there whether this is waited for or not.
-#[derive(Debug)]
-pub(crate) struct Kept(oneshot::Receiver<Written>);
+/// States on their way into the catalog: they get there whether this is waited for or not. Clones are of the same states.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept(watch::Receiver<Option<Written>>);
 
 impl Kept {
+    /// Of states that were read from the catalog.
+    pub(crate) fn read() -> Self {
+        Self(watch::channel(Some(Ok(()))).1)
+    }
+
+    /// Whether they are written already.
+    pub(crate) fn is_written(&self) -> bool {
+        matches!(*self.0.borrow(), Some(Ok(())))
+    }
+
     /// Returns when they are written, or could not be.
-    pub(crate) async fn written(self) -> Written {
+    pub(crate) async fn written(mut self) -> Written {
+        let written = self.0.wait_for(Option::is_some).await;
+        let written = written.ok().and_then(|written| written.clone());
         let ended = || StoreError::io(Path::new("catalog"), std::io::Error::other("the host ends"));
-        self.0.await.unwrap_or_else(|_| Err(Arc::new(ended())))
+        written.unwrap_or_else(|| Err(Arc::new(ended())))
     }
 }
 
@@ -57,7 +69,7 @@ impl Keeper {
     }
 
     fn send(&self, states: Vec<SavedState>, exchanges: Vec<Exchange>, durable: bool) -> Kept {
-        let (done, kept) = oneshot::channel();
+        let (done, kept) = watch::channel(None);
         // If the task has ended with its runtime, the entry is dropped and `written` says so.
         let _ = self.queue.send(Entry {
             states,
@@ -88,7 +100,7 @@ fn write(catalog: &Catalog, batch: Vec<Entry>) {
             together => together.clone(),
         };
         // Nobody has to wait.
-        let _ = entry.done.send(written);
+        let _ = entry.done.send(Some(written));
     }
 }
 

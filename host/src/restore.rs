@@ -243,7 +243,7 @@ impl States {
             let written_for = saved.tag.written_for.as_ref();
             written_for.is_some_and(|written| written.to.digest == to.digest)
         };
-        live.template.version.incremental.is_some()
+        live.template.version.places.incremental.is_some()
             && (from.digest == to.digest
                 || was_written_for_it()
                 || (from.name == to.name && from.version <= to.version && self.way(from, live).await.is_empty()))

@@ -53,6 +53,12 @@ struct Linked {
     pre: InstancePre<Guest>,
 }
 
+/// What the object store has of a version.
+enum Read {
+    Compiled(Box<Version>),
+    Bytes(Arc<[u8]>),
+}
+
 impl Versions {
     pub(crate) fn new(engines: Arc<Engines>, objects: Arc<Objects>, outside: Arc<Outside>) -> wasmtime::Result<Self> {
         let plain = standard_interfaces(engines.get(EngineKind::Plain))?;
@@ -136,21 +142,18 @@ impl Versions {
         if let Some(version) = self.at_hand(&id.digest, Some(id)) {
             return Ok(version);
         }
-        let (objects, engines) = (Arc::clone(&self.objects), Arc::clone(&self.engines));
-        let digest = id.digest;
-        let read = move || objects.get_unless(&digest, |bytes| engines.vouch(&digest, bytes));
-        let read = tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|error| error.to_string())?;
-        let bytes = read
-            .map_err(|error| error.to_string())?
-            .ok_or_else(|| format!("its bytes ({}) are not in the object store", id.digest))?;
         let stem = format!("{}@{}", id.name, id.version);
-        // It was compiled in time when it came, so it is no bomb: if it takes longer now, the machine is busy.
-        let limit = Some(version::time_by_size(bytes.len() as u64) * KNOWN_PATIENCE);
-        let compiled = version::compile_within(Arc::clone(&self.engines), &stem, bytes, id.digest, limit)
-            .await
-            .map_err(|error| error.to_string())?;
+        let read = self.read(id.digest, stem.clone());
+        let compiled = match read.await? {
+            Read::Compiled(version) => *version,
+            Read::Bytes(bytes) => {
+                // It was compiled in time when it came, so it is no bomb: if it takes longer now, the machine is busy.
+                let limit = version::time_by_size(bytes.len() as u64) * KNOWN_PATIENCE;
+                let engines = Arc::clone(&self.engines);
+                let compiled = version::compile_anew_within(engines, &stem, bytes, id.digest, limit).await;
+                compiled.map_err(|error| error.to_string())?
+            }
+        };
         // What the catalog calls it counts: the name of the file it came from is not in the bytes.
         let version = Arc::new(Version {
             id: id.clone(),
@@ -158,6 +161,24 @@ impl Versions {
         });
         self.keep(&version);
         Ok(version)
+    }
+
+    /// Of bytes whose code is kept the digest need not be computed: the code says from which it was made. Of many versions that would take
+    /// longer than all else at a start.
+    async fn read(&self, digest: Digest, stem: String) -> Result<Read, String> {
+        let (objects, engines) = (Arc::clone(&self.objects), Arc::clone(&self.engines));
+        let read = move || -> Result<Read, String> {
+            let bytes = objects.get_unchecked(&digest).map_err(|error| error.to_string())?;
+            let bytes = bytes.ok_or_else(|| format!("its bytes ({digest}) are not in the object store"))?;
+            let known = version::load_known(&engines, &stem, &bytes, digest).map_err(|error| error.to_string())?;
+            if let Some(version) = known {
+                return Ok(Read::Compiled(Box::new(version)));
+            }
+            objects.check(&digest, &bytes).map_err(|error| error.to_string())?;
+            Ok(Read::Bytes(bytes.into()))
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        read.map_err(|error| error.to_string())?
     }
 
     /// Known versions of the module between two others, in the direction from the one to the other.

@@ -1,6 +1,7 @@
 //! `durability = "call"`: kill -9 loses no call that was answered.
 
-use crate::support::{Binary, HANG, World, guest, hostile, put_guests};
+use crate::support::{Binary, HANG, Lines, World, command, guest, hostile, put_guests, skip, tool};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wasmhot::control::client::Client;
@@ -99,6 +100,39 @@ async fn kill_9_loses_no_call_that_was_answered() {
             );
             before[place] = count;
         }
+    }
+}
+
+/// The disk takes a second to refuse what a call has changed. Who reads that meanwhile changes nothing, but has seen it.
+#[test]
+fn who_saw_what_the_disk_did_not_take_is_not_answered_as_if_it_had() {
+    let Some(mut strace) = tool("strace", "-V") else { return };
+    let prepare = |app: &std::path::Path| {
+        put_guests(app, &["counter-1.0.0", "rooms-1.0.0"]);
+        std::fs::write(app.join("release.toml"), RELEASE).unwrap();
+    };
+    let host = Binary::prepared(prepare, &[]);
+    assert_eq!(host.ok(&["call", "counter", "increment(1)"]).trim(), "1");
+    let fault = "inject=fdatasync,fsync:error=EIO:delay_enter=1s";
+    let pid = host.pid().to_string();
+    let mut disk = Lines::of_talk(strace.args(["-f", "-e", "trace=fdatasync,fsync", "-e", fault, "-p", &pid]));
+    let attached = disk.until(|line| line.contains("attach"));
+    if !attached.contains(" attached") {
+        return skip(&attached);
+    }
+    let mut increment = command(host.root());
+    increment.args(["call", "counter", "increment(1)"]);
+    let writes = increment.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let read = loop {
+        let read = host.cli(&["call", "counter", "get()"]);
+        // Nothing has been changed yet.
+        if read.stdout.trim_ascii() != b"1" {
+            break read;
+        }
+    };
+    for output in [read, writes.wait_with_output().unwrap()] {
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("its changes are not on the disk"), "{output:?}");
     }
 }
 

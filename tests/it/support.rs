@@ -4,7 +4,7 @@
 
 mod binary;
 
-pub(crate) use binary::{Binary, Lines, command, ended, signal};
+pub(crate) use binary::{Binary, Lines, command, ended, signal, skip, tool};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use wasmhot::control::protocol::{ApplyRequest, Failure, UpgradeReport};

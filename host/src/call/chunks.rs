@@ -147,7 +147,7 @@ impl Session {
     pub(crate) fn is_possible(lane: &Lane) -> bool {
         let live = lane.live.load();
         let template = &live.template;
-        template.config.kind == Kind::Single && template.version.incremental.is_some()
+        template.config.kind == Kind::Single && template.version.places.incremental.is_some()
     }
 
     /// Begins, when the session before has ended.

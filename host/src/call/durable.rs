@@ -3,12 +3,13 @@
 //!
 //! After each call the state is saved in the lane's turn, and goes to the keeper, which writes what several calls have given in one
 //! transaction (group commit). The next call does not wait for that; only the answer does. A call that has changed nothing waits for
-//! what was given before it: it may have seen that.
+//! the state that was given before it, and fails as that does: it has seen that.
 
 use super::lane::{CallResult, Lane};
 use super::runner::Runner;
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::InstanceError;
+use crate::keeper::Kept;
 use crate::store::SaveReason;
 use crate::version;
 use std::sync::Arc;
@@ -62,18 +63,12 @@ impl Runner {
         };
         let digest = version::digest(&saved.bytes);
         let calls = lane.note_save(saved.took);
-        let is_known = lane.has_kept(&digest);
-        let states_to_keep = match is_known {
-            true => Vec::new(),
-            false => vec![crate::restore::tagged(
-                instance,
-                lane.key.as_deref(),
-                SaveReason::Call,
-                saved.bytes,
-            )],
-        };
-        lane.set_kept(Some(digest));
-        let kept = states.keep(states_to_keep, !is_known);
+        let kept = lane.kept(&digest).unwrap_or_else(|| {
+            let state = crate::restore::tagged(instance, lane.key.as_deref(), SaveReason::Call, saved.bytes);
+            let kept = states.keep(vec![state], true);
+            lane.set_kept(Some((digest, kept.clone())));
+            kept
+        });
         Ok(async move {
             match kept.written().await {
                 Ok(()) => {
@@ -97,14 +92,16 @@ fn not_kept(lane: &Lane, error: &dyn std::fmt::Display) -> CallError {
 }
 
 impl Lane {
-    /// Whether the state that the keeper was given last, or has given, is this one. Known where answers wait for the disk, and of keys that
-    /// have not been saved since they woke up.
-    pub(super) fn has_kept(&self, digest: &Digest) -> bool {
-        self.kept.lock().expect("no panic under this lock").as_ref() == Some(digest)
+    /// What becomes of the state with this digest, if that is the one that the store was given last, or has given. Known where answers
+    /// wait for the disk, and of keys that have not been saved since they woke up.
+    pub(super) fn kept(&self, digest: &Digest) -> Option<Kept> {
+        let last = self.last_kept.lock().expect("no panic under this lock");
+        let (_, kept) = last.as_ref().filter(|(of, _)| of == digest)?;
+        Some(kept.clone())
     }
 
     /// None: nobody knows.
-    pub(super) fn set_kept(&self, digest: Option<Digest>) {
-        *self.kept.lock().expect("no panic under this lock") = digest;
+    pub(super) fn set_kept(&self, last: Option<(Digest, Kept)>) {
+        *self.last_kept.lock().expect("no panic under this lock") = last;
     }
 }

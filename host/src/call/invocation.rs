@@ -112,7 +112,7 @@ impl Invocation {
     pub(crate) fn runs_beside(&self, version: &Version) -> bool {
         match self {
             Invocation::Function { .. } => version.engine == EngineKind::Concurrent,
-            Invocation::Exchange(_) => matches!(version.http, Some(HttpHandler::Handler(_))),
+            Invocation::Exchange(_) => matches!(version.places.http, Some(HttpHandler::Handler(_))),
         }
     }
 
@@ -120,7 +120,7 @@ impl Invocation {
     pub(crate) fn misfit(&self, version: &Version) -> Option<String> {
         match self {
             Invocation::Function { export: called, .. } => {
-                let export = version.exports.like(called);
+                let export = version.places.exports.like(called);
                 if export.is_some_and(|export| Arc::ptr_eq(export, called) || export.ty.same_as(&called.ty)) {
                     return None;
                 }
@@ -130,7 +130,7 @@ impl Invocation {
                     called.name, called.ty
                 ))
             }
-            Invocation::Exchange(_) if version.http.is_some() => None,
+            Invocation::Exchange(_) if version.places.http.is_some() => None,
             Invocation::Exchange(_) => Some("the HTTP handler of the module is gone".to_string()),
         }
     }

@@ -13,11 +13,11 @@ pub(crate) type Named = (Arc<Export>, Vec<Value>);
 
 /// The one function that `typed` names, or an error that lists those there are.
 pub(crate) fn find<'v>(version: &'v Version, typed: &str) -> Result<&'v Arc<Export>, CallError> {
-    if let Some(export) = version.exports.named(typed) {
+    if let Some(export) = version.places.exports.named(typed) {
         return Ok(export);
     }
     let (name, _) = find_in(&version.id, &version.interface, typed)?;
-    version.exports.get(name).ok_or_else(|| {
+    version.places.exports.get(name).ok_or_else(|| {
         let message = format!("the function `{name}` cannot be found in the component");
         CallError::not_executed(CallErrorCode::NoSuchFunction, message).in_version(&version.id)
     })

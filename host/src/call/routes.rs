@@ -156,7 +156,7 @@ impl Routes {
     ) -> Result<(&Route, &Arc<Export>), CallError> {
         if let Some((place, slot)) = found.get(self.id)
             && let Some(route) = self.listed.get(place)
-            && let Some(export) = route.template.version.exports.at(slot)
+            && let Some(export) = route.template.version.places.exports.at(slot)
         {
             return Ok((route, export));
         }
@@ -215,7 +215,7 @@ impl Routes {
 fn served_by(modules: &BTreeMap<ModuleName, Route>, link: &Link) -> Option<Served> {
     let route = modules.get(&link.callee)?;
     Some(Served {
-        export: Arc::clone(route.template.version.exports.get(&link.function)?),
+        export: Arc::clone(route.template.version.places.exports.get(&link.function)?),
         route: route.clone(),
     })
 }

@@ -14,6 +14,7 @@ use crate::clock::coarse_ms;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, InstanceError};
+use crate::keeper::Kept;
 use crate::restore::tagged;
 use crate::store::{Form, SaveReason, SavedState, StoreError};
 use crate::version::Version;
@@ -201,7 +202,7 @@ impl Runner {
             Ok(mut instance) => {
                 instance.place = place;
                 self.instance = Some(instance);
-                self.lane.set_kept(stored);
+                self.lane.set_kept(stored.map(|digest| (digest, Kept::read())));
                 // It has what the store has: no save is due before `save_interval` has passed.
                 self.lane.note_save_tried();
                 Ok(())

@@ -11,7 +11,6 @@ use crate::instance::Moment;
 use crate::restore::tagged;
 use crate::store::SaveReason;
 use std::sync::Arc;
-use wasmhot_appup::Durability;
 
 impl Runner {
     /// Saves a key that nobody waits for. Its instance goes at once, where that is what the store has already; else when it is written.
@@ -34,23 +33,20 @@ impl Runner {
         };
         let lane = Arc::clone(&self.lane);
         let calls = lane.note_save(saved.took);
-        let is_kept = lane.has_kept(&crate::version::digest(&saved.bytes));
-        if is_kept && lane.live.load().template.config.limits.durability != Durability::Call {
-            lane.note_stored(calls);
-            return self.fall_asleep();
-        }
-        let states = match is_kept {
-            // It may still be on its way: what is given now is written behind it.
-            true => Vec::new(),
-            false => {
-                let key = lane.key.as_deref();
+        let kept = match lane.kept(&crate::version::digest(&saved.bytes)) {
+            Some(kept) if kept.is_written() => {
+                lane.note_stored(calls);
+                return self.fall_asleep();
+            }
+            Some(kept) => kept,
+            None => {
                 // What the store has is not what the key woke up with any more.
                 lane.set_kept(None);
-                vec![tagged(instance, key, SaveReason::Hibernated, saved.bytes)]
+                let state = tagged(instance, lane.key.as_deref(), SaveReason::Hibernated, saved.bytes);
+                // A second later is early enough for the disk.
+                lane.services.states.keep(vec![state], false)
             }
         };
-        // A second later is early enough for the disk.
-        let kept = lane.services.states.keep(states, false);
         if instance.is_concurrent() {
             // What its tasks do meanwhile nobody counts: they have to wait.
             match kept.written().await {

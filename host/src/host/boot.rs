@@ -11,13 +11,12 @@ use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, InstanceError, Template};
 use crate::upgrade::plan::RevisionRecord;
 use crate::upgrade::{Core, refused};
-use crate::version::Version;
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmhot_appup::{Graph, Kind, ModuleName, ModuleVersion};
+use wasmhot_appup::{Graph, Kind, ModuleName};
 
 /// Versions that are read, and compiled if need be, beside each other: as many as are compiled at a time, and some to wait.
 const LOADED_AT_ONCE: usize = 4;
@@ -25,14 +24,19 @@ const LOADED_AT_ONCE: usize = 4;
 /// The routing table of a revision, with every state restored. A module whose state cannot be read is `failed`, all others run.
 pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Routes>, Failure> {
     let mut modules: BTreeMap<ModuleName, Route> = BTreeMap::new();
-    let versions = record
-        .modules
-        .iter()
-        .map(|module| version_of(core, record.revision, &module.id));
+    // Tasks: they go on while this one makes instances.
+    let versions = record.modules.iter().map(|module| {
+        let (versions, id) = (Arc::clone(&core.versions), module.id.clone());
+        async move { tokio::spawn(async move { versions.get(&id).await }).await }
+    });
     let mut versions = stream::iter(versions.collect::<Vec<_>>()).buffered(LOADED_AT_ONCE);
     for module in &record.modules {
         let Some(version) = versions.next().await else { break };
-        let version = version?;
+        let version = version.unwrap_or_else(|error| Err(error.to_string()));
+        let version = version.map_err(|error| {
+            let message = format!("revision {} needs {}: {error}", record.revision, module.id);
+            Failure::new("version-gone", Exit::Failed, message)
+        })?;
         let desired = desired(core, version, module.spec.clone(), &record.limits);
         let template = core
             .versions
@@ -55,17 +59,6 @@ pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Rou
         modules,
         wiring,
     ))
-}
-
-async fn version_of(core: &Core, revision: u64, id: &ModuleVersion) -> Result<Arc<Version>, Failure> {
-    let version = core.versions.get(id).await;
-    version.map_err(|error| {
-        Failure::new(
-            "version-gone",
-            Exit::Failed,
-            format!("revision {revision} needs {id}: {error}"),
-        )
-    })
 }
 
 async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {

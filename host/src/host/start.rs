@@ -121,7 +121,7 @@ fn go_live(inner: &Inner) {
     let routes = inner.core.router.routes();
     for route in routes.modules.values() {
         if let Target::Single(lane) = &route.target
-            && route.template.version.live.is_some()
+            && route.template.version.places.live.is_some()
         {
             lane.send_first(Errand::GoLive(Arc::clone(&routes)));
             lane.wake_up();

@@ -128,6 +128,6 @@ impl Instance {
 
     fn incremental(&self) -> Result<Incremental, InstanceError> {
         let missing = || InstanceError::Contract("the module has no wasmhot:module/incremental interface".to_string());
-        self.template.version.incremental.ok_or_else(missing)
+        self.template.version.places.incremental.ok_or_else(missing)
     }
 }

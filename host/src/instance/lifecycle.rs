@@ -95,7 +95,7 @@ const SAVE_MEMORY_FACTOR: u64 = 2;
 impl Instance {
     /// Asks `health`, where the module has it.
     pub(crate) async fn health(&mut self, limit: Duration) -> Result<(), InstanceError> {
-        let Some(index) = self.template.version.health else {
+        let Some(index) = self.template.version.places.health else {
             return Ok(());
         };
         let (said,): (Result<(), String>,) = self.lifecycle_call("health", index, (), limit).await?;
@@ -105,7 +105,7 @@ impl Instance {
     /// Takes the whole state out as bytes. When `limit` passes the instance is lost: callers that must not lose it give
     /// `stuck_timeout` and stop waiting earlier (R26).
     pub(crate) async fn save(&mut self, change: &Change, limit: Duration) -> Result<Saved, InstanceError> {
-        let Some(lifecycle) = &self.template.version.lifecycle else {
+        let Some(lifecycle) = &self.template.version.places.lifecycle else {
             return Err(InstanceError::Stateless);
         };
         let index = lifecycle.save;
@@ -153,7 +153,7 @@ impl Instance {
         state: &[u8],
         limit: Duration,
     ) -> Result<Duration, InstanceError> {
-        let Some(lifecycle) = &self.template.version.lifecycle else {
+        let Some(lifecycle) = &self.template.version.places.lifecycle else {
             return Err(InstanceError::Stateless);
         };
         let index = lifecycle.migrate;
@@ -171,7 +171,7 @@ impl Instance {
     /// Tells it that it serves, unless that was done or it does not want to know. Outside effects are allowed: it is a call like any
     /// other, in this frame.
     pub(crate) async fn go_live(&mut self, frame: Arc<Frame>, limit: Duration) -> Result<(), InstanceError> {
-        let Some(index) = self.template.version.live.filter(|_| self.is_to_go_live()) else {
+        let Some(index) = self.template.version.places.live.filter(|_| self.is_to_go_live()) else {
             return Ok(());
         };
         self.went_live = true;
@@ -186,7 +186,7 @@ impl Instance {
 
     /// Whether `live` is still to be called.
     pub(crate) fn is_to_go_live(&self) -> bool {
-        !self.went_live && self.template.version.live.is_some()
+        !self.went_live && self.template.version.places.live.is_some()
     }
 
     /// It is not to be told: it comes after one that died of that.

@@ -172,7 +172,7 @@ impl Instance {
                 self.usable = self.survives(&error);
                 match exit_status(called, &error) {
                     // A stateful module that leaves has lost its state, as by a trap.
-                    Some(status) if self.template.version.lifecycle.is_none() => Ok(Some(status)),
+                    Some(status) if self.template.version.places.lifecycle.is_none() => Ok(Some(status)),
                     _ => Err(Box::new(self.template.failed(name, &error))),
                 }
             }
@@ -182,7 +182,7 @@ impl Instance {
     /// The slot of a function, which is looked up at its first call.
     fn slot_of(&mut self, called: &Arc<Export>) -> Result<usize, CallError> {
         let version = &self.template.version;
-        let Some(slot) = version.exports.like(called).map(|export| export.slot) else {
+        let Some(slot) = version.places.exports.like(called).map(|export| export.slot) else {
             let error = wasmtime::format_err!("it is gone");
             return Err(self.template.no_such_function(&called.name, &error));
         };
@@ -192,7 +192,7 @@ impl Instance {
         let function = PreparedFunction::new(&version.component, &called.name)
             .and_then(|prepared| prepared.bind(&mut self.store, &self.instance))
             .map_err(|error| self.template.no_such_function(&called.name, &error))?;
-        self.functions.resize(version.exports.len(), None);
+        self.functions.resize(version.places.exports.len(), None);
         if let Some(place) = self.functions.get_mut(slot) {
             *place = Some(function);
         }

@@ -8,8 +8,10 @@
 //! - its end says that it is the code of these bytes for this compiler, and its checksum is right: so it is whole, and not that of
 //!   others under their name.
 //!
+//! Behind the code stands the interface of the component, which cost as much to find as the code to load.
+//!
 //! The same end says which bytes had the digest in its name when the code was made from them; that saves a start from computing all
-//! digests again ([`Compiled::vouches`]).
+//! digests again.
 //!
 //! The checksums are against torn writes and bad disks, not against an attacker: against him stands that only the host's user can write
 //! here. Guests run as that user, so no folder that reaches the state directory is granted to one ([`Untouchable`]); drops are only ever
@@ -47,8 +49,14 @@ pub(crate) struct CodeName {
     pub(crate) key: EngineKey,
     /// Of the same bytes, which had that digest.
     pub(crate) bytes: Checksum,
-    /// Of the component that was compiled: the same bytes, unless a core module was wrapped.
-    pub(crate) component: Checksum,
+}
+
+/// A file of code that was checked.
+pub(crate) struct KeptCode {
+    pub(crate) path: PathBuf,
+    /// So many bytes of it are code.
+    pub(crate) code_length: usize,
+    pub(crate) interface: Vec<u8>,
 }
 
 /// Tells what is damaged from what is not, many times as fast as a digest: XXH3 (Collet), of 64 bits.
@@ -110,17 +118,22 @@ impl Compiled {
         Ok(compiled)
     }
 
-    /// The file with the code of this name and [`END`] bytes more, if it is kept and can be trusted.
+    /// The code of this name, if it is kept and can be trusted.
     ///
     /// # Errors
     /// It is there, but is not to be used.
-    pub(crate) fn get(&self, name: &CodeName) -> Result<Option<PathBuf>, NotTrusted> {
+    pub(crate) fn get(&self, name: &CodeName) -> Result<Option<KeptCode>, NotTrusted> {
         let path = self.dir.join(file_name(&name.digest, &name.key));
         let Some((mut file, length)) = open(&path)? else {
             return Ok(None);
         };
+        let end = read_end(&file, length)?;
+        let damaged = NotTrusted::Damaged("its end says otherwise, or the module has changed");
+        let Some(code_length) = code_length(&end).filter(|code| *code <= length) else {
+            return Err(damaged);
+        };
         let mut sum = XxHash3_64::new();
-        let mut rest = length;
+        let mut rest = code_length;
         let mut part = vec![0; PART];
         while rest > 0 {
             let wanted = usize::try_from(rest).map_or(PART, |rest| rest.min(PART));
@@ -128,37 +141,31 @@ impl Compiled {
             sum.write(&part[..wanted]);
             rest -= wanted as u64;
         }
-        let mut end = [0; END];
-        file.read_exact(&mut end)?;
-        if end != name.end(length, sum) {
-            return Err(NotTrusted::Damaged("it is not what its end says"));
+        let mut interface = Vec::new();
+        file.take(length - code_length).read_to_end(&mut interface)?;
+        sum.write(&interface);
+        if end != name.end(code_length, sum) {
+            return Err(damaged);
         }
-        Ok(Some(path))
+        Ok(Some(KeptCode {
+            path,
+            code_length: usize::try_from(code_length).unwrap_or(usize::MAX),
+            interface,
+        }))
     }
 
-    /// Whether code was made from bytes with this digest, and they were these: who has that said need not compute the digest again.
-    /// Says no where it cannot say yes.
-    pub(crate) fn vouches(&self, digest: &Digest, key: &EngineKey, bytes: Checksum) -> bool {
-        let path = self.dir.join(file_name(digest, key));
-        let Ok(Some((file, length))) = open(&path) else {
-            return false;
-        };
-        let mut end = [0; END];
-        let read = std::os::unix::fs::FileExt::read_exact_at(&file, &mut end, length);
-        read.is_ok() && end[..VOUCHED] == vouched(digest, bytes) && end.ends_with(MAGIC)
-    }
-
-    /// Keeps code, in the place of what was there.
+    /// Keeps code and the interface of its component, in the place of what was there.
     ///
     /// # Errors
     /// Of the disk.
-    pub(crate) fn put(&self, name: &CodeName, code: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn put(&self, name: &CodeName, code: &[u8], interface: &[u8]) -> Result<(), StoreError> {
         let path = self.dir.join(file_name(&name.digest, &name.key));
         let number = self.next_temp.fetch_add(1, Ordering::Relaxed);
         let temp = self.dir.join(format!("{TEMP}{}-{number}", std::process::id()));
         let mut sum = XxHash3_64::new();
         sum.write(code);
-        let end = name.end(code.len() as u64, sum);
+        sum.write(interface);
+        let end = [interface, &name.end(code.len() as u64, sum)].concat();
         let written = write(&temp, code, &end).and_then(|()| std::fs::rename(&temp, &path));
         written.map_err(|error| {
             // A full disk must not get fuller; if even the removal fails, the next opening sweeps.
@@ -215,25 +222,24 @@ const BY_OTHERS: u32 = 0o022;
 /// Others may write, but rename and remove only what is theirs.
 const STICKY: u32 = 0o1000;
 
-/// What the end of a file says of the bytes from which the code before it was made: their digest, their checksum.
-const VOUCHED: usize = 32 + 8;
-/// The same, the checksum of the component, a key, the length of the code.
-const NAMED: usize = VOUCHED + 8 + 16 + 8;
+/// The digest and the checksum of the bytes from which the code was made, a key, the length of the code.
+const NAMED: usize = 32 + 8 + 16 + LENGTH;
+const LENGTH: usize = 8;
 /// The same, a checksum, and what kind of file this is.
-pub(crate) const END: usize = NAMED + 8 + MAGIC.len();
-/// So much is read at a time: what the caches of a processor hold.
-const PART: usize = 128 << 10;
+const END: usize = NAMED + 8 + MAGIC.len();
+/// So much is read at a time: what the caches of a processor hold, and the allocator gives without asking the system.
+const PART: usize = 64 << 10;
 /// Another format gets another one. It is part of the key, too: files of another format are not found.
-pub(crate) const MAGIC: &[u8; 8] = b"wasmhot2";
+pub(crate) const MAGIC: &[u8; 8] = b"wasmhot3";
 
 impl CodeName {
-    /// What stands behind code of this length and sum.
+    /// What stands behind code of this length, and an interface, with this sum over both.
     fn end(&self, length: u64, mut sum: XxHash3_64) -> [u8; END] {
         let mut end = [0; END];
         let (named, rest) = end.split_at_mut(NAMED);
         let parts: [&[u8]; 4] = [
-            &vouched(&self.digest, self.bytes),
-            &self.component.to_le_bytes(),
+            self.digest.as_bytes(),
+            &self.bytes.to_le_bytes(),
             &self.key.0,
             &length.to_le_bytes(),
         ];
@@ -258,14 +264,18 @@ fn file_name(digest: &Digest, key: &EngineKey) -> String {
     format!("{digest}-{key}{SUFFIX}")
 }
 
-fn vouched(digest: &Digest, bytes: Checksum) -> [u8; VOUCHED] {
-    let mut vouched = [0; VOUCHED];
-    vouched[..32].copy_from_slice(digest.as_bytes());
-    vouched[32..].copy_from_slice(&bytes.to_le_bytes());
-    vouched
+fn read_end(file: &File, length: u64) -> io::Result<[u8; END]> {
+    let mut end = [0; END];
+    std::os::unix::fs::FileExt::read_exact_at(file, &mut end, length)?;
+    Ok(end)
 }
 
-/// A file that nobody but we can have written, and the length of the code in it.
+fn code_length(end: &[u8; END]) -> Option<u64> {
+    let length = end[NAMED - LENGTH..NAMED].try_into().ok()?;
+    Some(u64::from_le_bytes(length))
+}
+
+/// A file that nobody but we can have written, and the length of what stands in it before its end.
 fn open(path: &Path) -> Result<Option<(File, u64)>, NotTrusted> {
     // NONBLOCK: a pipe in its place does not hold us.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -32,7 +32,7 @@ pub(crate) use backup::CATALOG;
 pub use backup::restore;
 pub use catalog::{Catalog, Commit};
 pub use chunks::Ahead;
-pub(crate) use compiled::{Checksum, CodeName, Compiled, END, EngineKey, MAGIC, Untouchable};
+pub(crate) use compiled::{Checksum, CodeName, Compiled, EngineKey, KeptCode, MAGIC, Untouchable};
 pub use error::StoreError;
 pub use installed::InstalledRecord;
 pub(crate) use keyvalue::KeyValue;

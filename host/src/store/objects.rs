@@ -73,33 +73,33 @@ impl Objects {
 
     /// The bytes with this digest: `None` if they are not kept, an error if they were changed on disk.
     pub fn get(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
-        self.get_unless(digest, |_| false)
+        let Some(bytes) = self.get_unchecked(digest)? else {
+            return Ok(None);
+        };
+        self.check(digest, &bytes)?;
+        Ok(Some(bytes.into()))
     }
 
-    /// The same. The digest is not computed where somebody else knows the bytes to be the right ones: of many versions that takes
-    /// longer than all else at a start.
-    pub(crate) fn get_unless(
-        &self,
-        digest: &Digest,
-        known: impl FnOnce(&[u8]) -> bool,
-    ) -> Result<Option<Arc<[u8]>>, StoreError> {
+    /// The bytes under this name, whatever they are.
+    pub(crate) fn get_unchecked(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(digest);
-        let bytes = match read_unlinked(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(StoreError::io(&path, error)),
-        };
-        if known(&bytes) {
-            return Ok(Some(bytes.into()));
+        match read_unlinked(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::io(&path, error)),
         }
-        let found = version::digest(&bytes);
-        if found != *digest {
-            return Err(StoreError::Changed {
-                path,
-                found: found.to_string(),
-            });
+    }
+
+    /// An error if these bytes, which were found under this name, were changed on disk.
+    pub(crate) fn check(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        let found = version::digest(bytes);
+        if found == *digest {
+            return Ok(());
         }
-        Ok(Some(bytes.into()))
+        Err(StoreError::Changed {
+            path: self.path(digest),
+            found: found.to_string(),
+        })
     }
 
     /// Removes an object; one that is not there is no error.

@@ -34,7 +34,7 @@ fn lane_of(plan: &Plan, old: &Routes, item: &Prepared) -> Option<Arc<Lane>> {
     let Some(Target::Single(lane)) = old.modules.get(&item.step.module).map(|route| &route.target) else {
         return None;
     };
-    let reads = item.template.as_ref()?.version.incremental.is_some();
+    let reads = item.template.as_ref()?.version.places.incremental.is_some();
     let is_plain = item.step.action == Action::Update && item.step.via.is_empty() && item.step.state_from.is_empty();
     let is_live = matches!(plan.state_of(&item.step), From::Live) && lane.figures().is_live;
     let can = reads && is_plain && is_live && item.hands_over() && Session::is_possible(lane);

@@ -533,7 +533,9 @@ fn refuse_not_durable(plan: &Plan) -> Result<(), Failure> {
         let why = match () {
             () if config.limits.durability == Durability::None || !config.kind.keeps_state() => continue,
             () if version.engine == EngineKind::Concurrent => "its calls run beside each other (WASI 0.3)",
-            () if version.http.is_some() => "it answers HTTP itself, and its responses leave before a call has ended",
+            () if version.places.http.is_some() => {
+                "it answers HTTP itself, and its responses leave before a call has ended"
+            }
             () => continue,
         };
         let message = format!(

@@ -197,7 +197,7 @@ pub(super) fn switch(
         let wants = item
             .template
             .as_ref()
-            .is_some_and(|template| template.version.live.is_some());
+            .is_some_and(|template| template.version.places.live.is_some());
         if let Some(Target::Single(lane)) = next.modules.get(&item.step.module).map(|route| &route.target)
             && wants
         {

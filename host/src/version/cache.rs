@@ -3,6 +3,8 @@
 //! Invariants:
 //! - Code goes only to the engine that it was made for: its name holds a hash of all that Wasmtime's compiler depends on (its version, the
 //!   processor, the settings), and Wasmtime looks once more when it loads it.
+//! - Beside it stands the interface, as validation has found it: to read it out of the component takes longer than to load the code. What
+//!   this program makes of a component may change from one of its releases to the next, so its own version is part of that hash.
 //! - What is not as it should be is told ([`EventKind::CacheFault`]), compiled anew and replaced. No file that a host is given fails
 //!   because of the cache.
 //!
@@ -10,13 +12,14 @@
 
 use super::{EngineKind, Engines};
 use crate::event::{EventKind, Events, Happening};
-use crate::store::{Checksum, CodeName, Compiled, END, EngineKey, MAGIC, StoreError};
+use crate::store::{Checksum, CodeName, Compiled, EngineKey, KeptCode, MAGIC, StoreError};
 use sha2::Digest as _;
 use std::hash::{Hash as _, Hasher};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wasmhot_appup::Digest;
+use wasmhot_appup::interface::ModuleInterface;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -26,6 +29,13 @@ pub(crate) struct CodeCache {
     events: Arc<Events>,
     plain: OnceLock<EngineKey>,
     concurrent: OnceLock<EngineKey>,
+}
+
+/// The code of a version, and what was found when it was validated.
+pub(super) struct Code {
+    pub(super) kind: EngineKind,
+    pub(super) interface: ModuleInterface,
+    pub(super) component: Component,
 }
 
 /// From where the code of versions came, since the start.
@@ -67,18 +77,18 @@ impl CodeCache {
         self.events.publish(happening);
     }
 
-    fn load(&self, engine: &Engine, name: &CodeName) -> Option<Component> {
-        let path = match self.files.get(name) {
-            Ok(found) => found?,
-            Err(why) => {
-                self.not_used(name, &why);
-                return None;
-            }
-        };
-        let loaded = load(engine, &path);
-        loaded
-            .inspect_err(|error| self.not_used(name, &format!("Wasmtime does not load it: {error:#}")))
-            .ok()
+    fn load(&self, engine: &Engine, kind: EngineKind, name: &CodeName) -> Option<Code> {
+        let not_used = |why: &dyn std::fmt::Display| self.not_used(name, why);
+        let kept = self.files.get(name).inspect_err(|why| not_used(why)).ok()??;
+        let interface = postcard::from_bytes(&kept.interface);
+        let interface = interface.inspect_err(|error| not_used(&format!("its interface cannot be read: {error}")));
+        let component = load(engine, &kept);
+        let component = component.inspect_err(|error| not_used(&format!("Wasmtime does not load it: {error:#}")));
+        Some(Code {
+            kind,
+            interface: interface.ok()?,
+            component: component.ok()?,
+        })
     }
 
     fn not_used(&self, name: &CodeName, why: &dyn std::fmt::Display) {
@@ -89,10 +99,14 @@ impl CodeCache {
         self.tell(message, &name.digest);
     }
 
-    fn keep(&self, name: &CodeName, component: &Component) {
-        let code = component.serialize().map_err(|error| format!("{error:#}"));
-        let kept = code.and_then(|code| self.files.put(name, &code).map_err(|error| error.to_string()));
-        if let Err(why) = kept {
+    fn keep(&self, name: &CodeName, code: &Code) {
+        let put = || -> Result<(), String> {
+            let machine = code.component.serialize().map_err(|error| format!("{error:#}"))?;
+            let interface = postcard::to_stdvec(&code.interface).map_err(|error| error.to_string())?;
+            let kept = self.files.put(name, &machine, &interface);
+            kept.map_err(|error| error.to_string())
+        };
+        if let Err(why) = put() {
             let message = format!("the compiled code of {} cannot be kept: {why}", name.digest);
             self.tell(message, &name.digest);
         }
@@ -112,62 +126,51 @@ impl Engines {
         (of(&self.counts.compiled), of(&self.counts.from_cache))
     }
 
-    /// Whether bytes that should have this digest have it, as far as that is known from an earlier time.
-    pub(crate) fn vouch(&self, digest: &Digest, bytes: &[u8]) -> bool {
-        let Some(cache) = &self.cache else { return false };
-        let sum = Checksum::of(bytes);
-        KINDS
-            .iter()
-            .any(|kind| cache.files.vouches(digest, &cache.key(self, *kind), sum))
-    }
-
     /// Whether what is compiled is kept for another time.
     pub(super) fn keeps_code(&self) -> bool {
         self.cache.is_some()
     }
 
-    /// Compiles a component, and keeps its code. `digest` is that of the file that it is, or was made from; that has these `bytes`.
+    /// Compiles a component, and keeps its code. The digest is that of the file that it is, or was made from; that has these bytes.
     pub(super) fn compiled(
         &self,
         kind: EngineKind,
-        of: (&Digest, &[u8]),
-        component: &[u8],
-    ) -> wasmtime::Result<Component> {
-        // `from_binary` takes neither text nor compiled code.
-        let compiled = Component::from_binary(self.get(kind), component)?;
-        self.counts.compiled.fetch_add(1, Ordering::Relaxed);
-        if let Some(cache) = &self.cache {
-            cache.keep(&self.code_name(cache, kind, of, component), &compiled);
-        }
-        Ok(compiled)
-    }
-
-    /// The code of a component, if it is in the cache.
-    pub(super) fn kept(&self, kind: EngineKind, of: (&Digest, &[u8]), component: &[u8]) -> Option<Component> {
-        let cache = self.cache.as_ref()?;
-        let loaded = cache.load(self.get(kind), &self.code_name(cache, kind, of, component))?;
-        self.counts.from_cache.fetch_add(1, Ordering::Relaxed);
-        Some(loaded)
-    }
-
-    fn code_name(
-        &self,
-        cache: &CodeCache,
-        kind: EngineKind,
         (digest, bytes): (&Digest, &[u8]),
         component: &[u8],
-    ) -> CodeName {
-        let sum = Checksum::of(bytes);
-        CodeName {
-            digest: *digest,
-            key: cache.key(self, kind),
-            bytes: sum,
-            // How a core module is wrapped is this program's affair: another one may do it otherwise.
-            component: match std::ptr::eq(component, bytes) {
-                true => sum,
-                false => Checksum::of(component),
-            },
+        interface: ModuleInterface,
+    ) -> wasmtime::Result<Code> {
+        let code = Code {
+            kind,
+            interface,
+            // `from_binary` takes neither text nor compiled code.
+            component: Component::from_binary(self.get(kind), component)?,
+        };
+        self.counts.compiled.fetch_add(1, Ordering::Relaxed);
+        if let Some(cache) = &self.cache {
+            let name = CodeName {
+                digest: *digest,
+                key: cache.key(self, kind),
+                bytes: Checksum::of(bytes),
+            };
+            cache.keep(&name, &code);
         }
+        Ok(code)
+    }
+
+    /// The code of these bytes, if it is in the cache.
+    pub(super) fn kept(&self, digest: &Digest, bytes: &[u8]) -> Option<Code> {
+        let cache = self.cache.as_ref()?;
+        let sum = Checksum::of(bytes);
+        let loaded = KINDS.into_iter().find_map(|kind| {
+            let name = CodeName {
+                digest: *digest,
+                key: cache.key(self, kind),
+                bytes: sum,
+            };
+            cache.load(self.get(kind), kind, &name)
+        })?;
+        self.counts.from_cache.fetch_add(1, Ordering::Relaxed);
+        Some(loaded)
     }
 
     /// Forgets compiled code of all but these bytes, and that of other compilers; gives the bytes of disk that this frees.
@@ -191,11 +194,12 @@ pub(super) fn for_another_engine(engine: &Engine, component: &Component) -> wasm
 
 const KINDS: [EngineKind; 2] = [EngineKind::Plain, EngineKind::Concurrent];
 
-/// All that compiled code depends on besides the bytes.
+/// All that compiled code, and the interface beside it, depend on besides the bytes.
 fn key_of(engine: &Engine) -> EngineKey {
     let mut hasher = Sha256(sha2::Sha256::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
     hasher.0.update(MAGIC);
+    hasher.0.update(env!("CARGO_PKG_VERSION"));
     let mut key = EngineKey([0; 16]);
     let hash = hasher.0.finalize();
     key.0.iter_mut().zip(hash).for_each(|(place, byte)| *place = byte);
@@ -221,7 +225,7 @@ impl Hasher for Sha256 {
 /// It is mapped from its file, which is why nobody may change that. Where files cannot be mapped to be run (a file system that is
 /// mounted `noexec`), it is read instead.
 #[allow(unsafe_code, reason = "Wasmtime cannot check machine code")]
-fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
+fn load(engine: &Engine, kept: &KeptCode) -> wasmtime::Result<Component> {
     // SAFETY: what is loaded has to come, unchanged, from `Component::serialize`, and must not change while it runs.
     //
     // - `CodeCache::keep` is the only one to write such files, and writes what `serialize` gave it.
@@ -232,10 +236,10 @@ fn load(engine: &Engine, path: &Path) -> wasmtime::Result<Component> {
     //   were right when it was read a moment ago.
     // - It does not change while it is mapped: we never write to a file that has its name, we only rename and unlink. That root, or this
     //   user by other means, does so cannot be excluded, any more than for the program itself.
-    let mapped = unsafe { Component::deserialize_file(engine, path) };
+    let mapped = unsafe { Component::deserialize_file(engine, &kept.path) };
     mapped.or_else(|error| {
-        let mut bytes = std::fs::read(path)?;
-        bytes.truncate(bytes.len().saturating_sub(END));
+        let mut bytes = std::fs::read(&kept.path)?;
+        bytes.truncate(kept.code_length);
         // SAFETY: as above; these bytes are a copy.
         unsafe { Component::deserialize(engine, &bytes) }.map_err(|_| error)
     })
@@ -273,9 +277,12 @@ mod tests {
             digest,
             key: cache.key(&engines_now, EngineKind::Plain),
             bytes: Checksum::of(&bytes),
-            component: Checksum::of(&bytes),
         };
-        cache.files.put(&name, &code.expect("is written")).expect("is kept");
+        let interface = postcard::to_stdvec(&ModuleInterface::default()).expect("is written");
+        cache
+            .files
+            .put(&name, &code.expect("is written"), &interface)
+            .expect("is kept");
         assert_eq!(counted(&engines_now), (1, 0));
         let told = events.since(0).0;
         assert_eq!(told.len(), 1, "{told:?}");

@@ -1,15 +1,13 @@
 //! The compiler, and a bound on how long it may keep others waiting.
 
+use super::cache::Code;
 use super::cache::for_another_engine;
-use super::contract::{HEALTH, INCREMENTAL, LIFECYCLE, LIVE};
-use super::prepare::{Prepared, prepare, prepare_known};
-use super::{EngineKind, Engines, Exports, HttpHandler, Incremental, Lifecycle, Version, VersionError, digest};
+use super::prepare::{Labelled, prepare, prepare_known};
+use super::{EngineKind, Engines, Places, Version, VersionError, digest};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
-use wasmhot_appup::interface::{FunctionName, ModuleInterface};
 use wasmhot_appup::{Digest, ModuleName};
-use wasmtime::component::{Component, ComponentExportIndex};
 
 const MIB: u64 = 1 << 20;
 
@@ -24,72 +22,38 @@ pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Versi
 
 fn compile_anew(engines: &Engines, file_stem: &str, bytes: &[u8], digest: Digest) -> Result<Version, VersionError> {
     let prepared = prepare_known(file_stem, bytes, digest)?;
-    let component = engines
-        .compiled(prepared.engine, (&digest, bytes), &prepared.component)
-        .map_err(|error| VersionError::invalid(format!("{error:#}")))?;
-    Ok(version(prepared, component, bytes))
+    let (kind, interface) = (prepared.engine, prepared.contract.interface);
+    let code = engines.compiled(kind, (&digest, bytes), &prepared.component, interface);
+    let code = code.map_err(|error| VersionError::invalid(format!("{error:#}")))?;
+    Ok(version(prepared.labelled, code, bytes))
 }
 
-/// None where the code of these bytes is not kept.
-fn load_known(
+/// None where the code of these bytes is not kept. Bytes of which it is have this digest.
+pub(crate) fn load_known(
     engines: &Engines,
     file_stem: &str,
     bytes: &[u8],
     digest: Digest,
 ) -> Result<Option<Version>, VersionError> {
-    let prepared = prepare_known(file_stem, bytes, digest)?;
-    let component = engines.kept(prepared.engine, (&digest, bytes), &prepared.component);
-    Ok(component.map(|component| version(prepared, component, bytes)))
+    let Some(code) = engines.kept(&digest, bytes) else {
+        return Ok(None);
+    };
+    let labelled = Labelled::read(file_stem, bytes, digest)?;
+    Ok(Some(version(labelled, code, bytes)))
 }
 
-fn version(prepared: Prepared<'_>, component: Component, bytes: &[u8]) -> Version {
-    let interface = Arc::new(prepared.contract.interface);
-    let places = Places::of(&component, &interface);
+fn version(labelled: Labelled, code: Code, bytes: &[u8]) -> Version {
     Version {
-        id: prepared.id,
-        kind_hint: prepared.identity.kind_hint,
-        name_source: prepared.identity.source,
-        state: prepared.state,
-        appup: prepared.appup,
+        id: labelled.id,
+        kind_hint: labelled.identity.kind_hint,
+        name_source: labelled.identity.source,
+        state: labelled.state,
+        appup: labelled.appup,
         size: bytes.len() as u64,
-        engine: prepared.engine,
-        exports: places.exports,
-        lifecycle: places.lifecycle,
-        health: places.health,
-        live: places.live,
-        incremental: places.incremental,
-        http: places.http,
-        interface,
-        component,
-    }
-}
-
-/// Where the functions of a component are: they are places in this one, and in no other that was made of the same bytes.
-struct Places {
-    exports: Exports,
-    lifecycle: Option<Lifecycle>,
-    health: Option<ComponentExportIndex>,
-    live: Option<ComponentExportIndex>,
-    incremental: Option<Incremental>,
-    http: Option<HttpHandler>,
-}
-
-impl Places {
-    fn of(component: &Component, interface: &ModuleInterface) -> Self {
-        let place = |name: &FunctionName| index_of(component, name.interface.as_deref(), &name.name);
-        let ours = |interface, function| index_of(component, Some(interface), function);
-        let lifecycle = match (ours(LIFECYCLE, "save"), ours(LIFECYCLE, "migrate")) {
-            (Some(save), Some(migrate)) => Some(Lifecycle { save, migrate }),
-            _ => None,
-        };
-        Self {
-            exports: Exports::new(interface, place),
-            lifecycle,
-            health: ours(HEALTH, "check"),
-            live: ours(LIVE, "live"),
-            incremental: incremental_of(component),
-            http: handler_of(component, interface),
-        }
+        engine: code.kind,
+        places: Places::of(&code.component, &code.interface),
+        interface: Arc::new(code.interface),
+        component: code.component,
     }
 }
 
@@ -104,15 +68,9 @@ impl Version {
         let component = component
             .inspect_err(|error| tracing::debug!("instances of {} are made one by one: {error:#}", self.id))
             .ok()?;
-        let places = Places::of(&component, &self.interface);
         Some(Self {
+            places: Places::of(&component, &self.interface),
             component,
-            exports: places.exports,
-            lifecycle: places.lifecycle,
-            health: places.health,
-            live: places.live,
-            incremental: places.incremental,
-            http: places.http,
             ..self.renamed(self.id.clone())
         })
     }
@@ -121,38 +79,7 @@ impl Version {
 /// What a file calls itself. None if it is refused.
 #[must_use]
 pub fn name_of(file_stem: &str, bytes: &[u8]) -> Option<ModuleName> {
-    Some(prepare(file_stem, bytes).ok()?.id.name)
-}
-
-fn incremental_of(component: &Component) -> Option<Incremental> {
-    let place = |function| index_of(component, Some(INCREMENTAL), function);
-    Some(Incremental {
-        begin: place("begin")?,
-        next: place("next")?,
-        pending: place("pending")?,
-        rest: place("rest")?,
-        cancel: place("cancel")?,
-        accept: place("accept")?,
-        finish: place("finish")?,
-    })
-}
-
-fn handler_of(component: &Component, interface: &ModuleInterface) -> Option<HttpHandler> {
-    let name = interface.http_handler()?;
-    let interface = name.interface.as_deref()?;
-    let place = index_of(component, Some(interface), &name.name)?;
-    Some(match interface.starts_with("wasi:http/incoming-handler@") {
-        true => HttpHandler::Incoming(place),
-        false => HttpHandler::Handler(place),
-    })
-}
-
-fn index_of(component: &Component, interface: Option<&str>, function: &str) -> Option<ComponentExportIndex> {
-    let Some(interface) = interface else {
-        return component.get_export_index(None, function);
-    };
-    let instance = component.get_export_index(None, interface)?;
-    component.get_export_index(Some(&instance), function)
+    Some(prepare(file_stem, bytes).ok()?.labelled.id.name)
 }
 
 /// How long a file of this size may take: 10 s and 5 s for each MiB, at most 180 s.
@@ -162,10 +89,10 @@ pub fn time_by_size(size: u64) -> Duration {
     Duration::from_secs(seconds.min(180))
 }
 
-/// Loads the code of a file that was compiled before; else compiles it on a thread of its own, for at most `limit` (or [`time_by_size`]). At most two files are compiled at a time;
-/// waiting for a place does not count. `digest` is that of the bytes: who has read them knows it.
+/// Loads the code of a file that was compiled before; else compiles it on a thread of its own. Either for at most `limit` (or
+/// [`time_by_size`]). `digest` is that of the bytes: who has read them knows it.
 ///
-/// Nothing can stop Cranelift: after [`VersionError::CompileTimeout`] the thread runs on to its end and its result is thrown
+/// At most two files are compiled at a time; waiting for a place does not count. Nothing can stop Cranelift: after [`VersionError::CompileTimeout`] the thread runs on to its end and its result is thrown
 /// away. Up to two such threads give their place to the next file; with more of them, the next file waits for one to end. So a
 /// host with a watched directory trusts its files not to be compile bombs, up to there.
 pub async fn compile_within(
@@ -185,6 +112,17 @@ pub async fn compile_within(
             return Ok(version);
         }
     }
+    compile_anew_within(engines, file_stem, bytes, digest, limit).await
+}
+
+/// As [`compile_within`], where the code is not kept.
+pub(crate) async fn compile_anew_within(
+    engines: Arc<Engines>,
+    file_stem: &str,
+    bytes: Arc<[u8]>,
+    digest: Digest,
+    limit: Duration,
+) -> Result<Version, VersionError> {
     // The semaphore is never closed.
     let place = engines
         .compiling

@@ -1,6 +1,6 @@
 //! What `wasmhot inspect` shows.
 
-use super::prepare::prepare;
+use super::prepare::{Prepared, prepare};
 use super::{EngineKind, NameSource, StateDescription, VersionError};
 use serde::Serialize;
 use std::sync::Arc;
@@ -89,55 +89,62 @@ pub(crate) struct Facts {
 
 /// The facts of a file. Fails as [`describe`] does.
 pub(crate) fn facts(file_stem: &str, bytes: &[u8]) -> Result<Facts, VersionError> {
-    let prepared = prepare(file_stem, bytes)?;
+    let Prepared { labelled, contract, .. } = prepare(file_stem, bytes)?;
     Ok(Facts {
-        id: prepared.id,
-        interface: Arc::new(prepared.contract.interface),
-        kind_hint: prepared.identity.kind_hint,
-        is_named_by_file: prepared.identity.source == NameSource::FileName,
-        state: prepared.state,
-        appup: prepared.appup,
+        id: labelled.id,
+        interface: Arc::new(contract.interface),
+        kind_hint: labelled.identity.kind_hint,
+        is_named_by_file: labelled.identity.source == NameSource::FileName,
+        state: labelled.state,
+        appup: labelled.appup,
     })
 }
 
 /// Describes a file, or says why it would be refused. Fails for all that [`compile`](super::compile()) fails for, except what
 /// only the compiler sees: faults inside function bodies.
 pub fn describe(file_stem: &str, bytes: &[u8]) -> Result<Description, VersionError> {
-    let mut prepared = prepare(file_stem, bytes)?;
-    let appup = prepared.appup.take().map(|text| Appup::parse(super::APPUP, &text));
+    let Prepared {
+        labelled,
+        encoding,
+        contract,
+        engine,
+        mut notes,
+        ..
+    } = prepare(file_stem, bytes)?;
+    let appup = labelled.appup.map(|text| Appup::parse(super::APPUP, &text));
     let appup = appup.transpose().unwrap_or_else(|faults| {
         let note = format!(
             "its section {} cannot be read, so nothing is planned with it:\n{faults}",
             super::APPUP
         );
-        prepared.notes.push(note);
+        notes.push(note);
         None
     });
-    let interface = &prepared.contract.interface;
-    let form = match prepared.encoding {
+    let interface = &contract.interface;
+    let form = match encoding {
         Encoding::Module => CoreOrComponent::Core,
         Encoding::Component => CoreOrComponent::Component,
     };
     Ok(Description {
-        name: prepared.id.name.clone(),
-        version: prepared.id.version.clone(),
-        name_source: prepared.identity.source,
-        digest: prepared.id.digest,
+        name: labelled.id.name.clone(),
+        version: labelled.id.version.clone(),
+        name_source: labelled.identity.source,
+        digest: labelled.id.digest,
         size: bytes.len() as u64,
         form,
-        engine: prepared.engine,
+        engine,
         stateful: interface.stateful,
         has_health: interface.has_health,
-        kind: prepared
+        kind: labelled
             .identity
             .kind_hint
             .unwrap_or_else(|| Kind::default_for(interface.stateful)),
         exports: interface.exports.iter().map(described).collect(),
         imports: interface.imports.iter().map(described).collect(),
         capabilities: interface.capabilities.iter().cloned().collect(),
-        state: prepared.state,
+        state: labelled.state,
         appup,
-        notes: prepared.notes,
+        notes,
     })
 }
 

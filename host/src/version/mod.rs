@@ -14,12 +14,14 @@ mod error;
 mod exports;
 mod metadata;
 mod outline;
+mod places;
 mod prepare;
 mod types;
 mod wrap;
 
 pub(crate) use cache::CodeCache;
 pub use compile::{compile, compile_within, name_of, time_by_size};
+pub(crate) use compile::{compile_anew_within, load_known};
 pub use contract::OFFERED;
 pub use describe::{CoreOrComponent, DescribedFunction, Description, describe};
 pub(crate) use describe::{Facts, facts};
@@ -28,13 +30,14 @@ pub use error::VersionError;
 pub use exports::{Export, Exports};
 pub use metadata::NameSource;
 pub(crate) use outline::APPUP;
+pub use places::{HttpHandler, Incremental, Lifecycle, Places};
 pub use wasmhot_appup::StateDescription;
 
 use std::fmt;
 use std::sync::Arc;
 use wasmhot_appup::interface::ModuleInterface;
 use wasmhot_appup::{Digest, Kind, ModuleVersion};
-use wasmtime::component::{Component, ComponentExportIndex};
+use wasmtime::component::Component;
 
 /// One build of a module, ready to be instantiated.
 pub struct Version {
@@ -56,55 +59,8 @@ pub struct Version {
     pub engine: EngineKind,
     /// The code.
     pub component: Component,
-    /// The functions that can be called.
-    pub exports: Exports,
-    /// Where `save` and `migrate` are, if it is stateful.
-    pub lifecycle: Option<Lifecycle>,
-    /// Where `health.check` is, if it has one.
-    pub health: Option<ComponentExportIndex>,
-    /// Where `live.live` is, if it has one.
-    pub live: Option<ComponentExportIndex>,
-    /// Where the functions are by which it hands a large state over, if it has them.
-    pub incremental: Option<Incremental>,
-    /// By what it answers HTTP requests, if it does.
-    pub http: Option<HttpHandler>,
-}
-
-/// The function by which a module answers HTTP requests.
-#[derive(Clone, Copy)]
-pub enum HttpHandler {
-    /// `wasi:http/incoming-handler` 0.2: place of `handle`.
-    Incoming(ComponentExportIndex),
-    /// `wasi:http/handler` 0.3: place of `handle`, which is async.
-    Handler(ComponentExportIndex),
-}
-
-/// The functions of `wasmhot:module/lifecycle`.
-#[derive(Clone)]
-pub struct Lifecycle {
-    /// Place of `save`.
-    pub save: ComponentExportIndex,
-    /// Place of `migrate`.
-    pub migrate: ComponentExportIndex,
-}
-
-/// The functions of `wasmhot:module/incremental`.
-#[derive(Clone, Copy)]
-pub struct Incremental {
-    /// Place of `begin`.
-    pub begin: ComponentExportIndex,
-    /// Place of `next`.
-    pub next: ComponentExportIndex,
-    /// Place of `pending`.
-    pub pending: ComponentExportIndex,
-    /// Place of `rest`.
-    pub rest: ComponentExportIndex,
-    /// Place of `cancel`.
-    pub cancel: ComponentExportIndex,
-    /// Place of `accept`.
-    pub accept: ComponentExportIndex,
-    /// Place of `finish`.
-    pub finish: ComponentExportIndex,
+    /// Where its functions are in the code.
+    pub places: Places,
 }
 
 impl Version {
@@ -127,12 +83,7 @@ impl Version {
             size: self.size,
             engine: self.engine,
             component: self.component.clone(),
-            exports: self.exports.clone(),
-            lifecycle: self.lifecycle.clone(),
-            health: self.health,
-            live: self.live,
-            incremental: self.incremental,
-            http: self.http,
+            places: self.places.clone(),
         }
     }
 }
@@ -150,7 +101,7 @@ impl fmt::Debug for Version {
             .field("id", &self.id)
             .field("size", &self.size)
             .field("engine", &self.engine)
-            .field("exports", &self.exports.len())
+            .field("exports", &self.places.exports.len())
             .finish_non_exhaustive()
     }
 }

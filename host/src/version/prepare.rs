@@ -10,13 +10,18 @@ use wasmhot_appup::{Digest, ModuleVersion};
 use wasmparser::types::Types;
 use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, ValidPayload, Validator, WasmFeatures};
 
-/// A file that is good to compile.
-pub(super) struct Prepared<'a> {
+/// What the sections of a file say of it.
+pub(super) struct Labelled {
     pub(super) id: ModuleVersion,
     pub(super) identity: Identity,
     pub(super) state: Option<StateDescription>,
     /// The text of the section `wasmhot:appup`. It is read by those who plan.
     pub(super) appup: Option<String>,
+}
+
+/// A file that is good to compile.
+pub(super) struct Prepared<'a> {
+    pub(super) labelled: Labelled,
     pub(super) encoding: Encoding,
     /// The component: the file itself, or the core module wrapped.
     pub(super) component: Cow<'a, [u8]>,
@@ -39,15 +44,15 @@ pub(super) fn prepare_known<'a>(
 ) -> Result<Prepared<'a>, VersionError> {
     sniff(bytes)?;
     let outline = Outline::read(bytes)?;
-    let identity = Identity::of(&outline, file_stem, &digest)?;
-    let state = state_description(&outline)?;
+    let (encoding, has_component_type) = (outline.encoding, outline.has_component_type);
+    let labelled = Labelled::of(outline, file_stem, digest)?;
     let mut notes = Vec::new();
-    let component: Cow<'a, [u8]> = match outline.encoding {
+    let component: Cow<'a, [u8]> = match encoding {
         Encoding::Component => bytes.into(),
         Encoding::Module => {
             // A fault of the module must be told in terms of the module, not of the component made of it.
             let (validated, _) = validate(bytes)?;
-            wrap::to_component(bytes, &validated, outline.has_component_type, &mut notes)?.into()
+            wrap::to_component(bytes, &validated, has_component_type, &mut notes)?.into()
         }
     };
     let (surface, needed) = validate(&component)?;
@@ -58,11 +63,8 @@ pub(super) fn prepare_known<'a>(
         needed
     };
     Ok(Prepared {
-        id: module_version(&identity, digest),
-        identity,
-        state,
-        appup: outline.appup.map(|text| String::from_utf8_lossy(&text).into_owned()),
-        encoding: outline.encoding,
+        labelled,
+        encoding,
         component,
         contract,
         engine,
@@ -70,11 +72,24 @@ pub(super) fn prepare_known<'a>(
     })
 }
 
-fn module_version(identity: &Identity, digest: Digest) -> ModuleVersion {
-    ModuleVersion {
-        name: identity.name.clone(),
-        version: identity.version.clone(),
-        digest,
+impl Labelled {
+    /// Of a file that was found good before.
+    pub(super) fn read(file_stem: &str, bytes: &[u8], digest: Digest) -> Result<Self, VersionError> {
+        Self::of(Outline::read(bytes)?, file_stem, digest)
+    }
+
+    fn of(outline: Outline, file_stem: &str, digest: Digest) -> Result<Self, VersionError> {
+        let identity = Identity::of(&outline, file_stem, &digest)?;
+        Ok(Self {
+            id: ModuleVersion {
+                name: identity.name.clone(),
+                version: identity.version.clone(),
+                digest,
+            },
+            identity,
+            state: state_description(&outline)?,
+            appup: outline.appup.map(|text| String::from_utf8_lossy(&text).into_owned()),
+        })
     }
 }
 

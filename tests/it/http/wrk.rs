@@ -3,7 +3,7 @@
 //!
 //! On a machine without `wrk` this is skipped, loudly; where `CI` is set that is a failure.
 
-use crate::support::{Binary, HANG, ended, signal};
+use crate::support::{Binary, HANG, ended, signal, tool};
 use rustix::process::Signal;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -16,24 +16,6 @@ const UPGRADES: usize = 50;
 const CONNECTIONS: u64 = 8;
 /// What the slow client asks for: more than the system takes ahead of it.
 const SLOW_BYTES: usize = 7_000_000;
-
-/// `wrk`, if this machine has it.
-fn wrk() -> Option<Command> {
-    let has = Command::new("wrk")
-        .arg("-v")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    if has.is_ok() {
-        return Some(Command::new("wrk"));
-    }
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "wrk is not installed (Debian: apt-get install wrk)"
-    );
-    eprintln!("SKIPPED, AND NOT SHOWN: wrk is not installed (Debian: apt-get install wrk)");
-    None
-}
 
 /// The number before a word, such as 123 in `  123 requests in 4.5s`.
 fn number(said: &str, before: &str) -> Option<u64> {
@@ -109,13 +91,13 @@ fn page() -> Binary {
 
 #[test]
 fn p01_wrk_over_fifty_upgrades_sees_no_failed_request_and_no_broken_connection() {
-    let Some(mut wrk) = wrk() else { return };
+    let Some(mut wrk) = tool("wrk", "-v") else { return };
     storm(&page(), &mut wrk);
 }
 
 #[test]
 fn r19_so_it_is_beside_a_client_that_reads_a_byte_a_second() {
-    let Some(mut wrk) = wrk() else { return };
+    let Some(mut wrk) = tool("wrk", "-v") else { return };
     let host = page();
     let address = host.ready.rsplit("http://").next().unwrap().to_string();
     let done = Arc::new(AtomicBool::new(false));

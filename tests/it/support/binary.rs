@@ -96,6 +96,23 @@ pub(crate) fn ended(child: &mut Child) -> Option<i32> {
     }
 }
 
+/// A program, if this machine has it. A test that needs it is skipped without it, loudly; where `CI` is set that is a failure. The flag
+/// is one with which it does nothing.
+pub(crate) fn tool(name: &str, flag: &str) -> Option<Command> {
+    let silent = |stream: &mut Command| stream.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if silent(Command::new(name).arg(flag)).is_ok() {
+        return Some(Command::new(name));
+    }
+    skip(&format!("{name} is not installed (Debian: apt-get install {name})"));
+    None
+}
+
+/// Says that a test shows nothing on this machine. In CI that is a failure.
+pub(crate) fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "{why}");
+    eprintln!("SKIPPED, AND NOT SHOWN: {why}");
+}
+
 /// Sends a signal to a process.
 pub(crate) fn signal(pid: u32, signal: Signal) {
     kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();

@@ -153,8 +153,8 @@ pub(crate) struct Lane {
     changed: Notify,
     /// Held by whoever takes the state out in chunks.
     pub(super) chunked: Arc<tokio::sync::Mutex<()>>,
-    /// Digest of the state that the keeper was given last, or has given: see [`Lane::has_kept`].
-    pub(super) kept: Mutex<Option<Digest>>,
+    /// Digest of the state that the store was given last, or has given: see [`Lane::kept`].
+    pub(super) last_kept: Mutex<Option<(Digest, Kept)>>,
     state: Mutex<LaneState>,
 }
 
@@ -220,7 +220,7 @@ impl Lane {
             last_used_ms: AtomicU64::new(0),
             changed: Notify::new(),
             chunked: Arc::default(),
-            kept: Mutex::default(),
+            last_kept: Mutex::default(),
             state: Mutex::new(state),
         };
         lane.used_at(coarse_ms());

@@ -74,7 +74,7 @@ impl<'a> Calls<'a> {
             ..
         } = exchange;
         let begun = accessor.with(|mut store| {
-            let Some(HttpHandler::Handler(place)) = template.version.http else {
+            let Some(HttpHandler::Handler(place)) = template.version.places.http else {
                 wasmtime::bail!("the module has no handler of WASI 0.3");
             };
             let handle = self.instance.get_typed_func::<Params, Results>(&mut store, place)?;

@@ -71,7 +71,7 @@ impl Instance {
                     Sent::With(status, _) => Ok(Some(Value::U16(status.as_u16()))),
                     Sent::Not(why) => {
                         // There are runtimes that answer one request and are silent from then on; without state another one is made.
-                        self.usable = self.template.version.lifecycle.is_some();
+                        self.usable = self.template.version.places.lifecycle.is_some();
                         Err(Box::new(self.template.bad_response(why)))
                     }
                 }

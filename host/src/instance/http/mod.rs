@@ -16,7 +16,7 @@ impl Instance {
     /// Gives a request to the handler. The value is the status of the response. The future must be polled to its end unless the
     /// instance is given up.
     pub(super) async fn exchange(&mut self, exchange: Exchange, frame: Arc<Frame>) -> CallResult {
-        match self.template.version.http {
+        match self.template.version.places.http {
             Some(HttpHandler::Incoming(place)) => self.exchange_incoming(place, exchange, frame).await,
             Some(HttpHandler::Handler(_)) => self.exchange_alone(exchange, frame).await,
             None => Err(Box::new(

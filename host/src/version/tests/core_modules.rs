@@ -35,6 +35,7 @@ where
         name: function.to_owned(),
     };
     let index = version
+        .places
         .exports
         .get(&name)
         .unwrap_or_else(|| panic!("{function} is callable"))
@@ -48,6 +49,7 @@ where
 
 fn text_of(version: &Version) -> Vec<String> {
     version
+        .places
         .exports
         .iter()
         .map(|export| format!("{}: {}", export.name, export.ty))
@@ -59,7 +61,7 @@ fn r06_short_names_make_a_stateful_component() {
     let version = compiled("counter-1.2.0", &wasm(COUNTER));
     assert_eq!(version.id.to_string(), "counter@1.2.0");
     assert!(version.interface.stateful && version.interface.has_health);
-    assert!(version.lifecycle.is_some() && version.health.is_some());
+    assert!(version.places.lifecycle.is_some() && version.places.health.is_some());
     assert_eq!(text_of(&version), ["increment: func() -> s64"]);
     assert_eq!(call::<(i64,)>(&version, None, "increment"), (1,));
 }
@@ -111,7 +113,7 @@ fn r06_functions_of_numbers_can_be_called() {
             "world: func() -> s64",
         ]
     );
-    assert!(!version.interface.stateful && version.health.is_none());
+    assert!(!version.interface.stateful && version.places.health.is_none());
     assert_eq!(call::<(i32,)>(&version, None, "get-value"), (7,));
     let description = describe("numbers", &bytes).expect("is described");
     assert_eq!(description.form, CoreOrComponent::Core);
@@ -166,6 +168,7 @@ fn r06_a_wasi_command_exports_run() {
         let text = format!(r#"(module {import} (memory (export "memory") 1) (func (export "_start")))"#);
         let version = compiled("command", &wasm(&text));
         let run = version
+            .places
             .exports
             .iter()
             .map(|export| export.name.clone())
@@ -220,6 +223,6 @@ fn r06_the_wat_examples_are_taken() {
         let version = compiled("example", &bytes);
         let source = describe("example", &bytes).expect("is described").name_source;
         assert_eq!(source, NameSource::Sdk, "{}", file.display());
-        assert!(version.lifecycle.is_some() && version.state.is_some() && !version.exports.is_empty());
+        assert!(version.places.lifecycle.is_some() && version.state.is_some() && !version.places.exports.is_empty());
     }
 }

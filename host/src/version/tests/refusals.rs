@@ -163,7 +163,7 @@ fn r01_an_unknown_contract_is_an_error() {
         check,
         r#"(instance $out (export "check" (func $check)))"#,
     );
-    assert!(compiled("module", &wasm(&good)).health.is_some());
+    assert!(compiled("module", &wasm(&good)).places.health.is_some());
     let table = [
         (good.replace("health@0.1.0", "health@0.1.1"), "health@0.1.1"),
         (
@@ -304,7 +304,7 @@ fn functions_with_resources_are_known_but_not_callable() {
       (core instance $i (instantiate $m))
       (func (export "f") (param "of" (own $out)) (canon lift (core func $i "f"))))"#;
     let version = compiled("module", &wasm(text));
-    assert_eq!((version.interface.exports.len(), version.exports.len()), (1, 0));
+    assert_eq!((version.interface.exports.len(), version.places.exports.len()), (1, 0));
     assert!(!describe("module", &wasm(text)).expect("is described").exports[0].callable);
 }
 

@@ -92,7 +92,7 @@ fn measure_samples() {
                     description.name_source,
                     bytes.len(),
                     begun.elapsed() - described,
-                    version.exports.len(),
+                    version.places.exports.len(),
                     description.notes
                 );
             }
