@@ -233,11 +233,11 @@ impl<'a> Beside<'a> {
             Invocation::Function { export, .. } => !export.ty.is_async,
             Invocation::Exchange(_) => false,
         };
-        let (called, origin, reply) = (job.called, job.origin, job.reply);
-        let lane = self.lane;
-        let frame = Frame::new(origin, called, Arc::clone(template), lane.key.clone(), self.revision);
+        let (invocation, reply, lane) = (job.invocation, job.reply, self.lane);
+        let called = invocation.called();
+        let frame = Frame::new(job.origin, called, Arc::clone(template), lane.key.clone(), self.revision);
         frame.set_holds(holds);
-        match self.calls.begin(job.invocation, Arc::clone(&frame)) {
+        match self.calls.begin(invocation, Arc::clone(&frame)) {
             Ok(end) => {
                 let number = self.begun;
                 self.begun += 1;

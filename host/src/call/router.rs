@@ -275,7 +275,6 @@ async fn wait_in_line(lane: &Arc<Lane>, invocation: Invocation, origin: Origin) 
     let (reply, mut answer) = oneshot::channel();
     let job = Job {
         invocation,
-        called: called.clone(),
         origin,
         ticket: Arc::clone(&ticket),
         reply,

@@ -9,44 +9,36 @@ use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, InstanceError, Template};
-use crate::upgrade::plan::RevisionRecord;
+use crate::upgrade::plan::{ModuleRecord, RevisionRecord};
 use crate::upgrade::{Core, refused};
 use arc_swap::ArcSwap;
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmhot_appup::{Graph, Kind, ModuleName};
+use wasmhot_appup::{Graph, Kind, LimitsSpec, ModuleName};
 
-/// Versions that are read, and compiled if need be, beside each other: as many as are compiled at a time, and some to wait.
-const LOADED_AT_ONCE: usize = 4;
+/// Modules that are brought up beside each other: as many as are compiled at a time, and some to wait.
+const AT_ONCE: usize = 4;
 
 /// The routing table of a revision, with every state restored. A module whose state cannot be read is `failed`, all others run.
-pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Routes>, Failure> {
-    let mut modules: BTreeMap<ModuleName, Route> = BTreeMap::new();
-    // Tasks: they go on while this one makes instances.
-    let versions = record.modules.iter().map(|module| {
-        let (versions, id) = (Arc::clone(&core.versions), module.id.clone());
-        async move { tokio::spawn(async move { versions.get(&id).await }).await }
+pub(super) async fn boot(core: &Arc<Core>, record: &RevisionRecord) -> Result<Arc<Routes>, Failure> {
+    let routes = record.modules.iter().map(|module| {
+        let (core, module, limits) = (Arc::clone(core), module.clone(), record.limits.clone());
+        let revision = record.revision;
+        async move {
+            let name = module.id.name.clone();
+            // Tasks of the guests' threads: what they do is mostly work.
+            let guests = core.services.guests.clone();
+            let route = guests.spawn(async move { bring_up(&core, module, &limits, revision).await });
+            let route = route
+                .await
+                .map_err(|error| Failure::new("internal", Exit::Bug, error.to_string()))?;
+            Ok::<_, Failure>((name, route?))
+        }
     });
-    let mut versions = stream::iter(versions.collect::<Vec<_>>()).buffered(LOADED_AT_ONCE);
-    for module in &record.modules {
-        let Some(version) = versions.next().await else { break };
-        let version = version.unwrap_or_else(|error| Err(error.to_string()));
-        let version = version.map_err(|error| {
-            let message = format!("revision {} needs {}: {error}", record.revision, module.id);
-            Failure::new("version-gone", Exit::Failed, message)
-        })?;
-        let desired = desired(core, version, module.spec.clone(), &record.limits);
-        let template = core
-            .versions
-            .template(desired.version, desired.config)
-            .map_err(|error| Failure::new("link-failed", Exit::Failed, error))?;
-        modules.insert(
-            module.id.name.clone(),
-            route(core, Arc::new(template), record.revision).await,
-        );
-    }
+    let routes = stream::iter(routes.collect::<Vec<_>>()).buffered(AT_ONCE);
+    let modules: BTreeMap<ModuleName, Route> = routes.try_collect().await?;
     let graph = Graph::new(modules.values().map(|route| node(&route.template)));
     let (wiring, refusals, _) = graph.resolve_from(&record.wiring);
     if !refusals.is_empty() {
@@ -59,6 +51,19 @@ pub(super) async fn boot(core: &Core, record: &RevisionRecord) -> Result<Arc<Rou
         modules,
         wiring,
     ))
+}
+
+async fn bring_up(core: &Core, module: ModuleRecord, limits: &LimitsSpec, revision: u64) -> Result<Route, Failure> {
+    let version = core.versions.get(&module.id).await.map_err(|error| {
+        let message = format!("revision {revision} needs {}: {error}", module.id);
+        Failure::new("version-gone", Exit::Failed, message)
+    })?;
+    let desired = desired(core, version, module.spec, limits);
+    let template = core
+        .versions
+        .template(desired.version, desired.config)
+        .map_err(|error| Failure::new("link-failed", Exit::Failed, error))?;
+    Ok(route(core, Arc::new(template), revision).await)
 }
 
 async fn route(core: &Core, template: Arc<Template>, revision: u64) -> Route {

@@ -281,7 +281,7 @@ async fn open(
         wasmhot_appup::Wiring::default(),
     );
     let journal = Journal::open(&store.catalog).map_err(|error| of_store(&error))?;
-    let core = Core {
+    let core = Arc::new(Core {
         router: Router::new(empty),
         services: Services::new(guests, Arc::clone(&events), states),
         events,
@@ -298,7 +298,7 @@ async fn open(
         busy: watch::channel(None).0,
         last_called_off: Mutex::new(None),
         too_many_failed_keys,
-    };
+    });
     if let Some(record) = &store.record {
         let routes = boot(&core, record).await?;
         core.router.switch(routes);
@@ -308,7 +308,7 @@ async fn open(
     }
     recover::finish(&core, store.attempts).await;
     Ok(Inner {
-        core: Arc::new(core),
+        core,
         directory: source.directory.clone().filter(|_| watched),
         state: kept.then_some(state),
         started: Instant::now(),

@@ -242,9 +242,6 @@ impl Catalog {
     /// Sends to the disk what the file has taken, while others go on writing: a transaction that waits for the disk holds all of them up,
     /// and has little left to wait for.
     pub fn sync_ahead(&self) -> Result<(), StoreError> {
-        if !self.unflushed.load(Ordering::Acquire) {
-            return Ok(());
-        }
         let synced = File::open(&self.path).and_then(|file| file.sync_data());
         synced.map_err(|error| StoreError::io(&self.path, error))
     }

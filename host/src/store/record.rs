@@ -124,7 +124,7 @@ impl Record<'_> {
 }
 
 impl<'a> Tag<'a> {
-    fn of(tag: &'a SavedStateTag) -> Self {
+    pub(super) fn of(tag: &'a SavedStateTag) -> Self {
         Self {
             version: Build::of(&tag.version),
             revision: tag.revision,
@@ -189,7 +189,7 @@ impl<'a> Tag<'a> {
     }
 
     /// Whether a version with these bytes reads it without a `migrate` from another: it has written it, or it was written for that.
-    pub(super) fn is_held_by(&self, version: &Digest) -> bool {
+    pub(super) fn can_be_read_by(&self, version: &Digest) -> bool {
         let holder = self.written_for.as_ref().map_or(&self.version, |reader| &reader.to);
         holder.digest == *version.as_bytes()
     }

@@ -5,7 +5,7 @@
 //! Invariant: what is counted is what is committed. Whoever writes states holds the counts until his transaction has ended.
 
 use super::catalog::Catalog;
-use super::record::{self, Build};
+use super::record::{self, Build, Tag};
 use super::states::Owner;
 use super::tables::STATES;
 use super::{SavedStateTag, StoreError};
@@ -13,13 +13,6 @@ use redb::{Database, ReadableDatabase};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use wasmhot_appup::{ModuleName, ModuleVersion, Saved};
-
-/// The version in whose format a state is.
-fn holder_of(tag: &SavedStateTag) -> &ModuleVersion {
-    let to = tag.written_for.as_ref().map(|written| &written.to);
-    let is_older = |to: &&ModuleVersion| to.name == tag.version.name && to.version < tag.version.version;
-    to.filter(is_older).unwrap_or(&tag.version)
-}
 
 /// The states of the modules that were asked for, by the version in whose format they are.
 #[derive(Default)]
@@ -48,8 +41,7 @@ struct Change {
 impl Changes {
     /// A state is written.
     pub(super) fn came(&mut self, tag: &SavedStateTag) {
-        let holder = Build::of(holder_of(tag));
-        self.count((tag.module.as_str(), tag.key.as_deref()), &holder, 1);
+        self.count((tag.module.as_str(), tag.key.as_deref()), Tag::of(tag).holder(), 1);
     }
 
     /// What stood there is replaced or removed. A module with a record that cannot be read is not counted.

@@ -80,6 +80,9 @@ pub(super) fn insert_states<S: Borrow<SavedState>>(
     records: &[Vec<u8>],
     changes: &mut Changes,
 ) -> Result<(), redb::Error> {
+    if states.is_empty() {
+        return Ok(());
+    }
     let mut table = States::open(transaction)?;
     for (state, record) in states.iter().zip(records) {
         let SavedState { tag, bytes } = state.borrow();
@@ -160,9 +163,7 @@ impl Catalog {
         let new: Vec<_> = exchanges.iter().map(|exchange| &exchange.new).collect();
         let new_records = records_of(&new)?;
         self.write_states(durable, |transaction, changes| {
-            if !states.is_empty() {
-                insert_states(transaction, states, &records, changes)?;
-            }
+            insert_states(transaction, states, &records, changes)?;
             exchange_in(transaction, exchanges, &new_records, changes)
         })
     }

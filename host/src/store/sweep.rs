@@ -100,7 +100,7 @@ impl Catalog {
     ) -> Result<Result<Option<Asleep>, StoreError>, redb::Error> {
         let record = match record::read(self.path(), there) {
             // Only modules that are no keys have a part of their state elsewhere.
-            Ok(record) if !record.tag.is_held_by(live) && record.tag.ahead.is_none() => record,
+            Ok(record) if !record.tag.can_be_read_by(live) && record.tag.ahead.is_none() => record,
             Ok(_) => return Ok(Ok(None)),
             Err(error) => return Ok(Err(error)),
         };

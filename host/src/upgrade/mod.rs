@@ -223,7 +223,7 @@ impl Core {
             report.modules = modules(&prepared);
             return Ok(Outcome::Done(Box::new(report)));
         }
-        self.flush_ahead().await;
+        self.sync_ahead().await;
         let _lock = lock.await?;
         if self.router.routes().revision != plan.base {
             return Ok(Outcome::Outdated);
@@ -273,7 +273,7 @@ impl Core {
     }
 
     /// What others have written goes to the disk now: else the journal and the commit would wait for it, and keys that go to sleep for them.
-    async fn flush_ahead(&self) {
+    async fn sync_ahead(&self) {
         let catalog = Arc::clone(&self.catalog);
         if let Ok(Err(error)) = self.services.guests.spawn_blocking(move || catalog.sync_ahead()).await {
             // The commit tells it again, if it is still so.

@@ -3,7 +3,7 @@
 //!
 //! All else goes through the queue and a [`Runner`].
 
-use super::{CallResult, Job, Lane, LaneState, Seat, Work};
+use super::{CallResult, Job, Lane, LaneState, RunBy, Seat, Work};
 use crate::call::frame::{Frame, Origin};
 use crate::call::invocation::Invocation;
 use crate::call::runner::Runner;
@@ -52,6 +52,15 @@ enum Next {
     Nothing,
 }
 
+/// What is left to do for a thread whose call has ended.
+enum Rest {
+    Nothing,
+    /// Calls wait, or guest tasks run: some of it is done here.
+    Serve(Box<Instance>),
+    /// All of it is left to a runner.
+    Leave(Box<Instance>),
+}
+
 impl LaneState {
     /// Whether several of those who were served by other callers took long, not many calls ago.
     fn is_slow(&self) -> bool {
@@ -85,19 +94,18 @@ impl Lane {
                     return AtOnce::Refused(invocation, origin);
                 }
             };
-            state.busy = true;
-            state.is_served = !is_nested;
+            // A thread that is inside of another guest does not serve others meanwhile.
+            state.run_by = if is_nested { RunBy::Runner } else { RunBy::Caller };
             self.turn(&mut state, instance, invocation, origin)
         };
         let frame = Arc::clone(&turn.frame);
         match self.take(turn) {
             Ok(ended) if ended.is_whole() => {
-                let (answer, instance) = self.end_at_once(ended);
-                match instance {
-                    // A thread that is inside of another guest does not serve others meanwhile.
-                    Some(instance) if is_nested || self.leaves_all() => self.leave_to_runner(instance),
-                    Some(instance) => self.serve_some(instance),
-                    None => {}
+                let (answer, rest) = self.end_at_once(ended);
+                match rest {
+                    Rest::Serve(instance) => self.serve_some(instance),
+                    Rest::Leave(instance) => self.leave_to_runner(instance),
+                    Rest::Nothing => {}
                 }
                 AtOnce::Answered(answer)
             }
@@ -108,7 +116,7 @@ impl Lane {
 
     /// Whether nothing is in the way of a call to this instance, which is idle.
     fn may_begin(&self, state: &LaneState, instance: &Instance, invocation: &Invocation, origin: &Origin) -> bool {
-        let is_in_the_way = state.busy || state.gate.is_some() || state.refuses.is_some();
+        let is_in_the_way = state.is_busy() || state.gate.is_some() || state.refuses.is_some();
         let somebody_waits = !state.queue.is_empty() || !state.passing.is_empty();
         // A module whose queue has no room for anybody takes no call, idle or not.
         let has_room = instance.template.config.limits.queue_max > 0 || origin.is_nested();
@@ -159,40 +167,37 @@ impl Lane {
         taken
     }
 
-    /// A turn has ended, and its instance is whole. The instance comes back if something is left to do with it.
-    fn end_at_once(self: &Arc<Self>, ended: Ended) -> (CallResult, Option<Box<Instance>>) {
+    /// A turn has ended, and its instance is whole.
+    fn end_at_once(self: &Arc<Self>, ended: Ended) -> (CallResult, Rest) {
         ended.frame.note_answered();
         let (answer, instance) = (ended.answer.unwrap_or(Ok(None)), ended.instance);
         let mut state = self.lock();
         state.unsaved_calls += 1;
         state.holders.clear();
         if instance.has_tasks || Self::may_start(&state) {
-            return (answer, Some(instance));
+            let is_slow = state.is_slow();
+            if is_slow {
+                state.slow -= 1;
+            }
+            return match is_slow || state.run_by != RunBy::Caller {
+                true => (answer, Rest::Leave(instance)),
+                false => (answer, Rest::Serve(instance)),
+            };
         }
         self.put_back(&mut state, Some(instance));
         drop(state);
         self.give_way();
-        (answer, None)
+        (answer, Rest::Nothing)
     }
 
     /// When a call that is about to be put into the queue can be expected to be answered.
     pub(super) fn expected(state: &LaneState, job: &Job) -> Expected {
         // Nobody serves others from inside of a guest, and nobody is to hold up a guest.
-        let is_served = state.is_served && !state.is_slow() && !job.origin.is_nested();
+        let is_served = state.run_by == RunBy::Caller && !state.is_slow() && !job.origin.is_nested();
         match is_served && state.gate.is_none() && state.queue.len() < FEW_WAIT {
             true => Expected::AtOnce,
             false => Expected::Later,
         }
-    }
-
-    /// Whether all that waits is left to a task.
-    fn leaves_all(&self) -> bool {
-        let mut state = self.lock();
-        let is_slow = state.is_slow();
-        if is_slow {
-            state.slow -= 1;
-        }
-        is_slow
     }
 
     /// Serves some of those who wait, whose answers come by their channels.
@@ -263,7 +268,7 @@ impl Lane {
 
     /// Everything that is left to do here is done by a task.
     fn leave_to_runner(self: &Arc<Self>, instance: Box<Instance>) {
-        self.lock().is_served = false;
+        self.lock().run_by = RunBy::Runner;
         let runner = Runner::new(Arc::clone(self), Some(instance));
         self.services.guests.spawn(runner.run());
     }
@@ -280,7 +285,7 @@ impl Lane {
         ended: impl Future<Output = Ended> + Send + 'static,
         reply: oneshot::Sender<CallResult>,
     ) {
-        self.lock().is_served = false;
+        self.lock().run_by = RunBy::Runner;
         let runner = Runner::new(Arc::clone(self), None);
         self.services
             .guests

@@ -65,8 +65,8 @@ impl Lane {
         let state = self.lock();
         LaneFigures {
             waiting: state.queue.len() + state.passing.len(),
-            busy: state.busy,
-            is_live: state.busy || matches!(state.seat, Seat::Here(_)),
+            busy: state.is_busy(),
+            is_live: state.is_busy() || matches!(state.seat, Seat::Here(_)),
             instance: match &state.seat {
                 Seat::Here(instance) => Some((instance.id, instance.revision, instance.memory_bytes())),
                 Seat::Away | Seat::Asleep | Seat::Failed(_) => None,

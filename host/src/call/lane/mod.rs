@@ -59,8 +59,6 @@ pub(crate) struct Live {
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) invocation: Invocation,
-    /// What it calls, for messages.
-    pub(crate) called: Called,
     pub(crate) origin: Origin,
     pub(crate) ticket: Arc<Ticket>,
     pub(crate) reply: oneshot::Sender<CallResult>,
@@ -158,15 +156,24 @@ pub(crate) struct Lane {
     state: Mutex<LaneState>,
 }
 
+/// Who runs what is to be run here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RunBy {
+    /// Nobody: the lane is idle.
+    Nobody,
+    /// A caller whose thread will serve some of those who wait.
+    Caller,
+    /// A runner, or a caller who leaves the rest to one.
+    Runner,
+}
+
 struct LaneState {
     passing: VecDeque<Work>,
     queue: VecDeque<Work>,
     seat: Seat,
-    busy: bool,
+    run_by: RunBy,
     /// The calls that run.
     holders: Vec<Arc<Frame>>,
-    /// Who has the instance is a caller whose thread will serve some of those who wait.
-    is_served: bool,
     /// How long it is to be remembered that calls took long which were served by other callers, in calls.
     slow: u32,
     gate: Option<Arc<Gate>>,
@@ -183,6 +190,12 @@ struct LaneState {
     restored: Option<String>,
 }
 
+impl LaneState {
+    fn is_busy(&self) -> bool {
+        self.run_by != RunBy::Nobody
+    }
+}
+
 impl Lane {
     pub(crate) fn new(
         module: ModuleName,
@@ -197,9 +210,8 @@ impl Lane {
             passing: VecDeque::new(),
             queue: VecDeque::new(),
             seat,
-            busy: false,
+            run_by: RunBy::Nobody,
             holders: Vec::new(),
-            is_served: false,
             slow: 0,
             gate,
             refuses: None,
@@ -330,10 +342,11 @@ impl Lane {
 
     /// Takes the instance for a runner if the lane is idle and something may start.
     fn runner_if_idle(self: &Arc<Self>, state: &mut LaneState) -> Option<Runner> {
-        if state.busy {
+        if state.is_busy() {
             self.changed.notify_one();
+            return None;
         }
-        if state.busy || !Self::may_start(state) {
+        if !Self::may_start(state) {
             return None;
         }
         let instance = match std::mem::replace(&mut state.seat, Seat::Away) {
@@ -345,7 +358,7 @@ impl Lane {
                 return None;
             }
         };
-        state.busy = true;
+        state.run_by = RunBy::Runner;
         if let Some(gate) = &state.gate {
             gate.enter();
         }
@@ -422,8 +435,7 @@ impl Lane {
         if matches!(state.seat, Seat::Away) {
             state.seat = instance.map_or(Seat::Asleep, Seat::Here);
         }
-        state.busy = false;
-        state.is_served = false;
+        state.run_by = RunBy::Nobody;
         state.holders.clear();
         if let Some(gate) = &state.gate {
             gate.leave();

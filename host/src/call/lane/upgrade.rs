@@ -10,7 +10,7 @@ impl Lane {
     /// Closes the gate: from now on only calls that it lets pass start here.
     pub(crate) fn close(&self, gate: &Arc<Gate>) {
         let mut state = self.lock();
-        if state.busy {
+        if state.is_busy() {
             gate.enter();
         }
         // What waits already and may pass, passes: its tree would never end otherwise (R21).
@@ -31,7 +31,7 @@ impl Lane {
     /// Takes the seat out of a closed, idle lane. `None` while a call runs.
     pub(crate) fn take_seat(&self) -> Option<Seat> {
         let mut state = self.lock();
-        if state.busy || !state.passing.is_empty() || matches!(state.seat, Seat::Away) {
+        if state.is_busy() || !state.passing.is_empty() || matches!(state.seat, Seat::Away) {
             return None;
         }
         Some(std::mem::replace(&mut state.seat, Seat::Away))
