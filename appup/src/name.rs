@@ -111,6 +111,13 @@ impl ModuleName {
 }
 
 impl Digest {
+    /// Of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        use sha2::Digest as _;
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
     /// The digest of which these are the bytes.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {

@@ -84,6 +84,7 @@ mod clock;
 pub mod control;
 pub mod error;
 pub mod event;
+mod fault;
 mod guarded;
 mod host;
 pub mod http;

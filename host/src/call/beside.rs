@@ -235,7 +235,13 @@ impl<'a> Beside<'a> {
         };
         let (invocation, reply, lane) = (job.invocation, job.reply, self.lane);
         let called = invocation.called();
-        let frame = Frame::new(job.origin, called, Arc::clone(template), lane.key.clone(), self.revision);
+        let frame = Frame::new(
+            job.origin,
+            called,
+            Arc::clone(template),
+            lane.key.clone(),
+            self.revision,
+        );
         frame.set_holds(holds);
         match self.calls.begin(invocation, Arc::clone(&frame)) {
             Ok(end) => {

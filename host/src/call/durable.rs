@@ -11,7 +11,6 @@ use crate::error::{CallError, CallErrorCode};
 use crate::instance::InstanceError;
 use crate::keeper::Kept;
 use crate::store::SaveReason;
-use crate::version;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use wasmhot_appup::{Digest, Durability};
@@ -61,7 +60,7 @@ impl Runner {
                 return Err(error);
             }
         };
-        let digest = version::digest(&saved.bytes);
+        let digest = Digest::of(&saved.bytes);
         let calls = lane.note_save(saved.took);
         let kept = lane.kept(&digest).unwrap_or_else(|| {
             let state = crate::restore::tagged(instance, lane.key.as_deref(), SaveReason::Call, saved.bytes);

@@ -1,8 +1,7 @@
 //! Calls by name: which function of a version a text means, and its arguments.
 
-use crate::control::protocol::CallRequest;
 use crate::error::{CallError, CallErrorCode};
-use crate::value::{Value, json, wave};
+use crate::value::Value;
 use crate::version::{Export, Version};
 use std::sync::Arc;
 use wasmhot_appup::ModuleVersion;
@@ -60,30 +59,4 @@ pub(crate) fn wrong_argument(
 ) -> CallError {
     let message = format!("{error}; `{name}` is {ty}");
     CallError::not_executed(CallErrorCode::WrongArgument, message).in_version(id)
-}
-
-/// Function and arguments of a call in text, read for this version.
-pub(crate) fn read_call(version: &Version, request: &CallRequest) -> Result<Named, CallError> {
-    let id = &version.id;
-    let wrong = |message: String| CallError::not_executed(CallErrorCode::WrongArgument, message).in_version(id);
-    match (&request.call, &request.function) {
-        (Some(text), None) => {
-            let call = wave::CallText::split(text).map_err(|error| wrong(error.to_string()))?;
-            let export = find(version, call.name())?;
-            let args = call
-                .args(&export.ty)
-                .map_err(|error| wrong(format!("{error}\n`{}` is {}", export.name, export.ty)))?;
-            Ok((Arc::clone(export), args))
-        }
-        (None, Some(function)) => {
-            let export = find(version, function)?;
-            let args = serde_json::Value::Array(request.args.clone().unwrap_or_default());
-            let args = json::args_from_json(&args, &export.ty)
-                .map_err(|error| wrong_argument(id, &export.name, &export.ty, &error))?;
-            Ok((Arc::clone(export), args))
-        }
-        _ => Err(wrong(
-            "a call is either `call` (WAVE text) or `function` with `args` (a JSON array)".to_string(),
-        )),
-    }
 }

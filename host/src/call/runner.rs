@@ -376,7 +376,7 @@ fn as_stored(live: &Live, saved: &SavedState) -> Option<Digest> {
     let tag = &saved.tag;
     let is_own = tag.version == *id && tag.written_for.is_none() && tag.form == Form::Whole;
     let age_counts = limits.expire.is_some() || limits.restore_max_age.is_some();
-    (tag.key.is_some() && is_own && !age_counts).then(|| crate::version::digest(&saved.bytes))
+    (tag.key.is_some() && is_own && !age_counts).then(|| Digest::of(&saved.bytes))
 }
 
 /// Where a key's instance may live (R9). A key that is new counts from now on.

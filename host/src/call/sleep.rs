@@ -33,7 +33,7 @@ impl Runner {
         };
         let lane = Arc::clone(&self.lane);
         let calls = lane.note_save(saved.took);
-        let kept = match lane.kept(&crate::version::digest(&saved.bytes)) {
+        let kept = match lane.kept(&wasmhot_appup::Digest::of(&saved.bytes)) {
             Some(kept) if kept.is_written() => {
                 lane.note_stored(calls);
                 return self.fall_asleep();

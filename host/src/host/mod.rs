@@ -7,6 +7,7 @@ mod apply;
 mod attempts;
 mod backup;
 mod boot;
+mod calls;
 mod drops;
 mod gc;
 mod http;
@@ -23,23 +24,16 @@ mod state;
 mod status;
 mod stop;
 
-use crate::call::lane::CallResult;
-use crate::call::named::{read_call, wrong_argument};
-use crate::call::router::{Outside, Prepare, Router};
-use crate::call::routes::Found;
-use crate::control::protocol::{
-    ApplyRequest, CallReply, CallRequest, Exit, Failure, RemoveRequest, UndoRequest, UpgradeReport,
-};
-use crate::error::{CallError, CallErrorCode};
+use crate::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, UndoRequest, UpgradeReport};
 use crate::event::Events;
 use crate::store::StateLock;
 use crate::upgrade::Core;
 use crate::upgrade::plan::{Asked, Options};
-use crate::value::{FromValue, IntoValues, Value, check_args, json, wave};
 use attempts::Attempt;
+pub use calls::ModuleFunction;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -149,121 +143,6 @@ impl Host {
         HostBuilder::default()
     }
 
-    /// A typed call: `let total: u64 = host.call("counter", "increment", (5i64,)).await?`. The function is named as in
-    /// [`Host::call_values`]. Needs a Tokio runtime with timers. Whoever calls one function often asks for it once, by
-    /// [`Host::function`].
-    ///
-    /// # Errors
-    /// The call failed; [`CallError::executed`] says whether it was executed. A result of another type than `R` is an error too,
-    /// after the call.
-    pub async fn call<A: IntoValues, R: FromValue>(
-        &self,
-        module: &str,
-        function: &str,
-        args: A,
-    ) -> Result<R, CallError> {
-        let found = Found::default();
-        let answer = match self.called(module, function, &found, args.into_values(), None) {
-            Outside::Answered(answer) => typed(answer, function),
-            Outside::Waits(answer) => return typed(answer.await, function),
-        };
-        give_turn().await;
-        answer
-    }
-
-    /// A call with values. `function` is `place`, `orders.place`, or with the interface in full. `deadline` defaults to the module's
-    /// `call_deadline`.
-    ///
-    /// # Errors
-    /// As [`Host::call`].
-    pub async fn call_values(
-        &self,
-        module: &str,
-        function: &str,
-        args: Vec<Value>,
-        deadline: Option<Duration>,
-    ) -> Result<Option<Value>, CallError> {
-        let found = Found::default();
-        let answer = self.called(module, function, &found, args, deadline);
-        answer.answer().await.map_err(|error| *error)
-    }
-
-    /// A function of a module, to be called often: it is looked up once in each revision.
-    #[must_use]
-    pub fn function(&self, module: &str, function: &str) -> ModuleFunction {
-        ModuleFunction {
-            host: self.clone(),
-            module: module.into(),
-            function: function.into(),
-            found: Found::default(),
-        }
-    }
-
-    fn called<'a>(
-        &'a self,
-        module: &'a str,
-        function: &'a str,
-        found: &'a Found,
-        args: Vec<Value>,
-        deadline: Option<Duration>,
-    ) -> Outside<'a> {
-        let mut given = Some(args);
-        self.begin(module, deadline, move |routes, back| {
-            let (route, export) = routes.function(module, function, found)?;
-            let args = back.or_else(|| given.take()).unwrap_or_default();
-            check_args(&export.ty, &args)
-                .map_err(|error| wrong_argument(&route.template.version.id, &export.name, &export.ty, &error))?;
-            Ok((route, (Arc::clone(export), args)))
-        })
-    }
-
-    /// A call in WAVE or JSON, as the CLI and the control socket make it.
-    ///
-    /// # Errors
-    /// As [`Host::call`].
-    pub async fn call_text(&self, request: CallRequest) -> Result<CallReply, CallError> {
-        let mut answered = None;
-        let deadline = request.deadline_ms.map(Duration::from_millis);
-        let answer = self.begin(&request.module, deadline, |routes, _| {
-            let route = routes.module(&request.module)?;
-            let (export, args) = read_call(&route.template.version, &request)?;
-            answered = Some(Arc::clone(&export.ty));
-            Ok((route, (export, args)))
-        });
-        let answer = answer.answer().await.map_err(|error| *error)?;
-        let shown = answer.as_ref().zip(answered.as_ref().and_then(|ty| ty.result.as_ref()));
-        Ok(CallReply {
-            wave: shown.map(|(value, of)| wave::to_string(value, of)),
-            value: shown.map(|(value, of)| json::to_json(value, of)).unwrap_or_default(),
-        })
-    }
-
-    fn begin<'a>(&'a self, module: &str, deadline: Option<Duration>, prepare: impl Prepare + 'a) -> Outside<'a> {
-        if let Err(error) = self.refuse_if_stopping() {
-            return Outside::Answered(Err(Box::new(match ModuleName::parse(module) {
-                Ok(module) => error.in_module(&module),
-                Err(_) => error,
-            })));
-        }
-        self.count_call();
-        self.router().begin(deadline, prepare)
-    }
-
-    pub(crate) fn refuse_if_stopping(&self) -> Result<(), CallError> {
-        if self.inner.stopping.load(Ordering::Acquire) {
-            return Err(CallError::not_executed(CallErrorCode::Stopping, "the host is stopping"));
-        }
-        Ok(())
-    }
-
-    pub(crate) fn count_call(&self) {
-        self.inner.core.services.calls.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn router(&self) -> &Router {
-        &self.inner.core.router
-    }
-
     /// Applies a relup or a module file: one upgrade, one switch. It ends whether or not somebody waits for it.
     ///
     /// # Errors
@@ -366,56 +245,6 @@ impl Host {
         // The sender lives in the host that is asked.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     }
-}
-
-/// A function of a module, by its name. Made by [`Host::function`]; shared by reference. It follows the module through its versions:
-/// whether there is such a function is seen by each call.
-#[derive(Debug)]
-pub struct ModuleFunction {
-    host: Host,
-    module: Box<str>,
-    function: Box<str>,
-    found: Found,
-}
-
-impl ModuleFunction {
-    /// A typed call, as [`Host::call`].
-    ///
-    /// # Errors
-    /// As [`Host::call`].
-    pub async fn call<A: IntoValues, R: FromValue>(&self, args: A) -> Result<R, CallError> {
-        let args = args.into_values();
-        let answer = match self.host.called(&self.module, &self.function, &self.found, args, None) {
-            Outside::Answered(answer) => typed(answer, &self.function),
-            Outside::Waits(answer) => return typed(answer.await, &self.function),
-        };
-        give_turn().await;
-        answer
-    }
-
-    /// A call with values, as [`Host::call_values`].
-    ///
-    /// # Errors
-    /// As [`Host::call`].
-    pub async fn call_values(&self, args: Vec<Value>, deadline: Option<Duration>) -> Result<Option<Value>, CallError> {
-        let answer = self
-            .host
-            .called(&self.module, &self.function, &self.found, args, deadline);
-        answer.answer().await.map_err(|error| *error)
-    }
-}
-
-/// Most calls end at once: whoever makes one after the other lets other tasks have their turn, as at any other await of Tokio's.
-async fn give_turn() {
-    tokio::task::coop::consume_budget().await;
-}
-
-fn typed<R: FromValue>(answer: CallResult, function: &str) -> Result<R, CallError> {
-    let answer = answer.map_err(|error| *error)?;
-    R::from_answer(answer).map_err(|error| {
-        let message = format!("the result of `{function}`: {error}");
-        CallError::unknown(CallErrorCode::WrongArgument, message)
-    })
 }
 
 impl Drop for Inner {

@@ -5,8 +5,8 @@
 //! - A schedule has at most one call under way: times that pass meanwhile are made up for by one call behind it.
 //! - None begins once the host stops.
 
+use super::calls::read_call;
 use super::{Host, Inner};
-use crate::call::named::read_call;
 use crate::control::protocol::{CallRequest, ScheduleStatus};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};

@@ -18,7 +18,7 @@ use crate::store::{Catalog, KeyValue, Meta, Objects, StateLock};
 use crate::upgrade::Core;
 use crate::upgrade::journal::{Attempt, Journal};
 use crate::upgrade::plan::{Asked, Options, RevisionRecord};
-use crate::version::{EngineSettings, Engines, digest};
+use crate::version::{EngineSettings, Engines};
 use crate::versions::Versions;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -167,7 +167,7 @@ fn read_source(path: Option<&Path>) -> Result<Source, Failure> {
     Ok(Source {
         name: release.name.clone(),
         directory,
-        release: Some((release, digest(text.as_bytes()))),
+        release: Some((release, Digest::of(text.as_bytes()))),
     })
 }
 

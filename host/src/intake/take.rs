@@ -1,7 +1,6 @@
 //! Reads a file that has come to rest: once, never through a link, never waiting.
 
 use super::settle::Stat;
-use crate::version;
 use rustix::fs::{FileType, Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read};
@@ -126,7 +125,7 @@ pub fn take(path: &Path, max: u64) -> Result<Taken, TakeError> {
     Ok(Taken {
         stem: stem.to_owned(),
         path: path.to_owned(),
-        digest: version::digest(&bytes),
+        digest: Digest::of(&bytes),
         bytes: bytes.into(),
         modified: before.modified().ok(),
         at_start: false,
@@ -204,7 +203,7 @@ mod tests {
         assert_eq!(take(&name, 9).expect_err("no text").code(), "name-not-unicode");
         let taken = take(&place("good.wasm"), 9).expect("is read");
         assert_eq!((taken.stem.as_str(), &*taken.bytes), ("good", &b"bytes"[..]));
-        assert_eq!(taken.digest, version::digest(b"bytes"));
+        assert_eq!(taken.digest, Digest::of(b"bytes"));
         assert_eq!(take(&place("good.wasm"), 5).expect("exactly the limit").bytes.len(), 5);
     }
 

@@ -9,7 +9,6 @@ use super::pack::{CONTENTS, Contents, FILES_MAX, FORMAT, PACK_MAX, PackedFile, R
 use super::paths::{io, settled};
 use super::release::ReadRelease;
 use crate::control::protocol::{Exit, Failure};
-use crate::version::digest;
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 use std::cell::Cell;
@@ -18,6 +17,7 @@ use std::io::{BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use wasmhot_appup::Digest;
 
 /// The list of contents may have 2 MiB, with what belongs to the archive around it.
 const CONTENTS_MAX: u64 = 2 << 20;
@@ -246,7 +246,7 @@ fn read_entry<R: Read>(entries: &mut tar::Entries<'_, R>, file: &PackedFile) -> 
     if bytes.len() as u64 != file.size {
         return Err(bad("truncated", format!("it ends in the middle of {path:?}")));
     }
-    let found = digest(&bytes);
+    let found = Digest::of(&bytes);
     if found != file.sha256 {
         let message = format!("{path:?}: its sha256 is {found}, not {}", file.sha256);
         return Err(bad("wrong-digest", message));
@@ -390,7 +390,7 @@ impl Staging {
             Err(rustix::io::Errno::EXIST) => {
                 let is_same = |file: &PackedFile| {
                     let found = std::fs::read(self.folder.join(&file.path));
-                    found.is_ok_and(|bytes| digest(&bytes) == file.sha256)
+                    found.is_ok_and(|bytes| Digest::of(&bytes) == file.sha256)
                 };
                 if contents.files.iter().all(is_same) {
                     return Ok(true);

@@ -9,7 +9,7 @@ use super::read::{OnDisk, read_module};
 use super::read_relup;
 use super::release::ReadRelease;
 use crate::control::protocol::{Exit, Failure};
-use crate::version::digest;
+
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -143,7 +143,7 @@ pub(crate) fn pack(source: &Path) -> Result<(Contents, Vec<u8>), Failure> {
             .map(|(path, bytes)| PackedFile {
                 path: path.clone(),
                 size: bytes.len() as u64,
-                sha256: digest(bytes),
+                sha256: Digest::of(bytes),
             })
             .collect(),
     };

@@ -94,7 +94,7 @@ pub fn restore(backup: &Path, state: &Path, needed: &[Digest]) -> Result<(), Sto
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let Ok(digest) = stem.parse::<Digest>() else { continue };
         let bytes = std::fs::read(&path).map_err(|error| StoreError::io(&path, error))?;
-        let found = crate::version::digest(&bytes);
+        let found = Digest::of(&bytes);
         if found != digest {
             let found = found.to_string();
             return Err(StoreError::Changed { path, found });

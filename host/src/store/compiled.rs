@@ -21,7 +21,7 @@
 //! Nothing here is synced: what a crash tears is seen by its checksum, and compiled anew.
 
 use super::{StoreError, private_dir};
-use crate::upgrade::journal::may_be_killed_here;
+use crate::fault::may_be_killed_here;
 use rustix::fs::{FileType, Mode, OFlags};
 use std::fs::File;
 use std::hash::Hasher as _;

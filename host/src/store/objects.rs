@@ -5,7 +5,6 @@
 
 use super::{StoreError, private_dir, sync_dir};
 
-use crate::version;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -47,7 +46,7 @@ impl Objects {
 
     /// Keeps `bytes`, durably, and gives their digest. Bytes that are there already (and unharmed) are not written again.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
-        let digest = version::digest(bytes);
+        let digest = Digest::of(bytes);
         self.put_known(&digest, bytes)?;
         Ok(digest)
     }
@@ -92,7 +91,7 @@ impl Objects {
 
     /// An error if these bytes, which were found under this name, were changed on disk.
     pub(crate) fn check(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
-        let found = version::digest(bytes);
+        let found = Digest::of(bytes);
         if found == *digest {
             return Ok(());
         }

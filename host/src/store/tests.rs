@@ -17,7 +17,7 @@ fn saved(module: &str, key: Option<&str>, bytes: &[u8]) -> SavedState {
         version: ModuleVersion {
             name: name(module),
             version: Version::new(1, 2, 3),
-            digest: crate::version::digest(module.as_bytes()),
+            digest: wasmhot_appup::Digest::of(module.as_bytes()),
         },
         revision: 7,
         time_ms: 1_700_000_000_000,
@@ -45,7 +45,7 @@ fn p04_a_commit_is_there_whole_after_opening_again() {
     let meta = Meta {
         current: Some(7),
         permanent: Some(6),
-        release_file: Some(crate::version::digest(b"toml")),
+        release_file: Some(wasmhot_appup::Digest::of(b"toml")),
         held: None,
         middle: Vec::new(),
     };
@@ -225,7 +225,7 @@ fn r28_states_are_kept_by_module_and_key() {
 fn r36_files_are_remembered_by_content() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let catalog = Catalog::open(dir.path()).expect("opens");
-    let digest = crate::version::digest(b"file");
+    let digest = wasmhot_appup::Digest::of(b"file");
     assert_eq!(catalog.file(&digest).expect("reads"), None);
     let record = FileRecord {
         stem: "a-1.0.0".to_owned(),
@@ -300,7 +300,7 @@ fn objects_half_written_by_a_crash_are_swept_and_links_not_followed() {
     fs::write(dir.path().join("objects/.new-1-0"), b"half").expect("writes");
     let objects = Objects::open(dir.path()).expect("opens");
     assert!(!dir.path().join("objects/.new-1-0").exists());
-    let digest = crate::version::digest(b"secret");
+    let digest = wasmhot_appup::Digest::of(b"secret");
     fs::write(dir.path().join("secret"), b"secret").expect("writes");
     std::os::unix::fs::symlink(dir.path().join("secret"), objects.path(&digest)).expect("links");
     assert_eq!(objects.get(&digest).expect_err("is not followed").code(), "io");

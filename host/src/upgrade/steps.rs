@@ -6,7 +6,7 @@
 //! crash in the middle makes it run again, or be undone: it must be idempotent.
 
 use super::Core;
-use super::journal::{Attempt, Step, may_be_killed_here, shown};
+use super::journal::{Attempt, Step, shown};
 use super::prepare::Prepared;
 use crate::call::frame::{Deadline, Frame, Origin};
 use crate::call::invocation::Called;
@@ -15,6 +15,7 @@ use crate::call::routes::Routes;
 use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
+use crate::fault::may_be_killed_here;
 use crate::instance::Template;
 use crate::value::{Value, json, wave};
 use crate::version::{Export, Version};

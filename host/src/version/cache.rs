@@ -261,7 +261,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let events = Arc::new(Events::default());
         let bytes = wat::parse_str("(component)").expect("is text");
-        let digest = crate::version::digest(&bytes);
+        let digest = Digest::of(&bytes);
         let counted = |engines: &Engines| {
             crate::version::compile(engines, "made-1.0.0", &bytes).expect("compiles");
             engines.counts()

@@ -3,7 +3,7 @@
 use super::cache::Code;
 use super::cache::for_another_engine;
 use super::prepare::{Labelled, prepare, prepare_known};
-use super::{EngineKind, Engines, Places, Version, VersionError, digest};
+use super::{EngineKind, Engines, Places, Version, VersionError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -13,7 +13,7 @@ const MIB: u64 = 1 << 20;
 
 /// Compiles a file. Blocks for as long as Cranelift takes: ten seconds and more for an interpreter of 20 MB.
 pub fn compile(engines: &Engines, file_stem: &str, bytes: &[u8]) -> Result<Version, VersionError> {
-    let digest = digest(bytes);
+    let digest = Digest::of(bytes);
     match load_known(engines, file_stem, bytes, digest)? {
         Some(version) => Ok(version),
         None => compile_anew(engines, file_stem, bytes, digest),

@@ -3,7 +3,6 @@
 use super::VersionError;
 use super::prepare::Surface;
 use super::types::TypeReader;
-use crate::instance::capability::DRAFTS;
 use semver::Version;
 use std::collections::BTreeMap;
 use wasmhot_appup::interface::{FunctionName, FunctionType, ModuleInterface, Type};
@@ -57,6 +56,19 @@ pub const OFFERED: &[(&str, &[u64])] = &[
     ("wasi:sockets/udp", &[2]),
     ("wasi:sockets/udp-create-socket", &[2]),
 ];
+
+/// Interfaces beyond WASI 0.2 that this host offers, with the versions of each that modules are built against. `""`: without one, as the
+/// first drafts had it.
+pub(crate) const DRAFTS: &[(&str, &[&str])] = &[
+    ("wasi:config/store", &["0.2.0-rc.1", "0.2.0-draft"]),
+    // As it was called before.
+    ("wasi:config/runtime", &["0.2.0-draft"]),
+    ("wasi:keyvalue/store", KEYVALUE),
+    ("wasi:keyvalue/atomics", KEYVALUE),
+    ("wasi:keyvalue/batch", KEYVALUE),
+    ("wasi:logging/logging", &["0.1.0-draft", ""]),
+];
+const KEYVALUE: &[&str] = &["0.2.0-draft", "0.2.0-draft2"];
 
 /// How a large state is handed over in chunks; optional.
 pub(super) const INCREMENTAL: &str = "wasmhot:module/incremental@0.1.0";

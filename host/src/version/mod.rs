@@ -22,6 +22,7 @@ mod wrap;
 pub(crate) use cache::CodeCache;
 pub use compile::{compile, compile_within, name_of, time_by_size};
 pub(crate) use compile::{compile_anew_within, load_known};
+pub(crate) use contract::DRAFTS;
 pub use contract::OFFERED;
 pub use describe::{CoreOrComponent, DescribedFunction, Description, describe};
 pub(crate) use describe::{Facts, facts};
@@ -36,7 +37,7 @@ pub use wasmhot_appup::StateDescription;
 use std::fmt;
 use std::sync::Arc;
 use wasmhot_appup::interface::ModuleInterface;
-use wasmhot_appup::{Digest, Kind, ModuleVersion};
+use wasmhot_appup::{Kind, ModuleVersion};
 use wasmtime::component::Component;
 
 /// One build of a module, ready to be instantiated.
@@ -86,13 +87,6 @@ impl Version {
             places: self.places.clone(),
         }
     }
-}
-
-/// The sha256 of some bytes.
-#[must_use]
-pub fn digest(bytes: &[u8]) -> Digest {
-    use sha2::Digest as _;
-    Digest::from_bytes(sha2::Sha256::digest(bytes).into())
 }
 
 impl fmt::Debug for Version {

@@ -33,7 +33,7 @@ pub(super) struct Prepared<'a> {
 
 /// Names, wraps and checks a file. Quick: no function body is looked at.
 pub(super) fn prepare<'a>(file_stem: &str, bytes: &'a [u8]) -> Result<Prepared<'a>, VersionError> {
-    prepare_known(file_stem, bytes, super::digest(bytes))
+    prepare_known(file_stem, bytes, Digest::of(bytes))
 }
 
 /// The same, where the digest is known.

@@ -12,11 +12,6 @@ use wasmhot_appup::settings::ConfigValue;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, Lower};
 
-/// Versions of `wasi:config/store`.
-pub(super) const STORE: &[&str] = &["0.2.0-rc.1", "0.2.0-draft"];
-/// Versions of `wasi:config/runtime`, as it was called before.
-pub(super) const RUNTIME: &[&str] = &["0.2.0-draft"];
-
 /// The largest secret that is read from a file.
 const SECRET_MAX: u64 = 64 << 10;
 
@@ -148,7 +143,7 @@ enum ConfigError {
 }
 
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    for name in versions("wasi:config/store", STORE).chain(versions("wasi:config/runtime", RUNTIME)) {
+    for name in versions("wasi:config/store").chain(versions("wasi:config/runtime")) {
         let mut interface = linker.instance(&name)?;
         interface.func_wrap("get", |store: StoreContextMut<'_, Guest>, (key,): (String,)| {
             Ok((store.data().values().get(&key),))

@@ -5,9 +5,6 @@ use super::versions;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Lift, Linker};
 
-/// Versions of `wasi:logging/logging`. The first drafts had none.
-pub(super) const VERSIONS: &[&str] = &["0.1.0-draft", ""];
-
 /// `enum level` of the interface.
 #[expect(dead_code, reason = "only guests make them")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ComponentType, Lift)]
@@ -29,7 +26,7 @@ pub(crate) enum Level {
 }
 
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    for name in versions("wasi:logging/logging", VERSIONS) {
+    for name in versions("wasi:logging/logging") {
         linker.instance(&name)?.func_wrap(
             "log",
             |store: StoreContextMut<'_, Guest>, (level, context, message): (Level, String, String)| {

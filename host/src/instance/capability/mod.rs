@@ -11,17 +11,8 @@ pub(super) mod outgoing;
 pub(super) use keyvalue::KeyValueAccess;
 
 use super::guest::Guest;
+use crate::version::DRAFTS;
 use wasmtime::component::Linker;
-
-/// Interfaces beyond WASI 0.2, with the versions of each that modules are built against.
-pub(crate) const DRAFTS: &[(&str, &[&str])] = &[
-    ("wasi:config/store", config::STORE),
-    ("wasi:config/runtime", config::RUNTIME),
-    ("wasi:keyvalue/store", keyvalue::VERSIONS),
-    ("wasi:keyvalue/atomics", keyvalue::VERSIONS),
-    ("wasi:keyvalue/batch", keyvalue::VERSIONS),
-    ("wasi:logging/logging", logging::VERSIONS),
-];
 
 /// Defines them all, over what WASI has defined.
 pub(crate) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -41,9 +32,11 @@ pub(crate) fn add_concurrent_to_linker(linker: &mut Linker<Guest>) -> wasmtime::
     Ok(())
 }
 
-/// Each version of an interface, in full.
-fn versions<'v>(interface: &'v str, versions: &'v [&str]) -> impl Iterator<Item = String> + 'v {
-    versions.iter().map(move |version| match *version {
+/// Each version of an interface that is offered, in full.
+fn versions(interface: &str) -> impl Iterator<Item = String> {
+    let offered = DRAFTS.iter().filter(move |(draft, _)| *draft == interface);
+    let offered = offered.flat_map(|(_, versions)| versions.iter());
+    offered.map(move |version| match *version {
         "" => interface.to_owned(),
         version => format!("{interface}@{version}"),
     })

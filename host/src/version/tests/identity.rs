@@ -2,6 +2,7 @@
 
 use super::*;
 use wasm_encoder::{ComponentSection, CustomSection, Section};
+use wasmhot_appup::Digest;
 
 /// Appends a custom section.
 fn with(mut bytes: Vec<u8>, name: &str, data: &[u8]) -> Vec<u8> {
@@ -48,7 +49,7 @@ fn r05_name_and_version_in_order() {
     let versioned =
         |bytes, name, section, version: &str| with(named(bytes, section, name), "version", version.as_bytes());
     let inner = versioned(empty("module"), "inner", "name", "2.0.0");
-    let short = digest(&named(empty("component"), "component-name", "outer")).short();
+    let short = Digest::of(&named(empty("component"), "component-name", "outer")).short();
     let unversioned = format!("outer@0.0.0+{short}");
     let sdk = with(
         empty("module"),

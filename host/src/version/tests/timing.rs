@@ -2,6 +2,7 @@
 
 use super::*;
 use std::time::{Duration, Instant};
+use wasmhot_appup::Digest;
 
 /// Takes Cranelift a while even on a fast machine: one long function.
 fn slow() -> Arc<[u8]> {
@@ -36,7 +37,7 @@ async fn a_timeout_is_told_at_once_and_bars_nothing() {
         engines.clone(),
         "slow",
         slow.clone(),
-        digest(&slow),
+        Digest::of(&slow),
         Some(Duration::from_millis(1)),
     )
     .await;
@@ -56,7 +57,7 @@ async fn a_timeout_is_told_at_once_and_bars_nothing() {
         engines.clone(),
         "counter-1.0.0",
         counter.clone(),
-        digest(&counter),
+        Digest::of(&counter),
         None,
     )
     .await

@@ -15,9 +15,7 @@ use wasmhot_appup::Capability;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{ComponentType, Linker, LinkerInstance, Lower, Resource, ResourceType};
 
-/// Versions of all three interfaces.
-pub(super) const VERSIONS: &[&str] = &[FIRST, SECOND];
-const FIRST: &str = "0.2.0-draft";
+/// The second of the two versions that there are of all three interfaces.
 const SECOND: &str = "0.2.0-draft2";
 
 /// A bucket that a guest has opened.
@@ -184,7 +182,7 @@ async fn page(
 }
 
 pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
-    for name in versions("wasi:keyvalue/store", VERSIONS) {
+    for name in versions("wasi:keyvalue/store") {
         let mut interface = linker.instance(&name)?;
         add_store(&mut interface)?;
         if name.ends_with(SECOND) {
@@ -193,10 +191,10 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
             list_by_number(&mut interface)?;
         }
     }
-    for name in versions("wasi:keyvalue/batch", VERSIONS) {
+    for name in versions("wasi:keyvalue/batch") {
         add_batch(&mut linker.instance(&name)?)?;
     }
-    for name in versions("wasi:keyvalue/atomics", VERSIONS) {
+    for name in versions("wasi:keyvalue/atomics") {
         let mut interface = linker.instance(&name)?;
         if name.ends_with(SECOND) {
             swap::add_swap(&mut interface)?;
