@@ -67,12 +67,17 @@
 //! | `restore.rs`, `keeper.rs` | saved states, read by the version that wrote them or through `migrate`; and written, many in one transaction |
 //! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `compiled` (machine code of these), `lock`; `backup` copies it |
 //! | [`http`] | requests from the network: `server` takes connections, `request` finds the route; `instance/http` runs the handler, of WASI 0.2 or 0.3 |
-//! | `host` | the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `backup`, `stop` |
+//! | `host` | calls from outside (`calls`), and the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `backup`, `stop` |
 //! | [`control`] | the socket: its [protocol](control::protocol), server and client |
 //! | `offline` | what needs no host: releases read from disk, planned, checked, packed, installed, tested |
 //! | [`value`] | values as WAVE, JSON and Rust types, and their way into and out of a guest |
 //! | [`event`], [`error`] | what is told: events, and what becomes of calls |
 //! | `cli` | the command line |
+//!
+//! A folder names only folders that lie below it; `tests/it/layers.rs` has the order, and checks it. From the bottom: what is told, values and
+//! clocks; the types of the control protocol; `store` and `intake`; `version`; then `instance` and `call`, which know each other (a guest
+//! calls others through the router, and calls run in guests), with `restore.rs` and `versions.rs`; `upgrade`; `host`; `control`, `http` and
+//! `offline`; `cli`. Only `version`, `versions.rs`, `instance`, `call` and `value` name Wasmtime, only `store` names redb.
 //!
 //! [`appup`] is a crate of its own, without Wasmtime and without I/O: formats (`release.toml`, `relup.toml`), the graph of modules, the
 //! checks before an upgrade, which drops fit together. Tests of the whole lie in `tests/it`.

@@ -21,6 +21,7 @@ mod hangup;
 mod http;
 mod keys;
 mod languages;
+mod layers;
 mod leak;
 mod library;
 mod limits;

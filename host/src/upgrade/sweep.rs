@@ -5,7 +5,7 @@
 //! wakes up meanwhile does so from the old form or from the new one, which say the same; and what it saves is newer than both.
 //!
 //! Invariants:
-//! - No call waits for the sweep: it has a task for each processor, which lets others come first after a few keys.
+//! - No call waits for the sweep: it has a task for each processor and one more, and each lets others come first after a few keys.
 //! - Of one module only one sweep runs: a newer switch takes the rest upon itself, when the one before has noticed.
 //! - A key that cannot be handed over keeps its state; no other key is touched by that.
 
