@@ -64,7 +64,7 @@
 //! | `instance` | a running version: `template` makes it, `guest` is what its store carries, `lifecycle` is `save`, `migrate`, `health` |
 //! | `call` | `router` and `routes` find the module; `lane` and `runner` serve one owner of state, `keyed` many, `pool` stateless ones; `gate` makes calls wait; `turn` runs them, on their caller's thread as far as that goes; `frame` and `import` are for calls between modules |
 //! | `upgrade` | one upgrade: `plan`, `prepare`, `transfer`, `switch`, `drain`, each a step of it |
-//! | `restore.rs`, `keeper.rs` | saved states, read by the version that wrote them or through `migrate`; and written, many in one transaction |
+//! | `state` | saved states: `revive` puts one into an instance, by `way` of other versions if need be; `rehearse` tries it; `keeper` writes them, many in one transaction |
 //! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `compiled` (machine code of these), `lock`; `backup` copies it |
 //! | [`http`] | requests from the network: `server` takes connections, `request` finds the route; `instance/http` runs the handler, of WASI 0.2 or 0.3 |
 //! | `host` | calls from outside (`calls`), and the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `backup`, `stop` |
@@ -76,7 +76,7 @@
 //!
 //! A folder names only folders that lie below it; `tests/it/layers.rs` has the order, and checks it. From the bottom: what is told, values and
 //! clocks; the types of the control protocol; `store` and `intake`; `version`; then `instance` and `call`, which know each other (a guest
-//! calls others through the router, and calls run in guests), with `restore.rs` and `versions.rs`; `upgrade`; `host`; `control`, `http` and
+//! calls others through the router, and calls run in guests), with `state` and `versions.rs`; `upgrade`; `host`; `control`, `http` and
 //! `offline`; `cli`. Only `version`, `versions.rs`, `instance`, `call` and `value` name Wasmtime, only `store` names redb.
 //!
 //! [`appup`] is a crate of its own, without Wasmtime and without I/O: formats (`release.toml`, `relup.toml`), the graph of modules, the
@@ -95,10 +95,9 @@ mod host;
 pub mod http;
 mod instance;
 pub mod intake;
-mod keeper;
 #[cfg(feature = "cli")]
 mod offline;
-mod restore;
+mod state;
 pub mod store;
 mod upgrade;
 pub mod value;

@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     // What is said over the control socket: types and nothing else.
     &["control::protocol"],
     &["intake", "store"],
-    &["keeper", "version"],
+    &["version"],
     KNOT,
     &["upgrade"],
     &["host"],
@@ -18,7 +18,7 @@ const LAYERS: &[&[&str]] = &[
 ];
 
 /// A guest calls others through the router, and calls run in guests: these four know each other.
-const KNOT: &[&str] = &["call", "instance", "restore", "versions"];
+const KNOT: &[&str] = &["call", "instance", "state", "versions"];
 
 /// Crates, and who may name them.
 const CRATES: &[(&str, &[&str])] = &[

@@ -10,7 +10,7 @@ use super::lane::{Errand, Lane};
 use super::runner::Runner;
 use crate::instance::incremental::Chunk;
 use crate::instance::{Change, Instance, InstanceError};
-use crate::restore::tagged;
+use crate::state::tagged;
 use crate::store::chunks::{ChunkFile, frame};
 use crate::store::{Form, SaveReason, SavedState, StoreError};
 use std::sync::Arc;

@@ -9,7 +9,7 @@ use super::lane::{CallResult, Lane};
 use super::runner::Runner;
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::InstanceError;
-use crate::keeper::Kept;
+use crate::state::Kept;
 use crate::store::SaveReason;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -63,7 +63,7 @@ impl Runner {
         let digest = Digest::of(&saved.bytes);
         let calls = lane.note_save(saved.took);
         let kept = lane.kept(&digest).unwrap_or_else(|| {
-            let state = crate::restore::tagged(instance, lane.key.as_deref(), SaveReason::Call, saved.bytes);
+            let state = crate::state::tagged(instance, lane.key.as_deref(), SaveReason::Call, saved.bytes);
             let kept = states.keep(vec![state], true);
             lane.set_kept(Some((digest, kept.clone())));
             kept

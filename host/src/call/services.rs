@@ -5,7 +5,7 @@ use super::lane::Lane;
 use super::pool::Pool;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::Events;
-use crate::restore::States;
+use crate::state::States;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, Weak};

@@ -8,7 +8,7 @@ use super::lane::{Errand, Lane};
 use super::runner::Runner;
 use crate::clock::coarse_ms;
 use crate::instance::Moment;
-use crate::restore::tagged;
+use crate::state::tagged;
 use crate::store::SaveReason;
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use super::output::{Output, Style};
 use super::text::{clean, count, size, time};
 use crate::control::protocol::{Exit, Failure};
 use crate::offline::{Bench, OnDisk, ReadRelease, Way, modules_of};
-use crate::restore::read_state_file;
+use crate::state::read_state_file;
 use crate::store::SavedState;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};

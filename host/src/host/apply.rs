@@ -5,7 +5,7 @@ use super::load::blocking;
 use super::plans::Wanted;
 use crate::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, StateSource, UpgradeReport};
 use crate::event::{EventKind, Happening};
-use crate::restore::read_state_file;
+use crate::state::read_state_file;
 use crate::upgrade::plan::{Asked, Options, Plan, Trial};
 use crate::upgrade::{Outcome, UpgradeLock};
 use std::path::Path;

@@ -13,7 +13,7 @@ use crate::control::protocol::{Exit, Failure};
 use crate::event::{EventKind, Events, Happening};
 use crate::instance::outside::Outside;
 use crate::intake::Watcher;
-use crate::restore::States;
+use crate::state::States;
 use crate::store::{Catalog, KeyValue, Meta, Objects, StateLock};
 use crate::upgrade::Core;
 use crate::upgrade::journal::{Attempt, Journal};

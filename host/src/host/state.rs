@@ -8,7 +8,7 @@ use crate::call::routes::Target;
 use crate::control::protocol::{Exit, Failure, StateShown, word};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, InstanceError};
-use crate::restore::{read_state_file, write_state_file};
+use crate::state::{read_state_file, write_state_file};
 use crate::store::{SaveOrder, SaveReason, SavedState, SavedStateTag};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -264,7 +264,7 @@ async fn empty(
     let limit = live.template.config.limits.save_timeout;
     match new.save(&Lane::change_for_self(&live.template), limit).await {
         Ok(saved) => {
-            let saved = crate::restore::tagged(&new, key, SaveReason::Export, saved.bytes);
+            let saved = crate::state::tagged(&new, key, SaveReason::Export, saved.bytes);
             Ok((new, Some(saved)))
         }
         Err(error) => {

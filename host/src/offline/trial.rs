@@ -13,7 +13,7 @@ use crate::control::protocol::{Exit, Failure};
 use crate::host::load::of_version;
 use crate::instance::outside::Outside;
 use crate::instance::{Change, Instance, InstanceError, ModuleConfig, Template};
-use crate::restore::States;
+use crate::state::States;
 use crate::store::{Catalog, KeyValue, Objects, SavedState};
 use crate::version::{EngineSettings, Engines, compile_within};
 use crate::versions::Versions;

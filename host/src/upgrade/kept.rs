@@ -4,7 +4,7 @@ use super::Core;
 use super::plan::{From, Plan};
 use crate::call::routes::{Routes, Target};
 use crate::control::protocol::{Exit, Failure, StateSource};
-use crate::restore::Chain;
+use crate::state::Chain;
 use crate::store::StoreError;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmhot_appup::{Action, Digest, Kind, ModuleName, ModuleVersion, Move, Saved, StateDescription};

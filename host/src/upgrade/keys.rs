@@ -7,7 +7,7 @@ use super::plan::{From, Plan};
 use super::prepare::Prepared;
 use super::transfer::{OldInstance, Step, Take, Transferred, micros, save_by_task};
 use crate::instance::{Change, Instance, InstanceError};
-use crate::restore::{handed_over, tagged};
+use crate::state::{handed_over, tagged};
 use crate::store::{SaveReason, SavedState, StoreError, WrittenFor};
 use futures_util::stream::{self, StreamExt};
 use std::collections::BTreeMap;

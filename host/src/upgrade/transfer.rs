@@ -18,7 +18,7 @@ use crate::control::protocol::{Exit, Failure};
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::lifecycle::Saved;
 use crate::instance::{Change, Direction, Instance, InstanceError};
-use crate::restore::{States, handed_over, tagged};
+use crate::state::{States, handed_over, tagged};
 use crate::store::chunks::ChunkFile;
 use crate::store::{SaveReason, SavedState, SavedStateTag};
 use futures_util::future::try_join_all;

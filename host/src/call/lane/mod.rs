@@ -26,7 +26,7 @@ use super::turn::poll_here;
 use crate::clock::coarse_ms;
 use crate::error::{CallError, CallErrorCode};
 use crate::instance::{Change, Instance, InstanceError, Moment, Template};
-use crate::keeper::Kept;
+use crate::state::Kept;
 use crate::store::{SaveReason, SavedState};
 use crate::value::Value;
 use arc_swap::ArcSwap;
