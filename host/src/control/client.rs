@@ -380,7 +380,11 @@ impl Client {
     fn not_connected(&self, error: &io::Error) -> Failure {
         let socket = self.socket.display();
         match error.kind() {
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::NotADirectory => {
+            // Reset: it ended before it took the connection. Nothing has been asked then.
+            ErrorKind::NotFound
+            | ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::NotADirectory => {
                 let message = format!("no host is running at {socket}; start one with `wasmhot run DIR`");
                 Failure::new("not-running", Exit::NotRunning, message)
             }

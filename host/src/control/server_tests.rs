@@ -329,3 +329,24 @@ async fn without_a_host_the_client_says_how_to_start_one() {
     assert_eq!((failure.code.as_str(), failure.exit), ("not-running", Exit::NotRunning));
     assert!(failure.message.contains("wasmhot run DIR"), "{failure}");
 }
+
+/// A listener that is closed before it has taken a connection resets it, which the client may see while it still connects.
+#[tokio::test]
+async fn a_host_that_ends_while_one_connects_is_not_running() {
+    let temp = tempfile::tempdir().expect("temporary directory");
+    let socket = temp.path().join("host.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&socket).expect("is bound");
+    let client = Client::new(&socket);
+    let mut asking = std::pin::pin!(client.status());
+    tokio::select! {
+        biased;
+        told = &mut asking => panic!("nobody answers: {told:?}"),
+        () = std::future::ready(()) => drop(listener),
+    }
+    let failure = asking.await.expect_err("nobody is there");
+    assert_eq!(
+        (failure.code.as_str(), failure.exit),
+        ("not-running", Exit::NotRunning),
+        "{failure}"
+    );
+}
