@@ -92,9 +92,10 @@ pub fn time_by_size(size: u64) -> Duration {
 /// Loads the code of a file that was compiled before; else compiles it on a thread of its own. Either for at most `limit` (or
 /// [`time_by_size`]). `digest` is that of the bytes: who has read them knows it.
 ///
-/// At most two files are compiled at a time; waiting for a place does not count. Nothing can stop Cranelift: after [`VersionError::CompileTimeout`] the thread runs on to its end and its result is thrown
-/// away. Up to two such threads give their place to the next file; with more of them, the next file waits for one to end. So a
-/// host with a watched directory trusts its files not to be compile bombs, up to there.
+/// At most two files are compiled at a time; waiting for a place does not count. Nothing can stop Cranelift: after
+/// [`VersionError::CompileTimeout`] the thread runs on to its end and its result is thrown away. Up to two such threads give their place to
+/// the next file; with more of them, the next file waits for one to end. So a host with a watched directory trusts its files not to be
+/// compile bombs, up to there.
 pub async fn compile_within(
     engines: Arc<Engines>,
     file_stem: &str,
