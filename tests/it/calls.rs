@@ -5,6 +5,7 @@ use crate::support::{HANG, World, guest, until};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use wasmhot::control::protocol::{CallRequest, UndoRequest};
 use wasmhot::error::{CallErrorCode, Executed};
@@ -61,6 +62,34 @@ async fn an_instance_of_a_pool_is_kept_or_fresh_for_each_call() {
         let left = u64::from(instances == Instances::Kept);
         assert_eq!(world.host.status().modules[0].instances, left, "{instances:?}");
     }
+}
+
+/// So many calls, each after a pause of several epochs. Where one thread is held up for two of them, a call may become a task.
+const AFTER_A_PAUSE: usize = 10;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r17_a_short_call_is_answered_on_its_callers_thread_whenever_it_comes() {
+    let world = World::of(&["counter-1.0.0", "tally-1.0.0"]).await;
+    let counter = world.host.function("counter", "increment");
+    let tally = world.host.function("tally", "add");
+    let _: i64 = counter.call((1_i64,)).await.unwrap();
+    let _: i64 = tally.call((1_i64, 2_i64)).await.unwrap();
+    let (mut of_lane, mut of_pool) = (0, 0);
+    for _ in 0..AFTER_A_PAUSE {
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        let mut call = std::pin::pin!(counter.call::<_, i64>((1_i64,)));
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(_) => of_lane += 1,
+            Poll::Pending => drop(call.await),
+        }
+        let mut call = std::pin::pin!(tally.call::<_, i64>((1_i64, 2_i64)));
+        match call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(_) => of_pool += 1,
+            Poll::Pending => drop(call.await),
+        }
+    }
+    let at_once = (of_lane, of_pool);
+    assert!(of_lane.min(of_pool) * 2 >= AFTER_A_PAUSE, "of {AFTER_A_PAUSE} each: {at_once:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

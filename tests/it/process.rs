@@ -96,7 +96,7 @@ fn a_stop_that_cannot_save_is_degraded() {
     let (exit, report) = host.json(&["stop"]);
     assert_eq!((exit, &report["exit"]), (8, &json!(8)), "{report:#}");
     assert!(report["not_saved"]["hostile"].is_string(), "{report:#}");
-    host.ended();
+    assert_eq!(host.ended(), Some(8), "the host says the same");
 }
 
 #[test]

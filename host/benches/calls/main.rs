@@ -111,7 +111,7 @@ fn calls(runtime: &Runtime, wants: impl Fn(&str) -> bool) -> anyhow::Result<()> 
             let serving = tokio::runtime::Builder::new_current_thread().enable_all().build();
             serving
                 .expect("a runtime")
-                .block_on(serve(bound, host, async move { stopped.stopped().await }));
+                .block_on(serve(bound, host, async move { drop(stopped.stopped().await) }));
         }
     });
     if let Some(kind) = std::env::args().find_map(|arg| Some(arg.strip_prefix("loop=")?.to_string())) {

@@ -23,8 +23,8 @@ pub(crate) struct Deadline {
 }
 
 impl Deadline {
-    /// So long after the first one has to wait: most calls never do, and need not know the time. Guest code that computes has to wait at
-    /// the next epoch.
+    /// So long after the first one has to wait: most calls never do, and need not know the time. Guest code that computes has to wait
+    /// within two epochs.
     pub(crate) fn after(limit: Duration) -> Self {
         Self {
             after: limit,

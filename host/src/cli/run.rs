@@ -78,7 +78,7 @@ pub(super) async fn start(builder: HostBuilder, socket: &Path, progress: &Progre
     };
     let server = tokio::spawn(serve(socket, host.clone(), {
         let host = host.clone();
-        async move { host.stopped().await }
+        async move { drop(host.stopped().await) }
     }));
     Ok(Running {
         host,
@@ -99,20 +99,20 @@ impl Running {
 
     /// Until it is stopped: over the socket, or by a signal. A second signal does not wait for calls and saves.
     async fn until(self, out: &Output, signals: &mut Signals) -> Exit {
-        let mut exit = Exit::Done;
-        tokio::select! {
-            () = self.host.stopped() => {}
+        let exit = tokio::select! {
+            // Over the socket: whoever asked was told.
+            report = self.host.stopped() => exit_of(&report),
             _ = signals.next() => {
                 out.talk("stopping: started calls end, then states are saved; a second signal waits for neither");
                 tokio::select! {
                     report = self.host.stop() => {
                         told(out, &report);
-                        exit = exit_of(&report);
+                        exit_of(&report)
                     }
                     second = signals.next() => return second,
                 }
             }
-        }
+        };
         // The last answers, that to `stop` among them, are on their way.
         let answered = async {
             let _ = self.server.await;

@@ -240,7 +240,8 @@ impl Operation {
                     ["import"] => StateVerb::Import(body),
                     ["reset"] => StateVerb::Reset,
                     ["restore"] => StateVerb::Restore,
-                    _ => StateVerb::Show,
+                    [] => StateVerb::Show,
+                    _ => return Err(no_such_path()),
                 };
                 Operation::State {
                     module: module.to_owned(),
@@ -248,7 +249,8 @@ impl Operation {
                     verb,
                 }
             }
-            _ => Operation::Stop,
+            ["stop"] => Operation::Stop,
+            _ => return Err(no_such_path()),
         };
         match query.keys().next() {
             Some(unknown) => Err(bad_request(format!(
@@ -362,6 +364,25 @@ mod tests {
             documented.matches("| `GET /").count() + documented.matches("| `POST /").count(),
             PATHS.split(", ").count()
         );
+    }
+
+    #[test]
+    fn only_one_path_stops_the_host() {
+        let stops = PATHS.split(", ").filter(|path| {
+            let (method, target) = path.split_once(' ').expect("method and path");
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let query = query.replace("=N", "=1").replace("=M", "=a").replace("=K", "=k");
+            let query = query.replace("=V", "=a@1.0.0").replace("=S", "=old");
+            let method = method.parse().expect("is a method");
+            let parsed = ["", r#"{"path":"/a","module":"a","version":"a@1.0.0","release":"a","name":"a"}"#]
+                .map(|body| parse(&method, &path.replace("/M", "/a"), &query, body));
+            assert!(
+                parsed.iter().all(|parsed| !matches!(parsed, Err(failure) if failure.code == "no-such-path")),
+                "{target}: {parsed:?}"
+            );
+            parsed.contains(&Ok(Operation::Stop))
+        });
+        assert_eq!(stops.collect::<Vec<_>>(), ["POST /v1/stop"]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ mod state;
 mod status;
 mod stop;
 
-use crate::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, UndoRequest, UpgradeReport};
+use crate::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, StopReport, UndoRequest, UpgradeReport};
 use crate::event::Events;
 use crate::store::StateLock;
 use crate::upgrade::Core;
@@ -55,7 +55,8 @@ pub(crate) struct Inner {
     /// Calls are refused from now on.
     stopping: AtomicBool,
     stops: watch::Sender<bool>,
-    stopped: watch::Sender<bool>,
+    /// What that came to.
+    stopped: watch::Sender<Option<StopReport>>,
     http: HttpSettings,
     /// Where HTTP is served.
     listening: Mutex<Option<SocketAddr>>,
@@ -239,11 +240,12 @@ impl Host {
         self.inner.core.services.guests.clone()
     }
 
-    /// Returns when the host has been stopped.
-    pub async fn stopped(&self) {
+    /// Returns when the host has been stopped: what that came to, whoever asked for it.
+    pub async fn stopped(&self) -> StopReport {
         let mut stopped = self.inner.stopped.subscribe();
         // The sender lives in the host that is asked.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
+        let report = stopped.wait_for(Option::is_some).await;
+        report.ok().and_then(|report| report.clone()).unwrap_or_default()
     }
 }
 

@@ -314,7 +314,7 @@ async fn open(
         started: Instant::now(),
         stopping: AtomicBool::new(false),
         stops: watch::channel(false).0,
-        stopped: watch::channel(false).0,
+        stopped: watch::channel(None).0,
         http,
         listening: Mutex::default(),
         connections: AtomicU64::new(0),

@@ -9,21 +9,32 @@ use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::store::SaveReason;
 use crate::upgrade::ClosedGates;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Saving gets this long, even where `drain_timeout` is shorter: calls are given up sooner than what they have done.
+const SAVING_MIN: Duration = Duration::from_secs(5);
+
 impl Host {
-    /// Refuses new calls, waits for the started ones up to `drain_timeout` (not for guest tasks that outlive them), saves every state, ends. A second call waits for the
-    /// first. Afterwards the state directory is free for another host.
+    /// Refuses new calls, waits for the started ones up to `drain_timeout` (not for guest tasks that outlive them), saves every state,
+    /// ends. A second call waits for the first, and gives the same. Afterwards the state directory is free for another host.
     pub async fn stop(&self) -> StopReport {
-        if self.inner.stopping.swap(true, Ordering::AcqRel) {
-            self.stopped().await;
-            return StopReport::default();
+        if !self.inner.stopping.swap(true, Ordering::AcqRel) {
+            let host = self.clone();
+            let stopping = self.guests().spawn(async move { stop(&host.inner).await });
+            let host = self.clone();
+            // It ends, and whoever waits for that is told, even if nobody waits here any more.
+            self.guests().spawn(async move {
+                let report = stopping.await.unwrap_or_else(|error| StopReport {
+                    not_saved: BTreeMap::from([("host".to_string(), format!("a fault of wasmhot: {error}"))]),
+                    ..StopReport::default()
+                });
+                host.inner.stopped.send_replace(Some(report));
+            });
         }
-        let host = self.clone();
-        let stopping = self.guests().spawn(async move { stop(&host.inner).await });
-        stopping.await.unwrap_or_default()
+        self.stopped().await
     }
 }
 
@@ -36,42 +47,47 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
     // An upgrade that runs ends first: wholly before or wholly after its switch (P4).
     let _lock = inner.core.upgrading.lock().await;
     let routes = inner.core.router.routes();
-    let limit = routes
-        .modules
-        .values()
-        .map(|route| route.template.config.limits.drain_timeout)
-        .max()
-        .unwrap_or(Duration::ZERO);
+    let limits = routes.modules.values().map(|route| route.template.config.limits.drain_timeout);
+    let limit = limits.max().unwrap_or(Duration::ZERO);
+    let mut report = StopReport {
+        interrupted: end_calls(&routes, limit).await,
+        ..StopReport::default()
+    };
+    save_everything(inner, &routes, limit.max(SAVING_MIN), &mut report).await;
+    let_go(inner).await;
+    report
+}
+
+/// Waits for the started calls; from then on none starts any more. Gives how many had not ended.
+async fn end_calls(routes: &Routes, limit: Duration) -> u64 {
     let gate = Gate::of_stop(routes.modules.keys().cloned().collect());
     let targets: Vec<_> = routes.modules.values().map(|route| route.target.clone()).collect();
     let closed = ClosedGates::close(Arc::clone(&gate), targets);
     let quiet = tokio::time::timeout(limit, gate.quiet()).await.is_ok();
-    let mut report = StopReport {
-        interrupted: if quiet { 0 } else { gate.active() },
-        ..StopReport::default()
-    };
+    let interrupted = if quiet { 0 } else { gate.active() };
     // Before the gates open again for the saves: a call that slipped in behind its module's save would be answered and lost.
-    stop_calls(&routes);
+    stop_calls(routes);
     drop(closed);
-    let lanes = lanes_to_save(&routes);
-    let saving = tokio::time::timeout(
-        limit.max(Duration::from_secs(5)),
-        saver::save_all(inner, lanes, SaveReason::Stop),
-    )
-    .await;
-    match saving {
+    interrupted
+}
+
+async fn save_everything(inner: &Arc<Inner>, routes: &Routes, limit: Duration, report: &mut StopReport) {
+    let saving = saver::save_all(inner, lanes_to_save(routes), SaveReason::Stop);
+    match tokio::time::timeout(limit, saving).await {
         Ok((saved, not_saved)) => {
             report.saved = saved;
             report.not_saved = not_saved.into_iter().collect();
         }
         Err(_) => {
-            report.not_saved.insert(
-                "host".to_string(),
-                "saving did not end before drain_timeout".to_string(),
-            );
+            let why = format!("saving did not end within {limit:?}");
+            report.not_saved.insert("host".to_string(), why);
         }
     }
     saver::flush(inner).await;
+}
+
+/// The state directory is free.
+async fn let_go(inner: &Arc<Inner>) {
     // Whoever waits for the end may start the next host on the same directory at once.
     let (catalog, keyvalue) = (Arc::clone(&inner.core.catalog), Arc::clone(&inner.core.keyvalue));
     let close = move || {
@@ -80,8 +96,6 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
     };
     let _ = tokio::task::spawn_blocking(close).await;
     inner.lock.lock().expect("no panic under this lock").take();
-    inner.stopped.send_replace(true);
-    report
 }
 
 fn stop_calls(routes: &Routes) {

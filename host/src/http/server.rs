@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 /// How long to wait after the system refuses a connection (out of file descriptors, say).
@@ -51,43 +51,38 @@ impl Listener {
 /// Serves `host` over HTTP until it stops: requests that are under way then are answered, and their responses sent for up to 5 s more.
 /// Runs on the runtime it is called on, which is not that of the guests.
 pub async fn serve(listener: Listener, host: Host) {
-    host.note_listening(Some(listener.address));
+    let address = listener.address;
     let listener = match TcpListener::from_std(listener.listener) {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::error!("{}: cannot be served: {error}", listener.address);
+            tracing::error!("{address}: cannot be served: {error}");
+            host.note_listening(None);
             return;
         }
     };
+    host.note_listening(Some(address));
     let serving = Arc::new(Serving::new(host.clone()));
     let (stop, stopping) = watch::channel(false);
-    let places = Arc::new(Semaphore::new(serving.settings.connections_max() as usize));
-    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
+    let places = Places::new(serving.settings.connections_max() as usize);
     let mut connections = JoinSet::new();
     loop {
-        let stream = tokio::select! {
+        let taken = async {
+            let stream = accept(&listener).await;
+            (stream, places.take().await)
+        };
+        let (stream, place) = tokio::select! {
             biased;
             () = host.stops() => break,
-            stream = accept(&listener) => stream,
+            taken = taken => taken,
         };
         host.note_connection();
         while connections.try_join_next().is_some() {}
-        let serving = Arc::clone(&serving);
-        if let Ok(place) = Arc::clone(&places).try_acquire_owned() {
-            let stopping = stopping.clone();
-            connections.spawn(async move {
-                serving.connection(stream, stopping).await;
-                drop(place);
-            });
-            continue;
-        }
-        // Never closed.
-        let Ok(place) = Arc::clone(&turned_away).acquire_owned().await else {
-            continue;
-        };
+        let (serving, stopping) = (Arc::clone(&serving), stopping.clone());
         connections.spawn(async move {
-            serving.turn_away(stream).await;
-            drop(place);
+            match place {
+                Place::Served(_) => serving.connection(stream, stopping).await,
+                Place::TurnedAway(_) => serving.turn_away(stream).await,
+            }
         });
     }
     // Nobody connects any more; who is connected gets what he waits for.
@@ -103,6 +98,39 @@ pub async fn serve(listener: Listener, host: Host) {
         } => {}
     }
     connections.shutdown().await;
+}
+
+/// Where connections are.
+struct Places {
+    served: Arc<Semaphore>,
+    turned_away: Arc<Semaphore>,
+}
+
+/// The place of one connection, taken until it is dropped.
+enum Place {
+    Served(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
+    /// There is none to be served at: it is told so.
+    TurnedAway(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit),
+}
+
+impl Places {
+    fn new(served: usize) -> Self {
+        Self {
+            served: Arc::new(Semaphore::new(served)),
+            turned_away: Arc::new(Semaphore::new(TURNED_AWAY_MAX)),
+        }
+    }
+
+    /// A place for the next connection. Where too many are being turned away, it waits for the first that is free of either kind.
+    async fn take(&self) -> Place {
+        // Never closed.
+        tokio::select! {
+            biased;
+            Ok(place) = Arc::clone(&self.served).acquire_owned() => Place::Served(place),
+            Ok(place) = Arc::clone(&self.turned_away).acquire_owned() => Place::TurnedAway(place),
+            else => std::future::pending().await,
+        }
+    }
 }
 
 async fn accept(listener: &TcpListener) -> tokio::net::TcpStream {

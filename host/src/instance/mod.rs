@@ -238,8 +238,13 @@ impl Template {
     }
 }
 
+/// A call computes for so many epochs, the one in which it begins among them, before it lets others have their turn. With one, any call
+/// that a tick falls into or that comes first after it, however short, would have to become a task.
+const EPOCHS_BEFORE_OTHERS: u64 = 2;
+
 /// A call begins: it sees the values of now, and the instance is not usable until it has ended well.
 fn enter(store: &mut Store<Guest>, usable: &mut bool, frame: Arc<Frame>) {
+    store.set_epoch_deadline(EPOCHS_BEFORE_OTHERS);
     let guest = store.data_mut();
     guest.frame = Some(frame);
     guest.calls_begun += 1;
