@@ -74,6 +74,14 @@ async fn r17_a_short_call_is_answered_on_its_callers_thread_whenever_it_comes() 
     let tally = world.host.function("tally", "add");
     let _: i64 = counter.call((1_i64,)).await.unwrap();
     let _: i64 = tally.call((1_i64, 2_i64)).await.unwrap();
+    // What becomes a task waits for these.
+    let busy = std::thread::available_parallelism().unwrap().get() * 4;
+    let spins = (0..busy).map(|_| {
+        let host = world.host.clone();
+        tokio::spawn(async move { host.call_text(text("tally", "spin(18446744073709551615)", Some(HANG))).await })
+    });
+    let spins: Vec<_> = spins.collect();
+    until("all spin", || world.host.status().modules[1].running as usize == busy).await;
     let (mut of_lane, mut of_pool) = (0, 0);
     for _ in 0..AFTER_A_PAUSE {
         tokio::time::sleep(Duration::from_millis(30)).await;
@@ -88,6 +96,7 @@ async fn r17_a_short_call_is_answered_on_its_callers_thread_whenever_it_comes() 
             Poll::Pending => drop(call.await),
         }
     }
+    spins.iter().for_each(tokio::task::JoinHandle::abort);
     let at_once = (of_lane, of_pool);
     assert!(of_lane.min(of_pool) * 2 >= AFTER_A_PAUSE, "of {AFTER_A_PAUSE} each: {at_once:?}");
 }

@@ -1,11 +1,21 @@
 //! Probation (R37 to R40): a new release that is not yet what the host boots, and that the host takes back by itself when too many
 //! calls fail.
+//!
+//! | while a release is on probation | then |
+//! |---|---|
+//! | too many of its calls fail | undo, with the live state (R39) |
+//! | that undo fails | it stays, no longer on probation, and somebody has to look: an alarm |
+//! | its time is up | it is permanent: what the host boots |
+//! | somebody else changes something in that moment | it is looked at again, [`LOOK_EVERY`] later |
+//! | somebody calls `permanent` or `undo`, or the host stops | it is not looked at any more |
+//! | the host crashes | the next start boots the release before (R40): `recover.rs` |
 
 use super::apply::{back_lock, carry_out};
 use super::load::{blocking, of_store};
 use super::plans::Wanted;
 use super::{Host, Inner};
 use crate::call::rates::Counts;
+use crate::call::routes::{Route, Routes, Target};
 use crate::clock::coarse_ms;
 use crate::control::protocol::{Exit, Failure, PermanentReport, UpgradeReport};
 use crate::event::{EventKind, Happening};
@@ -14,7 +24,8 @@ use crate::upgrade::Probation;
 use crate::upgrade::journal::{Attempt, Ending, Phase};
 use crate::upgrade::plan::{Asked, Options};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use wasmhot_appup::ModuleName;
 
@@ -37,7 +48,7 @@ pub(super) fn watch(inner: &Arc<Inner>) {
             };
             let baseline = Baseline::of(&inner);
             drop(inner);
-            if !try_out(&weak, &probation, &baseline).await {
+            if let Watched::HostEnded = try_out(&weak, &probation, &baseline).await {
                 return;
             }
         }
@@ -46,17 +57,58 @@ pub(super) fn watch(inner: &Arc<Inner>) {
 
 /// How calls failed before: to be looked at in the moment of the switch.
 struct Baseline {
-    modules: BTreeMap<ModuleName, (Counts, f64)>,
+    modules: BTreeMap<ModuleName, Before>,
+}
+
+/// Of one module.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    total: Counts,
+    /// So many of a hundred calls of the last five minutes failed.
+    percent: f64,
+}
+
+/// More of a module's calls fail than may.
+#[derive(Debug, PartialEq)]
+struct TooMany {
+    since: Counts,
+    before_percent: f64,
+    bound_percent: f64,
+}
+
+/// Whether that is so, `allowed_percent` more than before being allowed (R39).
+fn too_many(before: Before, now: Counts, allowed_percent: f64) -> Option<TooMany> {
+    let since = now.since(before.total);
+    let bound_percent = before.percent + allowed_percent;
+    (since.calls >= CALLS_MIN && since.percent() > bound_percent).then_some(TooMany {
+        since,
+        before_percent: before.percent,
+        bound_percent,
+    })
+}
+
+impl TooMany {
+    fn told_of(&self, module: &ModuleName) -> String {
+        let (errors, calls, percent) = (self.since.errors, self.since.calls, self.since.percent());
+        format!(
+            "{errors} of {calls} calls of {module} failed since the switch ({percent:.1} %), more than {:.1} % ({:.1} % of the five minutes \
+             before, and max_error_rate)",
+            self.bound_percent, self.before_percent
+        )
+    }
 }
 
 impl Baseline {
     fn of(inner: &Inner) -> Self {
         let routes = inner.core.router.routes();
         let now_ms = coarse_ms();
-        let of = |rates: &crate::call::rates::Rates| (rates.total(), rates.recent(now_ms).percent());
+        let of = |route: &Route| Before {
+            total: route.rates.total(),
+            percent: route.rates.recent(now_ms).percent(),
+        };
         let modules = routes.modules.iter();
         Self {
-            modules: modules.map(|(name, route)| (name.clone(), of(&route.rates))).collect(),
+            modules: modules.map(|(name, route)| (name.clone(), of(route))).collect(),
         }
     }
 
@@ -64,70 +116,89 @@ impl Baseline {
     fn worse(&self, inner: &Inner, probation: &Probation) -> Option<String> {
         let routes = inner.core.router.routes();
         routes.modules.iter().find_map(|(name, route)| {
-            let (before, rate) = self.modules.get(name).copied().unwrap_or_default();
-            let since = route.rates.total().since(before);
-            let bound = rate + probation.trial.max_error_rate;
-            (since.calls >= CALLS_MIN && since.percent() > bound).then(|| {
-                format!(
-                    "{} of {} calls of {name} failed since the switch ({:.1} %), more than {bound:.1} % ({rate:.1} % of the five \
-                     minutes before, and max_error_rate)",
-                    since.errors,
-                    since.calls,
-                    since.percent()
-                )
-            })
+            let before = self.modules.get(name).copied().unwrap_or_default();
+            let too_many = too_many(before, route.rates.total(), probation.trial.max_error_rate)?;
+            Some(too_many.told_of(name))
         })
     }
 }
 
-/// One probation, to its end. False when the host has ended.
-async fn try_out(weak: &std::sync::Weak<Inner>, probation: &Probation, baseline: &Baseline) -> bool {
+/// How a probation is no longer looked after.
+enum Watched {
+    Ended,
+    /// With the host.
+    HostEnded,
+}
+
+/// One probation, to its end.
+async fn try_out(weak: &Weak<Inner>, probation: &Probation, baseline: &Baseline) -> Watched {
     let revision = probation.attempt.revision;
     let mut look = tokio::time::interval(LOOK_EVERY);
     loop {
         look.tick().await;
-        let Some(inner) = weak.upgrade() else { return false };
+        let Some(inner) = weak.upgrade() else {
+            return Watched::HostEnded;
+        };
         let still = inner.core.probation.borrow().as_ref().map(|now| now.attempt.revision);
         if still != Some(revision) {
-            return true;
+            return Watched::Ended;
         }
-        if inner.stopping.load(std::sync::atomic::Ordering::Acquire) {
-            return false;
+        if inner.stopping.load(Ordering::Acquire) {
+            return Watched::HostEnded;
         }
-        if let Some(why) = baseline.worse(&inner, probation)
-            && take_back(&inner, probation, &why).await
-        {
-            return true;
-        }
-        if Instant::now() >= probation.ends {
-            if let Err(failure) = make_permanent(&inner).await {
-                let message = format!("revision {revision} could not be made permanent: {}", failure.message);
-                inner.core.events.publish(Happening::new(EventKind::Alarm, message));
-                inner.core.probation.send_replace(None);
-            }
-            return true;
+        let settled = match baseline.worse(&inner, probation) {
+            // Not permanent while it should be taken back, whatever the time.
+            Some(why) => take_back(&inner, probation, &why).await,
+            None if Instant::now() >= probation.ends => time_is_up(&inner, revision).await,
+            None => Settled::NotYet,
+        };
+        if matches!(settled, Settled::Done) {
+            return Watched::Ended;
         }
     }
 }
 
-/// R39: back, with the live state. Where that fails the new release stays, and somebody has to look. False where somebody else changes
-/// something at this moment.
-async fn take_back(inner: &Arc<Inner>, probation: &Probation, why: &str) -> bool {
-    let revision = probation.attempt.revision;
-    let routes = inner.core.router.routes();
+/// Whether a probation has come to its end.
+enum Settled {
+    Done,
+    /// It is looked at again.
+    NotYet,
+}
+
+/// Nothing spoke against it for so long.
+async fn time_is_up(inner: &Arc<Inner>, revision: u64) -> Settled {
+    match make_permanent(inner).await {
+        Ok(_) => Settled::Done,
+        Err(failure) if failure.exit == Exit::Busy => Settled::NotYet,
+        Err(failure) => {
+            let message = format!("revision {revision} could not be made permanent: {}", failure.message);
+            inner.core.events.publish(Happening::new(EventKind::Alarm, message));
+            inner.core.probation.send_replace(None);
+            Settled::Done
+        }
+    }
+}
+
+/// What instances that trapped have lost: it does not go back with the rest.
+fn restored_only(routes: &Routes) -> String {
     let restored = routes.modules.iter().filter_map(|(name, route)| match &route.target {
-        crate::call::routes::Target::Single(lane) => Some(format!("{name}: {}", lane.figures().restored?)),
+        Target::Single(lane) => Some(format!("{name}: {}", lane.figures().restored?)),
         _ => None,
     });
     let lost: Vec<_> = restored.collect();
-    let lost = if lost.is_empty() {
-        String::new()
-    } else {
-        format!(
-            "; of instances that trapped only what was restored goes back: {}",
-            lost.join("; ")
-        )
-    };
+    match lost.is_empty() {
+        true => String::new(),
+        false => {
+            let lost = lost.join("; ");
+            format!("; of instances that trapped only what was restored goes back: {lost}")
+        }
+    }
+}
+
+/// R39: back, with the live state. Where that fails the new release stays, and somebody has to look.
+async fn take_back(inner: &Arc<Inner>, probation: &Probation, why: &str) -> Settled {
+    let revision = probation.attempt.revision;
+    let lost = restored_only(&inner.core.router.routes());
     let wanted = Wanted::Undo {
         asked: Asked::Probation,
         to: None,
@@ -148,9 +219,10 @@ async fn take_back(inner: &Arc<Inner>, probation: &Probation, why: &str) -> bool
                 .end(&mut attempt, Ending::WentBack { why: message })
                 .await;
             inner.changed.notify_one();
-            true
+            Settled::Done
         }
-        Err(failure) if failure.exit == Exit::Busy => false,
+        // Somebody else changes something in this moment.
+        Err(failure) if failure.exit == Exit::Busy => Settled::NotYet,
         Err(failure) => {
             let message = format!(
                 "revision {revision} should be taken back ({why}), but cannot: {}; it stays",
@@ -161,7 +233,7 @@ async fn take_back(inner: &Arc<Inner>, probation: &Probation, why: &str) -> bool
                 .events
                 .publish(Happening::new(EventKind::Alarm, message).revision(revision));
             inner.core.probation.send_replace(None);
-            true
+            Settled::Done
         }
     }
 }
@@ -218,4 +290,35 @@ async fn make_permanent(inner: &Arc<Inner>) -> Result<PermanentReport, Failure> 
         .publish(Happening::new(EventKind::Permanent, message).revision(revision));
     inner.changed.notify_one();
     Ok(report)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(calls: u64, errors: u64) -> Counts {
+        Counts { calls, errors }
+    }
+
+    #[test]
+    fn r39_forty_nine_calls_say_nothing_and_the_bound_itself_is_allowed() {
+        let before = Before {
+            total: counts(1000, 100),
+            percent: 10.0,
+        };
+        let found = |calls, errors| too_many(before, counts(1000 + calls, 100 + errors), 5.0).is_some();
+        assert!(!found(49, 49));
+        assert!(found(50, 50));
+        assert!(!found(100, 15), "10 % of before and 5 %");
+        assert!(found(100, 16));
+    }
+
+    #[test]
+    fn r39_a_module_that_is_new_may_fail_as_often_as_is_allowed() {
+        let found = too_many(Before::default(), counts(60, 30), 5.0).expect("too many");
+        let module = ModuleName::parse("shop").expect("is a name");
+        let wanted = "30 of 60 calls of shop failed since the switch (50.0 %), more than 5.0 % (0.0 % of the five minutes before, and \
+                      max_error_rate)";
+        assert_eq!(found.told_of(&module), wanted);
+    }
 }
