@@ -6,13 +6,16 @@
 
 mod address;
 mod grants;
+mod host;
 mod http;
 mod limits;
 mod schedule;
+pub(crate) mod table;
 mod units;
 
 pub use address::{Hosts, HttpGrant, Ports, SocketGrant, SocketUse};
 pub use grants::{ConfigValue, DirGrant, Grants};
+pub use host::HostSettings;
 pub use http::HttpSettings;
 pub use limits::{Limits, LimitsSpec};
 pub use schedule::{EVERY_MIN, Every, Schedule};
@@ -23,9 +26,8 @@ use crate::name::{Digest, ModuleName, Version};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
-/// How the instances of a module take calls (section 4 of the design).
+/// How the instances of a module take calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -94,26 +96,6 @@ pub enum Durability {
     Call,
 }
 
-/// Settings of the host as a whole. The methods give the defaults for what is absent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HostSettings {
-    /// How long a dropped file has to stay unchanged before it is taken.
-    #[serde(with = "units::duration", skip_serializing_if = "Option::is_none")]
-    pub settle: Option<Duration>,
-    /// The largest file that is taken, in bytes.
-    #[serde(with = "units::size", skip_serializing_if = "Option::is_none")]
-    pub file_max: Option<u64>,
-    /// How long a drop stays pending (R35).
-    #[serde(with = "units::duration", skip_serializing_if = "Option::is_none")]
-    pub pending_expiry: Option<Duration>,
-    /// Whether the directory is watched for drops.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub watch: Option<bool>,
-    /// Limits of what is served with `--listen`.
-    pub http: HttpSettings,
-}
-
 /// What a release says about one module.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -172,32 +154,6 @@ impl Kind {
     }
 }
 
-impl HostSettings {
-    /// How long a dropped file has to stay unchanged: 200 ms.
-    #[must_use]
-    pub fn settle(&self) -> Duration {
-        self.settle.unwrap_or(Duration::from_millis(200))
-    }
-
-    /// The largest file that is taken: 64 MiB.
-    #[must_use]
-    pub fn file_max(&self) -> u64 {
-        self.file_max.unwrap_or(64 << 20)
-    }
-
-    /// How long a drop stays pending: 1 h.
-    #[must_use]
-    pub fn pending_expiry(&self) -> Duration {
-        self.pending_expiry.unwrap_or(Duration::from_secs(3600))
-    }
-
-    /// Whether the directory is watched: yes.
-    #[must_use]
-    pub fn watch(&self) -> bool {
-        self.watch.unwrap_or(true)
-    }
-}
-
 impl ModuleSpec {
     /// A module about which nothing is stated but its name.
     #[must_use]
@@ -218,7 +174,7 @@ impl ModuleSpec {
         }
     }
 
-    /// What a relup says of a module over what the module had: what is not said again is not dropped (section 6).
+    /// What a relup says of a module over what the module had: what is not said again is not dropped.
     #[must_use]
     pub fn over(&self, old: &ModuleSpec) -> ModuleSpec {
         let mut links = old.links.clone();
@@ -253,7 +209,7 @@ impl ModuleSpec {
         }
     }
 
-    /// True if the two differ in what needs no new instance: links, values, schedules, routes (section 6).
+    /// True if the two differ in what needs no new instance: links, values, schedules, routes.
     #[must_use]
     pub fn is_configured_otherwise(&self, other: &ModuleSpec) -> bool {
         let of = |spec: &ModuleSpec| {

@@ -162,7 +162,7 @@ fn a_container_that_is_replaced_calls_the_hand_over_off() {
 }
 
 #[test]
-fn r2_a_way_back_gives_chunks_without_looking() {
+fn r02_a_way_back_gives_chunks_without_looking() {
     let mut state = curious::State {
         stock: held().stock,
         log: vec!["plain".into()],

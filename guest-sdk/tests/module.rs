@@ -100,7 +100,7 @@ fn change(from: &str, to: &str) -> Change {
 }
 
 #[test]
-fn r2_the_newer_code_writes_the_older_format() {
+fn r02_the_newer_code_writes_the_older_format() {
     let state = three::State {
         value: "7".into(),
         label: "a".into(),

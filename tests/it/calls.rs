@@ -78,7 +78,10 @@ async fn r17_a_short_call_is_answered_on_its_callers_thread_whenever_it_comes() 
     let busy = std::thread::available_parallelism().unwrap().get() * 4;
     let spins = (0..busy).map(|_| {
         let host = world.host.clone();
-        tokio::spawn(async move { host.call_text(text("tally", "spin(18446744073709551615)", Some(HANG))).await })
+        tokio::spawn(async move {
+            host.call_text(text("tally", "spin(18446744073709551615)", Some(HANG)))
+                .await
+        })
     });
     let spins: Vec<_> = spins.collect();
     until("all spin", || world.host.status().modules[1].running as usize == busy).await;
@@ -98,7 +101,10 @@ async fn r17_a_short_call_is_answered_on_its_callers_thread_whenever_it_comes() 
     }
     spins.iter().for_each(tokio::task::JoinHandle::abort);
     let at_once = (of_lane, of_pool);
-    assert!(of_lane.min(of_pool) * 2 >= AFTER_A_PAUSE, "of {AFTER_A_PAUSE} each: {at_once:?}");
+    assert!(
+        of_lane.min(of_pool) * 2 >= AFTER_A_PAUSE,
+        "of {AFTER_A_PAUSE} each: {at_once:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

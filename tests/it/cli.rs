@@ -204,7 +204,7 @@ fn a_wrong_call_says_what_is_wrong() {
 }
 
 #[test]
-fn a_trap_shows_the_backtrace_and_that_it_may_have_been_executed() {
+fn r12_a_trap_shows_the_backtrace_and_that_it_may_have_been_executed() {
     let host = hostile_host("", &[]);
     let (exit, said) = host.fails(&["call", "hostile", "fault(\"trap\")"]);
     assert_eq!(exit, 1);

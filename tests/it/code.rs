@@ -228,7 +228,7 @@ async fn gc_forgets_the_code_of_bytes_that_are_gone() {
 }
 
 #[test]
-fn p04_kill_9_while_code_is_written_leaves_nothing_that_is_used() {
+fn p4_kill_9_while_code_is_written_leaves_nothing_that_is_used() {
     let host = Binary::run(&["counter-1.0.0"], &[]);
     host.ok(&["stop"]);
     let mut host = host.again_until("code-half-written", &[]);

@@ -36,6 +36,7 @@ mod process;
 mod readme;
 mod releases;
 mod restart;
+mod rules;
 mod schedules;
 mod smoke;
 mod stop;

@@ -391,7 +391,7 @@ async fn r25_a_waiting_call_that_no_longer_fits_is_told_so_and_not_executed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p02_trees_under_load_never_see_a_mix() {
+async fn p2_trees_under_load_never_see_a_mix() {
     let world = Arc::new(chain().await);
     let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let clients: Vec<_> = (0..8)

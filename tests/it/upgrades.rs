@@ -104,7 +104,7 @@ async fn half_of_a_joint_move_is_refused_with_exit_4() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p03_a_failing_member_leaves_all_as_they_were() {
+async fn p3_a_failing_member_leaves_all_as_they_were() {
     let world = donations().await;
     donate(&world, "ann", 1000).await;
     // 1.1.0 wants a currency: without `extra` its migrate says no.
@@ -119,7 +119,7 @@ async fn p03_a_failing_member_leaves_all_as_they_were() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn p03_whichever_of_three_modules_fails_behind_the_gate_all_are_as_they_were() {
+async fn p3_whichever_of_three_modules_fails_behind_the_gate_all_are_as_they_were() {
     const NAMES: [&str; 3] = ["hostila", "hostilb", "hostilc"];
     let files = NAMES.map(|name| (format!("{name}.wasm"), hostile_as(name, "1.0.0", "")));
     // Without a saved state nothing is rehearsed: the fault is found behind the gate.

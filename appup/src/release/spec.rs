@@ -4,9 +4,7 @@ use super::grants::{read_config, read_every, read_grants};
 use crate::http::{RouteHost, RoutePath, RouteSpec};
 use crate::name::{ModuleName, Version};
 use crate::read::{Table, Word, nearest};
-use crate::settings::{
-    Create, Durability, HostSettings, HttpSettings, Instances, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks,
-};
+use crate::settings::{Create, Durability, HostSettings, Instances, Kind, LimitsSpec, ModuleSpec, OnTrap, Tasks};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -72,21 +70,9 @@ pub(crate) fn read_version(release: &mut Table<'_>, key: &'static str) -> Option
 
 /// `[host]`.
 pub(crate) fn read_host(top: &mut Table<'_>) -> HostSettings {
-    let Some(mut host) = top.table("host", "`[host]`") else {
-        return HostSettings::default();
-    };
-    let settings = HostSettings {
-        settle: host.duration("settle"),
-        file_max: host.size("file_max"),
-        pending_expiry: host.duration("pending_expiry"),
-        watch: host.flag("watch"),
-        http: host
-            .table("http", "`[host.http]`")
-            .map(HttpSettings::read)
-            .unwrap_or_default(),
-    };
-    host.finish();
-    settings
+    top.table("host", "`[host]`")
+        .map(HostSettings::read)
+        .unwrap_or_default()
 }
 
 /// `[limits]`, of the release or of a module.

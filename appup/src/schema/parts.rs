@@ -3,7 +3,8 @@
 use crate::capability::Capability;
 use crate::read::Word;
 use crate::relup::{StatePolicy, When};
-use crate::settings::{Create, Durability, HttpSettings, Instances, Kind, LimitsSpec, OnTrap, Tasks};
+use crate::settings::table::Row;
+use crate::settings::{Create, Durability, HostSettings, HttpSettings, Instances, Kind, LimitsSpec, OnTrap, Tasks};
 use serde_json::{Map, Value as Json, json};
 
 type Keys<'k> = Vec<(&'k str, Json)>;
@@ -80,41 +81,31 @@ fn digest() -> Json {
 
 /// `[host]`.
 pub(super) fn host() -> Json {
+    let http = object(
+        "`[host.http]`",
+        "Limits of what is served with `--listen`.",
+        &[],
+        HttpSettings::TABLE.iter().map(setting).collect(),
+    );
+    let of_host = HostSettings::TABLE.iter().map(setting);
     object(
         "`[host]`",
         "Settings of the host.",
         &[],
-        vec![
-            (
-                "settle",
-                duration("How long a dropped file has to stay unchanged before it is taken."),
-            ),
-            ("file_max", size("The largest file that is taken.")),
-            ("pending_expiry", duration("How long a drop stays pending.")),
-            ("watch", flag("Whether the directory is watched for drops.")),
-            ("http", http_settings()),
-        ],
+        of_host.chain([("http", http)]).collect(),
     )
 }
 
-/// `[host.http]`, from its table.
-fn http_settings() -> Json {
-    let setting = |(key, reader, about): &(&'static str, &str, &str)| {
-        let about = about.trim();
-        let of = match *reader {
-            "duration" => duration(about),
-            "size" => size(about),
-            _ => number(1, about),
-        };
-        (*key, of)
+/// One row of a table of settings.
+fn setting((key, reader, about): &Row) -> (&'static str, Json) {
+    let about = about.trim();
+    let of = match *reader {
+        "duration" => duration(about),
+        "size" => size(about),
+        "flag" => flag(about),
+        _ => number(1, about),
     };
-    let settings = HttpSettings::TABLE.iter().map(setting).collect();
-    object(
-        "`[host.http]`",
-        "Limits of what is served with `--listen`.",
-        &[],
-        settings,
-    )
+    (key, of)
 }
 
 /// `[limits]`, from the table of limits.

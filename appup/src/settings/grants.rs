@@ -71,7 +71,7 @@ impl Grants {
         }
     }
 
-    /// These over older ones: what is not said again is not dropped (section 6), unless it is denied now.
+    /// These over older ones: what is not said again is not dropped, unless it is denied now.
     #[must_use]
     pub fn over(&self, old: &Grants) -> Grants {
         let mut grants = old.clone();

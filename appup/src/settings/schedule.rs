@@ -30,7 +30,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// These over older ones of the same module: what is not said again is not dropped (section 6).
+    /// These over older ones of the same module: what is not said again is not dropped.
     #[must_use]
     pub fn merge(new: &[Schedule], old: &[Schedule]) -> Vec<Schedule> {
         let stays = |known: &&Schedule| new.iter().all(|one| one.call != known.call);

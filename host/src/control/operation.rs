@@ -374,10 +374,15 @@ mod tests {
             let query = query.replace("=N", "=1").replace("=M", "=a").replace("=K", "=k");
             let query = query.replace("=V", "=a@1.0.0").replace("=S", "=old");
             let method = method.parse().expect("is a method");
-            let parsed = ["", r#"{"path":"/a","module":"a","version":"a@1.0.0","release":"a","name":"a"}"#]
-                .map(|body| parse(&method, &path.replace("/M", "/a"), &query, body));
+            let parsed = [
+                "",
+                r#"{"path":"/a","module":"a","version":"a@1.0.0","release":"a","name":"a"}"#,
+            ]
+            .map(|body| parse(&method, &path.replace("/M", "/a"), &query, body));
             assert!(
-                parsed.iter().all(|parsed| !matches!(parsed, Err(failure) if failure.code == "no-such-path")),
+                parsed
+                    .iter()
+                    .all(|parsed| !matches!(parsed, Err(failure) if failure.code == "no-such-path")),
                 "{target}: {parsed:?}"
             );
             parsed.contains(&Ok(Operation::Stop))

@@ -310,7 +310,7 @@ pub(super) fn plan_from(
     }
 }
 
-/// `0.0.0+n` (section 6).
+/// `0.0.0+n`.
 fn nth(version: &Semver, revision: u64) -> Semver {
     let mut version = version.clone();
     version.build = semver::BuildMetadata::new(&revision.to_string()).unwrap_or_default();
@@ -327,7 +327,7 @@ fn graph(all: &BTreeMap<ModuleName, Desired>) -> Graph {
     }))
 }
 
-/// The moves, and those of modules that keep their bytes and get other limits or grants: these need a new instance (section 6).
+/// The moves, and those of modules that keep their bytes and get other limits or grants: these need a new instance.
 pub(super) fn with_new_settings(inner: &Inner, all: &BTreeMap<ModuleName, Desired>, mut moves: Vec<Move>) -> Vec<Move> {
     let running = inner.running();
     for (name, desired) in all {

@@ -306,7 +306,7 @@ mod tests {
             total: counts(1000, 100),
             percent: 10.0,
         };
-        let found = |calls, errors| too_many(before, counts(1000 + calls, 100 + errors), 5.0).is_some();
+        let found = |calls: u64, errors: u64| too_many(before, counts(1000 + calls, 100 + errors), 5.0).is_some();
         assert!(!found(49, 49));
         assert!(found(50, 50));
         assert!(!found(100, 15), "10 % of before and 5 %");

@@ -65,10 +65,9 @@ pub(super) async fn start(builder: HostBuilder) -> Result<Host, Failure> {
         move || read_source(path.as_deref())
     })
     .await?;
-    let settings = settings(
-        &builder.settings,
-        source.release.as_ref().map(|(release, _)| &release.host),
-    );
+    let of_release = source.release.as_ref().map(|(release, _)| release.host.clone());
+    // Flags over the release's own.
+    let settings = builder.settings.or(of_release.unwrap_or_default());
     let (state, kept) = match builder.state {
         Some(state) => (state, true),
         None => (temporary(), false),
@@ -169,18 +168,6 @@ fn read_source(path: Option<&Path>) -> Result<Source, Failure> {
         directory,
         release: Some((release, Digest::of(text.as_bytes()))),
     })
-}
-
-/// Flags over the release's own settings.
-fn settings(flags: &HostSettings, release: Option<&HostSettings>) -> HostSettings {
-    let release = release.cloned().unwrap_or_default();
-    HostSettings {
-        settle: flags.settle.or(release.settle),
-        file_max: flags.file_max.or(release.file_max),
-        pending_expiry: flags.pending_expiry.or(release.pending_expiry),
-        watch: flags.watch.or(release.watch),
-        http: flags.http.clone().or(release.http),
-    }
 }
 
 struct Store {

@@ -2,13 +2,13 @@
 
 use super::{Host, Inner, saver};
 use crate::call::gate::Gate;
+use crate::call::gates::ClosedGates;
 use crate::call::lane::Lane;
 use crate::call::routes::{Routes, Target};
 use crate::control::protocol::StopReport;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::store::SaveReason;
-use crate::upgrade::ClosedGates;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,7 +47,10 @@ async fn stop(inner: &Arc<Inner>) -> StopReport {
     // An upgrade that runs ends first: wholly before or wholly after its switch (P4).
     let _lock = inner.core.upgrading.lock().await;
     let routes = inner.core.router.routes();
-    let limits = routes.modules.values().map(|route| route.template.config.limits.drain_timeout);
+    let limits = routes
+        .modules
+        .values()
+        .map(|route| route.template.config.limits.drain_timeout);
     let limit = limits.max().unwrap_or(Duration::ZERO);
     let mut report = StopReport {
         interrupted: end_calls(&routes, limit).await,

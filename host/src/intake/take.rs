@@ -172,7 +172,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn p05_only_regular_files_are_read_and_nothing_blocks() {
+    fn p5_only_regular_files_are_read_and_nothing_blocks() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let place = |name: &str| dir.path().join(name);
         std::fs::write(place("good.wasm"), b"bytes").expect("writes");

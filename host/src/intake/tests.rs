@@ -1,4 +1,4 @@
-//! A real directory, watched (rows 11 to 13, 18 and 20 of the test matrix).
+//! A real directory, watched.
 
 use super::watch::Times;
 use super::*;

@@ -90,7 +90,7 @@ pub(crate) fn check_relup(
     Ok(CheckedRelup { up: checked, warnings })
 }
 
-/// The moves, and those of modules that keep their bytes and get other limits or grants: these need a new instance (section 6).
+/// The moves, and those of modules that keep their bytes and get other limits or grants: these need a new instance.
 fn with_new_settings(
     mut moves: Vec<Move>,
     old: &BTreeMap<ModuleName, PlanModule>,

@@ -64,7 +64,7 @@ fn middle(old: &ReadRelease, new: &ReadRelease) -> Vec<PlanModule> {
     middle.into_values().collect()
 }
 
-/// What a release says no more, and a relup has no words for: what is not said again is not dropped (section 6).
+/// What a release says no more, and a relup has no words for: what is not said again is not dropped.
 fn not_taken_away(old: &PlanRelease, new: &PlanRelease) -> Vec<String> {
     let kept = |name: &ModuleName, module: &PlanModule| {
         let before = old.modules.get(name)?;

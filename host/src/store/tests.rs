@@ -40,7 +40,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn p04_a_commit_is_there_whole_after_opening_again() {
+fn p4_a_commit_is_there_whole_after_opening_again() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let meta = Meta {
         current: Some(7),
@@ -85,7 +85,7 @@ fn p04_a_commit_is_there_whole_after_opening_again() {
 }
 
 #[test]
-fn p04_a_catalog_of_a_killed_host_opens_as_it_was_committed() {
+fn p4_a_catalog_of_a_killed_host_opens_as_it_was_committed() {
     let (dir, crashed) = (
         tempfile::tempdir().expect("temporary directory"),
         tempfile::tempdir().expect("another"),

@@ -1,4 +1,4 @@
-//! One upgrade, one switch: check, prepare, rehearse, gate, save and migrate, commit, switch, drain, retire (section 5 of the design).
+//! One upgrade, one switch: check, prepare, rehearse, gate, save and migrate, commit, switch, drain, retire.
 //!
 //! Invariants:
 //! - Upgrades switch one at a time, under [`Core::upgrading`]; checking, preparing and rehearsing hold no lock (R37). A plan that was
@@ -6,12 +6,12 @@
 //! - Whatever fails before the switch leaves code, routing and state as they were (P3); everything that could fail is done before it.
 
 mod ahead;
-mod drain;
 pub(crate) mod journal;
 mod kept;
 mod keys;
 pub(crate) mod plan;
 mod prepare;
+mod retire;
 pub(crate) mod schedules;
 pub(crate) mod steps;
 mod sweep;
@@ -19,6 +19,7 @@ mod switch;
 mod transfer;
 
 use crate::call::gate::{Gate, Pressed};
+use crate::call::gates::ClosedGates;
 use crate::call::router::Router;
 use crate::call::routes::{Routes, Target};
 use crate::call::services::Services;
@@ -39,7 +40,6 @@ use std::fmt::Display;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use steps::NewVersions;
-pub(crate) use switch::ClosedGates;
 use tokio::sync::watch;
 use transfer::{Sources, Taken, Transferred};
 use wasmhot_appup::{
@@ -265,7 +265,7 @@ impl Core {
         // Whoever hears of it may ask for the next one.
         drop(announced);
         self.tell_switched(&report, revision);
-        switch::retire_old(self, old, revision, &prepared, taken);
+        retire::retire_old(self, old, revision, &prepared, taken);
         self.finish_steps(attempt, &mut report).await;
         // Still under the lock: nobody is to switch before it is known that this is on probation.
         self.begin_probation(plan, attempt, &report);

@@ -240,7 +240,7 @@ struct ToRehearseOn {
 }
 
 /// The saved state to rehearse on: the last one if it is young, else one that is saved now, if that takes no longer than calls may
-/// wait (section 5). One that another version wrote for the one that runs is read and saved by a throw-away instance of that: what the
+/// wait. One that another version wrote for the one that runs is read and saved by a throw-away instance of that: what the
 /// live one would save is in its format, and nobody knows yet whether its `save` does well (R26).
 async fn to_rehearse_on(core: &Core, lane: &Arc<Lane>, limits: &Limits) -> Result<ToRehearseOn, String> {
     let states = &core.services.states;

@@ -2,25 +2,23 @@
 //!
 //! Invariants: until the commit has returned nothing has changed (P3); after the pointer store nothing can fail.
 
+use super::Core;
 use super::journal::{Attempt, Phase};
 use super::plan::{Plan, RevisionRecord};
 use super::prepare::Prepared;
 use super::transfer::{OldInstance, Taken, Transferred};
-use super::{Core, drain, sweep};
-use crate::call::gate::Gate;
 use crate::call::keyed::Keyed;
 use crate::call::lane::{Errand, Lane, Seat};
 use crate::call::pool::Pool;
 use crate::call::routes::{Route, Routes, Target};
 use crate::control::protocol::{Exit, Failure};
-use crate::error::{CallError, CallErrorCode};
-use crate::event::{EventKind, Happening};
+use crate::instance::Template;
 use crate::instance::capability::config::Values;
 use crate::store::{Commit, FileRecord, Meta};
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wasmhot_appup::{Action, Digest, Kind, ModuleName, ModuleVersion, Wiring};
+use wasmhot_appup::{Digest, Kind, ModuleName, ModuleVersion, Wiring};
 
 /// Makes the new revision durable, with the states that were handed over (R28). With probation the host still boots the release before,
 /// and keeps its states as they were (R40).
@@ -111,45 +109,63 @@ pub(super) fn next_routes(
 ) -> Arc<Routes> {
     let mut modules: BTreeMap<ModuleName, Route> = old.modules.clone();
     for item in prepared.iter_mut() {
-        let name = &item.step.module;
+        let name = item.step.module.clone();
         let Some(template) = item.template.clone() else {
-            modules.remove(name);
+            modules.remove(&name);
             continue;
         };
-        let before = old.modules.get(name).map(|route| &route.target);
-        let services = Arc::clone(&core.services);
-        let target = match (template.config.kind, before, &item.live) {
-            (Kind::Single, Some(Target::Single(lane)), _) => Target::Single(Arc::clone(lane)),
-            (Kind::Single, _, Some(live)) => {
-                let live = Arc::new(ArcSwap::new(Arc::clone(live)));
-                let seat = item.instance.take().map_or(Seat::Asleep, Seat::Here);
-                Target::Single(Lane::new(name.clone(), None, live, services, None, seat, None))
-            }
-            (Kind::Keyed, Some(Target::Keyed(keyed)), _) => Target::Keyed(Arc::clone(keyed)),
-            (Kind::Keyed, _, Some(live)) => {
-                Target::Keyed(Keyed::new(name.clone(), Arc::clone(live), services, item.keys))
-            }
-            (Kind::Pool | Kind::Single | Kind::Keyed, ..) => Target::Pool(Pool::new(
-                Arc::clone(&template),
-                revision,
-                services,
-                item.instance.take(),
-            )),
+        let before = old.modules.get(&name);
+        let route = Route {
+            target: target_of(core, item, &template, before.map(|route| &route.target), revision),
+            template,
+            live: item.live.clone(),
+            rates: before.map_or_else(Arc::default, |route| Arc::clone(&route.rates)),
         };
-        modules.insert(
-            name.clone(),
-            Route {
-                template,
-                live: item.live.clone(),
-                target,
-                rates: old
-                    .modules
-                    .get(name)
-                    .map_or_else(Arc::default, |route| Arc::clone(&route.rates)),
-            },
-        );
+        modules.insert(name, route);
     }
-    for (name, route) in &mut modules {
+    configure_staying(&mut modules, plan, prepared, values);
+    Routes::new(
+        revision,
+        plan.release.clone(),
+        plan.release_version.clone(),
+        modules,
+        wiring,
+    )
+}
+
+/// Where calls of a module go that moves: a lane, and all keys, stay what they are.
+fn target_of(
+    core: &Core,
+    item: &mut Prepared,
+    template: &Arc<Template>,
+    before: Option<&Target>,
+    revision: u64,
+) -> Target {
+    let (name, services) = (item.step.module.clone(), Arc::clone(&core.services));
+    match (template.config.kind, before, &item.live) {
+        (Kind::Single, Some(Target::Single(lane)), _) => Target::Single(Arc::clone(lane)),
+        (Kind::Single, _, Some(live)) => {
+            let live = Arc::new(ArcSwap::new(Arc::clone(live)));
+            let seat = item.instance.take().map_or(Seat::Asleep, Seat::Here);
+            Target::Single(Lane::new(name, None, live, services, None, seat, None))
+        }
+        (Kind::Keyed, Some(Target::Keyed(keyed)), _) => Target::Keyed(Arc::clone(keyed)),
+        (Kind::Keyed, _, Some(live)) => Target::Keyed(Keyed::new(name, Arc::clone(live), services, item.keys)),
+        (Kind::Pool | Kind::Single | Kind::Keyed, ..) => {
+            let pool = Pool::new(Arc::clone(template), revision, services, item.instance.take());
+            Target::Pool(pool)
+        }
+    }
+}
+
+/// Modules that do not move may be configured otherwise, or have other values.
+fn configure_staying(
+    modules: &mut BTreeMap<ModuleName, Route>,
+    plan: &Plan,
+    prepared: &[Prepared],
+    values: &BTreeMap<ModuleName, Arc<Values>>,
+) {
+    for (name, route) in modules {
         let moves = prepared.iter().any(|item| item.step.module == *name);
         let configured = plan
             .desired
@@ -164,13 +180,6 @@ pub(super) fn next_routes(
             route.template.set_values(Arc::clone(values));
         }
     }
-    Routes::new(
-        revision,
-        plan.release.clone(),
-        plan.release_version.clone(),
-        modules,
-        wiring,
-    )
 }
 
 /// Puts the new instances into their seats and stores the pointer. The gates are still closed.
@@ -229,82 +238,4 @@ fn running_without_gate(old: &Routes, prepared: &[Prepared]) -> u64 {
         Some(Target::Single(_)) | None => 0,
     };
     prepared.iter().map(of).sum::<usize>() as u64
-}
-
-/// Gates that are closed until this is dropped: after the switch, when the upgrade is called off, or by a panic.
-pub(crate) struct ClosedGates {
-    gate: Arc<Gate>,
-    pub(crate) members: Vec<Target>,
-}
-
-impl ClosedGates {
-    /// Closes the gate on every module of its set.
-    pub(crate) fn close(gate: Arc<Gate>, members: Vec<Target>) -> Self {
-        for member in &members {
-            match member {
-                Target::Pool(pool) => pool.close(&gate),
-                Target::Single(lane) => lane.close(&gate),
-                Target::Keyed(keyed) => keyed.close(&gate),
-            }
-        }
-        Self { gate, members }
-    }
-}
-
-impl Drop for ClosedGates {
-    fn drop(&mut self) {
-        for member in &self.members {
-            match member {
-                Target::Pool(pool) => pool.open(),
-                Target::Single(lane) => lane.open(),
-                Target::Keyed(keyed) => keyed.open(),
-            }
-        }
-        self.gate.open();
-    }
-}
-
-/// After the gates are open: old pools drain, old instances are freed, keys are handed over in the background.
-pub(super) fn retire_old(core: &Arc<Core>, old: &Routes, revision: u64, prepared: &[Prepared], instances: Taken) {
-    // One that only gave its state to another goes back to its calls.
-    let goes = |name: &ModuleName| prepared.iter().any(|item| item.step.module == *name);
-    for (_, keys) in instances.keyed.into_iter().filter(|(name, _)| goes(name)) {
-        keys.into_iter().for_each(|old| drop(old.retire()));
-    }
-    for (name, old) in instances.single.into_iter().filter(|(name, _)| goes(name)) {
-        let Some(Seat::Here(instance)) = old.retire() else {
-            continue;
-        };
-        let id = instance.template.version.id.clone();
-        let made_in = instance.revision;
-        // Freeing a large memory takes milliseconds.
-        tokio::task::spawn_blocking(move || drop(instance));
-        let message = format!("{id} is retired: its instance is freed");
-        core.events.publish(
-            Happening::new(EventKind::Retired, message)
-                .version(&id)
-                .revision(made_in)
-                .details(serde_json::json!({ "module": name })),
-        );
-    }
-    for item in prepared {
-        let name = &item.step.module;
-        // What waits in a lane that nothing serves any more has to be told.
-        let gone = item.step.action == Action::Delete || item.kind().is_some_and(|kind| !kind.keeps_state());
-        match old.modules.get(name).map(|route| &route.target) {
-            Some(Target::Pool(pool)) => {
-                pool.replaced();
-                core.services.note_draining(pool);
-                drain::drain(core, pool, item.limits.drain_timeout);
-            }
-            Some(Target::Keyed(keyed)) if gone => keyed.remove(&removed(name)),
-            Some(Target::Keyed(keyed)) => sweep::sweep(core, Arc::clone(keyed), revision),
-            Some(Target::Single(lane)) if gone => lane.fail(&removed(name)),
-            Some(Target::Single(_)) | None => {}
-        }
-    }
-}
-
-fn removed(name: &ModuleName) -> CallError {
-    CallError::not_executed(CallErrorCode::Stopping, format!("the module {name} was removed")).in_module(name)
 }

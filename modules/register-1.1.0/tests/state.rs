@@ -80,7 +80,7 @@ fn up_in_chunks_while_it_serves() {
 }
 
 #[test]
-fn r2_down_in_chunks_while_it_serves() {
+fn r02_down_in_chunks_while_it_serves() {
     let up = harness::between::<v1_0::State, State>();
     // Some entries are encoded as 1.0.0 wrote them, others live.
     let mut new: State = harness::hand_over_in_chunks(&mut old(), &up, |_, _| {});

@@ -55,7 +55,7 @@ fn calls_in_wave_and_in_json() {
 }
 
 #[test]
-fn a_call_that_fails_says_why_and_whether_it_was_executed() {
+fn r12_a_call_that_fails_says_why_and_whether_it_was_executed() {
     if !has("curl") {
         return;
     }

@@ -1,4 +1,4 @@
-//! Bad files: each is refused by name, and the host serves on (rows 11, 16, 17, 19 of the test matrix).
+//! Bad files: each is refused by name, and the host serves on.
 
 use super::{all_looked_at, told, world};
 use crate::made::{constant, wasm, with_note};

@@ -51,13 +51,13 @@ async fn number(mut client: Client, name: &str, stop: &AtomicBool, answered: &At
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p01_no_request_fails_and_no_connection_breaks_over_twenty_upgrades() {
+async fn p1_no_request_fails_and_no_connection_breaks_over_twenty_upgrades() {
     twenty_upgrades("1.1.0").await;
 }
 
 /// From the handler of WASI 0.2 to that of 0.3 and back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p01_the_handlers_of_both_wasi_take_over_from_each_other_under_load() {
+async fn p1_the_handlers_of_both_wasi_take_over_from_each_other_under_load() {
     twenty_upgrades("2.0.0").await;
 }
 

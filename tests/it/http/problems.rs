@@ -178,7 +178,7 @@ async fn r39_statuses_of_500_and_more_are_errors_of_a_release_on_probation() {
 }
 
 #[tokio::test]
-async fn p02_a_handler_that_calls_another_module_is_a_call_tree_like_any_other() {
+async fn p2_a_handler_that_calls_another_module_is_a_call_tree_like_any_other() {
     let site = Site::of(&["echo-1.0.0", "counter-1.0.0"]).await;
     let mut client = site.client().await;
     assert_eq!(client.get("/echo/pass-on?by=4").await.ok(), "4");

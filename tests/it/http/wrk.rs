@@ -90,7 +90,7 @@ fn page() -> Binary {
 }
 
 #[test]
-fn p01_wrk_over_fifty_upgrades_sees_no_failed_request_and_no_broken_connection() {
+fn p1_wrk_over_fifty_upgrades_sees_no_failed_request_and_no_broken_connection() {
     let Some(mut wrk) = tool("wrk", "-v") else { return };
     storm(&page(), &mut wrk);
 }

@@ -1,4 +1,4 @@
-//! Section 6, configuration with code: values, limits and grants go with a relup, with or without new code; none is silently dropped,
+//! Configuration with code: values, limits and grants go with a relup, with or without new code; none is silently dropped,
 //! and undo brings the old ones back.
 
 use crate::support::{World, guest};

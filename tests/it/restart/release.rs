@@ -1,4 +1,4 @@
-//! A release.toml that is as it was boots the catalog; one that has changed is applied like any release (section 6 of the design).
+//! A release.toml that is as it was boots the catalog; one that has changed is applied like any release.
 
 use super::{increment, runs};
 use crate::support::{World, guest};

@@ -1,19 +1,20 @@
 #![doc = include_str!("../protocol.md")]
 
+mod failure;
 mod releases;
 
+pub use failure::{Exit, Failure, PHASES};
 pub use releases::{
     BackupReport, BackupRequest, DiffReport, ForgetReleaseRequest, ForgetRequest, GcReport, GcRequest, Held,
     HistoryEntry, HistoryMove, HistoryStep, HoldRequest, InstallRequest, InstalledRelease, ModuleDiff, PermanentReport,
     ReleaseStatus, RunningCall, RunningModule, RunningRelease, WhyReport,
 };
 
-use crate::error::{CallError, CallErrorCode, Executed};
 use crate::event::Event;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use wasmhot_appup::{Capability, LimitsSpec, Refusal};
+use wasmhot_appup::{Capability, LimitsSpec};
 
 /// Version of the protocol: the first part of every path.
 pub const PROTOCOL: &str = "v1";
@@ -193,145 +194,6 @@ pub struct UpgradeReport {
     /// What is missing although it has switched: a `call` step that failed.
     #[serde(default)]
     pub degraded: Option<String>,
-}
-
-/// Exit codes of the CLI, also in `--json`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "u8", try_from = "u8")]
-#[repr(u8)]
-pub enum Exit {
-    /// Done.
-    Done = 0,
-    /// Failed before any gate closed: nothing waited. Also a call that failed.
-    Failed = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// The host does not run.
-    NotRunning = 3,
-    /// Refused by validation: nothing was attempted.
-    Refused = 4,
-    /// Busy or locked.
-    Busy = 5,
-    /// Timed out waiting; it goes on.
-    TimedOut = 6,
-    /// Called off after a gate had closed, or undone.
-    CalledOff = 7,
-    /// Done, but degraded.
-    Degraded = 8,
-    /// A fault of wasmhot.
-    Bug = 70,
-    /// Ended by SIGINT before its end.
-    Interrupted = 130,
-    /// Ended by SIGTERM before its end.
-    Terminated = 143,
-}
-
-impl From<Exit> for u8 {
-    fn from(exit: Exit) -> u8 {
-        exit as u8
-    }
-}
-
-impl TryFrom<u8> for Exit {
-    type Error = String;
-
-    fn try_from(code: u8) -> Result<Self, String> {
-        const ALL: [Exit; 12] = [
-            Exit::Done,
-            Exit::Failed,
-            Exit::Usage,
-            Exit::NotRunning,
-            Exit::Refused,
-            Exit::Busy,
-            Exit::TimedOut,
-            Exit::CalledOff,
-            Exit::Degraded,
-            Exit::Bug,
-            Exit::Interrupted,
-            Exit::Terminated,
-        ];
-        ALL.into_iter()
-            .find(|exit| *exit as u8 == code)
-            .ok_or_else(|| format!("{code} is no exit code of wasmhot"))
-    }
-}
-
-/// Anything that did not succeed.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    /// Stable code.
-    pub code: String,
-    /// One sentence or more; complete.
-    pub message: String,
-    /// The exit code that goes with it.
-    pub exit: Exit,
-    /// The phase in which an upgrade ended: `check`, `prepare`, `rehearse`, `quiesce`, `save`, `migrate`, `commit`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<String>,
-    /// The module in which it ended, where it was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub module: Option<String>,
-    /// The failed call, if a call failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub call: Option<CallError>,
-    /// What validation refuses, one by one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refusals: Vec<Refusal>,
-    /// The content of a file is at fault: the same bytes will fail again (R36).
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub content_at_fault: bool,
-    /// The id of an attempt that goes on in the host: the same request with this id waits for its result.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-}
-
-impl Failure {
-    /// A failure with this code, exit code and message.
-    pub fn new(code: impl Into<String>, exit: Exit, message: impl Into<String>) -> Self {
-        Self {
-            code: code.into(),
-            message: message.into(),
-            exit,
-            phase: None,
-            module: None,
-            call: None,
-            refusals: Vec::new(),
-            content_at_fault: false,
-            id: None,
-        }
-    }
-
-    /// In this phase of an upgrade.
-    #[must_use]
-    pub fn in_phase(mut self, phase: &str) -> Self {
-        self.phase = Some(phase.to_string());
-        self
-    }
-}
-
-impl From<CallError> for Failure {
-    fn from(error: CallError) -> Self {
-        let exit = match (error.code, error.executed) {
-            (CallErrorCode::NoSuchModule | CallErrorCode::NoSuchFunction | CallErrorCode::WrongArgument, _) => {
-                Exit::Refused
-            }
-            (CallErrorCode::TimedOut, Executed::Unknown) => Exit::TimedOut,
-            (CallErrorCode::Internal, _) => Exit::Bug,
-            _ => Exit::Failed,
-        };
-        Self {
-            code: error.code.to_string(),
-            message: error.to_string(),
-            exit,
-            phase: None,
-            module: error.module.clone(),
-            call: Some(error),
-            refusals: Vec::new(),
-            content_at_fault: false,
-            id: None,
-        }
-    }
 }
 
 /// What runs.

@@ -1,4 +1,4 @@
-//! Every refusal by its name (rows 15 and 16 of the test matrix).
+//! Every refusal by its name.
 
 use super::*;
 
