@@ -1,5 +1,8 @@
 //! The gate of one upgrade: makes calls that have not started wait while instances hand over, and knows when they are quiet.
 //!
+//! It answers when it is asked: by `Lane::enqueue` and `Lane::close` for a module's one owner of state, or a key's, by `Pool::take_place` for a
+//! pool. Several are closed and opened together by `gates.rs`.
+//!
 //! One gate serves all modules of an upgrade, so that "quiet" is said of all of them at once: a tree that runs in one of them may
 //! still go through the others (R21).
 //!

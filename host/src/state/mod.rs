@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - A state is only ever read by the version that wrote it, or through `migrate` with the true `from`.
-//! - Nothing here replaces a state by an empty one: what cannot be read is an error (R29).
+//! - Nothing here replaces a state by an empty one: what cannot be read is an error (R29). What follows from that is decided
+//!   by `host/boot.rs` at a start, `call/wake.rs` for a key, and `call/loss.rs` after a trap.
 
 mod file;
 mod keeper;

@@ -5,8 +5,8 @@
 //! - A catalog file is complete or absent: a new one is built beside its place and renamed into it.
 
 use super::chunks::ChunkFiles;
+use super::counts::{Changes, Counts};
 use super::record;
-use super::saved::{Changes, Counts};
 use super::states::{delete_states_in, insert_states, records_of};
 use super::tables::{
     BEFORE, BEFORE_BYTES, FILES, HISTORY, INSTALLED, META, REVISIONS, STATE_BYTES, STATES, open, seal,

@@ -5,8 +5,8 @@
 //! - An older state never replaces a newer one ([`SaveOrder`](super::SaveOrder)), in whatever order they are written.
 
 use super::catalog::Catalog;
+use super::counts::Changes;
 use super::record::{self, Record};
-use super::saved::Changes;
 use super::sweep::{Exchange, exchange_in};
 use super::tables::{STATE_BYTES, STATES};
 use super::{SavedState, SavedStateTag, StoreError};

@@ -8,8 +8,8 @@
 //!   written after it, replaces it.
 
 use super::catalog::Catalog;
+use super::counts::Changes;
 use super::record;
-use super::saved::Changes;
 use super::states::{Owner, States, bytes_of};
 use super::tables::STATES;
 use super::{SavedState, StoreError};

@@ -1,7 +1,7 @@
 //! Before any gate closes: large states are sent ahead to the new instances, in chunks, while the old ones serve (`incremental`). Behind
 //! the gate only the rest is left: so a pause does not grow with the state (P6).
 
-use super::plan::{From, Plan};
+use super::plan::{Plan, StateFrom};
 use super::prepare::Prepared;
 use super::{Core, failed, transfer};
 use crate::call::chunks::{Left, Session};
@@ -36,7 +36,7 @@ fn lane_of(plan: &Plan, old: &Routes, item: &Prepared) -> Option<Arc<Lane>> {
     };
     let reads = item.template.as_ref()?.version.places.incremental.is_some();
     let is_plain = item.step.action == Action::Update && item.step.via.is_empty() && item.step.state_from.is_empty();
-    let is_live = matches!(plan.state_of(&item.step), From::Live) && lane.figures().is_live;
+    let is_live = matches!(plan.state_of(&item.step), StateFrom::Live) && lane.figures().is_live;
     let can = reads && is_plain && is_live && item.hands_over() && Session::is_possible(lane);
     can.then(|| Arc::clone(lane))
 }

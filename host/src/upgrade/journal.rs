@@ -206,7 +206,7 @@ impl Journal {
     }
 
     /// An attempt with the next number. Nothing is written yet.
-    pub(crate) fn attempt(&self, plan: &Plan, old: &Routes, revision: u64) -> Attempt {
+    pub(crate) fn next_attempt(&self, plan: &Plan, old: &Routes, revision: u64) -> Attempt {
         let moves = plan.moves.iter().map(|step| AttemptMove {
             module: step.module.clone(),
             action: step.action.to_string(),

@@ -1,7 +1,7 @@
 //! What is kept of the modules that move, and through whom it can get to their new versions (R4, R28).
 
 use super::Core;
-use super::plan::{From, Plan};
+use super::plan::{Plan, StateFrom};
 use crate::call::routes::{Routes, Target};
 use crate::control::protocol::{Exit, Failure, StateSource};
 use crate::state::Chain;
@@ -48,7 +48,7 @@ impl Core {
             false => step.state_from.iter().map(|from| (from, step)).collect(),
         });
         let is_taken = |(from, step): &(&ModuleName, &Move)| match old.modules.get(*from).map(|route| &route.target) {
-            Some(Target::Single(_)) => matches!(plan.state_of(step), From::LastSaved),
+            Some(Target::Single(_)) => matches!(plan.state_of(step), StateFrom::LastSaved),
             _ => true,
         };
         let modules = sources.filter(is_taken).map(|(from, _)| from.clone()).collect();
@@ -62,7 +62,7 @@ impl Core {
         for place in 0..plan.moves.len() {
             let step = &plan.moves[place];
             let is_own = step.action == Action::Update && step.via.is_empty() && step.state_from.is_empty();
-            let is_live = matches!(plan.state_of(step), From::Live);
+            let is_live = matches!(plan.state_of(step), StateFrom::Live);
             let (before, after) = (old.modules.get(&step.module), plan.desired.get(&step.module));
             let Some((before, after)) = before.zip(after).filter(|_| is_own && is_live) else {
                 continue;

@@ -3,9 +3,9 @@
 //! All live keys are taken behind the gate, as the one instance of a `single` module is. Keys that sleep are in the store already.
 
 use super::Core;
-use super::plan::{From, Plan};
+use super::plan::{Plan, StateFrom};
 use super::prepare::Prepared;
-use super::transfer::{OldInstance, Step, Take, Transferred, micros, save_by_task};
+use super::transfer::{InPhase, OldInstance, Take, Transferred, micros, save_by_task};
 use crate::instance::{Change, Instance, InstanceError};
 use crate::state::{handed_over, tagged};
 use crate::store::{SaveReason, SavedState, StoreError, WrittenFor};
@@ -18,7 +18,7 @@ use wasmhot_appup::{Action, Kind, ModuleName};
 const KEYS_AT_ONCE: usize = 16;
 
 /// A keyed module that goes keeps the last state of every key.
-pub(super) async fn keep_last_states(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+pub(super) async fn keep_last_states(item: &mut Prepared, done: &mut Transferred) -> InPhase<()> {
     let name = item.step.module.clone();
     if item.step.purge || !done.old.keyed.contains_key(&name) {
         return Ok(());
@@ -34,14 +34,14 @@ pub(super) async fn keep_last_states(item: &mut Prepared, done: &mut Transferred
 }
 
 /// A keyed module that stays keyed and does not take the live states: its keys begin again, or from what was saved.
-pub(super) async fn leave_behind(core: &Core, plan: &Plan, item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+pub(super) async fn leave_behind(core: &Core, plan: &Plan, item: &mut Prepared, done: &mut Transferred) -> InPhase<()> {
     if !done.old.keyed.contains_key(&item.step.module) {
         return Ok(());
     }
     // What was saved before the gate closed may still be on its way, and must not come after the switch.
     let settled = core.services.states.settled().await;
     settled.map_err(|error| ("save", unreadable(&error)))?;
-    if let From::Empty = plan.state_of(&item.step) {
+    if let StateFrom::Empty = plan.state_of(&item.step) {
         done.forgotten.push(item.step.module.clone());
         item.keys = 0;
     }
@@ -50,7 +50,7 @@ pub(super) async fn leave_behind(core: &Core, plan: &Plan, item: &mut Prepared, 
 
 /// R31, a keyed module under another name: all states get the new name, and each key is migrated at its next call, or by the sweep,
 /// with `from = "shop@1.4.0"`.
-pub(super) async fn take_over(core: &Core, item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+pub(super) async fn take_over(core: &Core, item: &mut Prepared, done: &mut Transferred) -> InPhase<()> {
     let name = item.step.module.clone();
     let Some(live) = item.live.clone() else { return Ok(()) };
     for from in item.step.state_from.clone() {
@@ -84,7 +84,7 @@ pub(super) async fn of_predecessor(
     item: &mut Prepared,
     done: &mut Transferred,
     from: &ModuleName,
-) -> Step<Vec<(Change, SavedState)>> {
+) -> InPhase<Vec<(Change, SavedState)>> {
     let Some(live) = item.live.clone() else {
         return Ok(Vec::new());
     };
@@ -117,7 +117,7 @@ fn with_key(extra: &serde_json::Value, key: Option<&str>) -> serde_json::Value {
 }
 
 /// What the store has of the keys of a module.
-async fn sleeping(core: &Core, module: &ModuleName) -> Step<BTreeMap<Option<String>, SavedState>> {
+async fn sleeping(core: &Core, module: &ModuleName) -> InPhase<BTreeMap<Option<String>, SavedState>> {
     // What was saved last may still be on its way.
     let settled = core.services.states.settled().await;
     settled.map_err(|error| ("save", unreadable(&error)))?;
@@ -148,7 +148,7 @@ async fn save_all(
     from: &ModuleName,
     change: impl Fn(&Instance) -> Change,
     tag: impl Fn(&Instance, &str, Vec<u8>) -> SavedState,
-) -> Step<Vec<SavedState>> {
+) -> InPhase<Vec<SavedState>> {
     let began = std::time::Instant::now();
     let limits = item.limits.clone();
     let lanes = done.old.keyed.remove(from).unwrap_or_default();
@@ -190,7 +190,7 @@ impl Plan {
             after.is_some_and(|after| after.config.kind == Kind::Keyed)
         };
         let leaving = self.moves.iter().filter(|step| {
-            let hands_over = matches!(self.state_of(step), From::Live) && step.action == Action::Update;
+            let hands_over = matches!(self.state_of(step), StateFrom::Live) && step.action == Action::Update;
             !stays_keyed(&step.module) || !hands_over
         });
         let leaving = leaving.map(|step| &step.module);

@@ -1,11 +1,30 @@
 //! One upgrade, one switch: check, prepare, rehearse, gate, save and migrate, commit, switch, drain, retire.
 //!
+//! | up to here | the file | what a failure, and what a crash leaves |
+//! |---|---|---|
+//! | it may go this way | `check.rs`, `kept.rs` | nothing was begun |
+//! | the new versions have started | `prepare.rs` | nothing: they are dropped |
+//! | the state was tried on | `prepare.rs`, `../state/rehearse.rs` | the same |
+//! | `begun`: the attempt is in the journal | `journal.rs` | the release as it was; `host/recover.rs` notes that the attempt was cut short |
+//! | `call` steps before the switch | `steps.rs` | as before, and what they did is undone, by recovery too (R32) |
+//! | `sent`: most of a large state is there | `ahead.rs` | as before; the old version has served all the time |
+//! | `gated`: calls wait; `quiet`: none runs | `gated.rs` | the gate opens, the old version serves on |
+//! | `migrated`: the new version has the state | `transfer.rs`, `keys.rs` | the same (but R26) |
+//! | `committed`: the new revision is on the disk | `switch.rs` | nothing can fail any more; a crash boots the new revision, on probation the old one with the new state (R40) |
+//! | `switched`: calls go to it, gates are open | `switch.rs` | |
+//! | the old versions end | `retire.rs`, `sweep.rs` | |
+//! | `finished`: `call` steps after the switch | `steps.rs` | the new revision runs, degraded; recovery goes on with them |
+//!
+//! The words in code are those of `may_be_killed_here`, where `tests/it/releases/kills.rs` kills the host.
+//!
 //! Invariants:
 //! - Upgrades switch one at a time, under [`Core::upgrading`]; checking, preparing and rehearsing hold no lock (R37). A plan that was
 //!   made for another revision than the one that runs when the lock is had is outdated and not carried out.
 //! - Whatever fails before the switch leaves code, routing and state as they were (P3); everything that could fail is done before it.
 
 mod ahead;
+mod check;
+mod gated;
 pub(crate) mod journal;
 mod kept;
 mod keys;
@@ -18,34 +37,26 @@ mod sweep;
 mod switch;
 mod transfer;
 
-use crate::call::gate::{Gate, Pressed};
-use crate::call::gates::ClosedGates;
 use crate::call::router::Router;
-use crate::call::routes::{Routes, Target};
+use crate::call::routes::Routes;
 use crate::call::services::Services;
-use crate::control::protocol::{Exit, Failure, StateSource, UpgradeReport, word};
+use crate::control::protocol::{Exit, Failure, UpgradeReport, word};
 use crate::event::{EventKind, Events, Happening};
 use crate::fault::may_be_killed_here;
 use crate::instance::InstanceError;
-use crate::instance::capability::config::Values;
 use crate::store::{Catalog, KeyValue, Meta, Objects};
-use crate::version::{EngineKind, Version};
 use crate::versions::Versions;
-use journal::{Attempt, Ending, Journal, Phase, Step};
-use kept::Kept;
+use check::not_granted;
+pub(crate) use check::{check_first, refused};
+use journal::{Attempt, Ending, Journal, Phase};
 use plan::{Plan, RevisionRecord, Trial};
 use prepare::Prepared;
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use steps::NewVersions;
 use tokio::sync::watch;
-use transfer::{Sources, Taken, Transferred};
-use wasmhot_appup::{
-    CheckOptions, Checked, Durability, Known, LimitsSpec, ModuleName, ModuleVersion, Move, Refusal, Transition, When,
-    Wiring,
-};
+use wasmhot_appup::{Checked, LimitsSpec, ModuleName, ModuleVersion, When, Wiring};
 
 /// What upgrades work on: the host without its doors.
 pub(crate) struct Core {
@@ -113,27 +124,16 @@ fn failed(module: &ModuleName, phase: &str, exit: Exit, error: &InstanceError) -
     failure
 }
 
-/// Validation refuses.
-pub(crate) fn refused(refusals: Vec<Refusal>) -> Failure {
-    let message = refusals.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
-    let code = refusals
-        .first()
-        .map_or("refused".to_string(), |refusal| refusal.code.to_string());
-    let mut failure = Failure::new(code, Exit::Refused, message).in_phase("check");
-    failure.refusals = refusals;
-    failure
-}
-
-/// What the host refuses beside what [`wasmhot_appup::check`] does, and before it. `takes_file` says whose state comes from a file.
-pub(crate) fn check_first(
-    transition: &Transition,
-    steps: &[Step],
-    takes_file: impl Fn(&Move) -> bool,
-) -> Result<(), Failure> {
-    if let Some(failure) = plan::refuses_keys(transition, takes_file) {
-        return Err(failure);
+/// What can be said of an upgrade that has been checked.
+fn report_of(plan: &Plan, old: &Routes, checked: &Checked) -> UpgradeReport {
+    let warnings = checked.warnings.iter().map(ToString::to_string);
+    UpgradeReport {
+        release: format!("{} {}", plan.release, plan.release_version),
+        origin: word(&plan.asked),
+        warnings: warnings.chain(not_granted(plan, old)).collect(),
+        lossy: checked.lossy.clone(),
+        ..UpgradeReport::default()
     }
-    steps::check(steps, transition)
 }
 
 /// Who holds it is the one upgrade that may switch.
@@ -155,7 +155,7 @@ impl Core {
         lock: impl Future<Output = Result<UpgradeLock<'a>, Failure>>,
     ) -> Result<Outcome, Failure> {
         let what = describe(&plan);
-        let result = self.run(plan, &what, lock).await;
+        let result = self.journalled(plan, &what, lock).await;
         if let Err(failure) = &result {
             let phase = failure.phase.as_deref().unwrap_or("check");
             let message = format!("{what}: called off in {phase}: {}", failure.message);
@@ -167,7 +167,8 @@ impl Core {
         result
     }
 
-    async fn run<'a>(
+    /// The same; how it has ended is written down.
+    async fn journalled<'a>(
         self: &Arc<Self>,
         plan: Plan,
         what: &str,
@@ -180,8 +181,8 @@ impl Core {
         let revision = old.revision + 1;
         self.events
             .publish(Happening::new(EventKind::UpgradeBegun, what).revision(revision));
-        let mut attempt = self.journal.attempt(&plan, &old, revision);
-        let done = self.attempt(&plan, &old, what, &mut attempt, lock).await;
+        let mut attempt = self.journal.next_attempt(&plan, &old, revision);
+        let done = self.carry_through(&plan, &old, what, &mut attempt, lock).await;
         match &done {
             _ if plan.options.dry_run => {}
             Ok(Outcome::Done(report)) => {
@@ -198,7 +199,8 @@ impl Core {
         done
     }
 
-    async fn attempt<'a>(
+    /// From the check to the end of its steps.
+    async fn carry_through<'a>(
         self: &Arc<Self>,
         plan: &Plan,
         old: &Arc<Routes>,
@@ -210,14 +212,7 @@ impl Core {
         let checked = self.check(plan, old, self.kept_by(plan, old).await?)?;
         let values = prepare::values_of_staying(plan, old)?;
         let mut prepared = prepare::prepare(self, plan, old, &checked, revision).await?;
-        let mut report = UpgradeReport {
-            release: format!("{} {}", plan.release, plan.release_version),
-            origin: word(&plan.asked),
-            warnings: checked.warnings.iter().map(ToString::to_string).collect(),
-            lossy: checked.lossy.clone(),
-            ..UpgradeReport::default()
-        };
-        report.warnings.extend(not_granted(plan, old));
+        let mut report = report_of(plan, old, &checked);
         prepare::rehearse(self, plan, old, &mut prepared, &mut report).await?;
         let modules = |prepared: &[Prepared]| prepared.iter().map(|item| item.report.clone()).collect();
         if plan.options.dry_run {
@@ -231,18 +226,7 @@ impl Core {
         }
         self.has_bytes_of(plan).await?;
         let announced = Announced::new(&self.busy, what);
-        if !plan.steps.is_empty() {
-            attempt.wanted = Some(RevisionRecord::of(plan, revision, &checked.wiring));
-        }
-        let written = self.journal.write(attempt).await;
-        written.map_err(|error| {
-            Failure::new(
-                error.code(),
-                Exit::Failed,
-                format!("the attempt could not be written down: {error}"),
-            )
-            .in_phase("prepare")
-        })?;
+        self.write_down(plan, attempt, &checked.wiring).await?;
         may_be_killed_here("begun");
         let new = NewVersions::of(&prepared, &checked.wiring);
         let switched = async {
@@ -271,6 +255,18 @@ impl Core {
         self.begin_probation(plan, attempt, &report);
         may_be_killed_here("finished");
         Ok(Outcome::Done(Box::new(report)))
+    }
+
+    /// The attempt, and what it is to lead to where somebody would have to go on with it after a crash.
+    async fn write_down(&self, plan: &Plan, attempt: &mut Attempt, wiring: &Wiring) -> Result<(), Failure> {
+        if !plan.steps.is_empty() {
+            attempt.wanted = Some(RevisionRecord::of(plan, attempt.revision, wiring));
+        }
+        let written = self.journal.write(attempt).await;
+        written.map_err(|error| {
+            let message = format!("the attempt could not be written down: {error}");
+            Failure::new(error.code(), Exit::Failed, message).in_phase("prepare")
+        })
     }
 
     /// What others have written goes to the disk now: else the journal and the commit would wait for it, and keys that go to sleep for them.
@@ -341,152 +337,6 @@ impl Core {
         self.probation.send_replace(probation);
     }
 
-    /// What the check goes by beside the two graphs: descriptions of states, and releases in which calls are still open.
-    fn known(&self, plan: &Plan, old: &Routes, kept: Kept) -> Known {
-        let described = |version: &Version| Some((version.id.digest, version.state.clone()?));
-        let before = old.modules.values().map(|route| &route.template.version);
-        let after = plan.desired.values().map(|desired| &desired.version);
-        let middle = plan.middle.iter();
-        let described = before
-            .chain(after)
-            .chain(middle)
-            .filter_map(|version| described(version));
-        Known {
-            // Whoever asks for another state than the live one does not ask who can read that (R27).
-            states: match plan.options.state {
-                StateSource::Live => kept.states.into_iter().chain(described).collect(),
-                StateSource::LastSaved | StateSource::Empty | StateSource::File(_) => BTreeMap::new(),
-            },
-            middle: plan.middle.iter().map(|version| version.id.clone()).collect(),
-            open: self.router.open_before(old.revision),
-            saved: kept.saved,
-            had: kept.had,
-            ..Known::default()
-        }
-    }
-
-    fn check(&self, plan: &Plan, old: &Routes, kept: Kept) -> Result<Checked, Failure> {
-        let mut known = self.known(plan, old, kept);
-        // Nobody is kept from going back.
-        if !plan.asked.goes_back() {
-            for (name, desired) in &plan.desired {
-                known.grant(name, desired.config.grants());
-            }
-        }
-        let transition = Transition::new(old.graph(), plan.graph(), plan.moves.clone()).knowing(known);
-        let takes_file = |step: &Move| matches!(plan.state_of(step), plan::From::File(_));
-        check_first(&transition, &plan.steps, takes_file)?;
-        let modules = plan.desired.values();
-        schedules::check(
-            modules.map(|desired| (&desired.version.id, &*desired.version.interface, &desired.config.spec)),
-        )?;
-        refuse_not_durable(plan)?;
-        let options = CheckOptions {
-            allow_lossy: plan.options.allow_lossy,
-        };
-        let mut checked =
-            wasmhot_appup::check(&transition, &plan.previous_wiring(&old.wiring), &options).map_err(refused)?;
-        checked.gated.extend(plan.taken_as_a_whole(&transition.old));
-        Ok(checked)
-    }
-
-    /// From the closing of the gates to their opening. Gives the old instances, which nobody needs any more; on a failure everything
-    /// is as before.
-    async fn gated_part(
-        self: &Arc<Self>,
-        plan: &Plan,
-        old: &Arc<Routes>,
-        checked: Checked,
-        (prepared, values): (&mut [Prepared], &BTreeMap<ModuleName, Arc<Values>>),
-        attempt: &mut Attempt,
-        report: &mut UpgradeReport,
-    ) -> Result<Taken, Failure> {
-        let revision = attempt.revision;
-        let gate = Gate::new(
-            revision,
-            checked.gated.clone(),
-            next_interfaces(prepared),
-            plan.options.limits.gate_queue_max,
-        );
-        let members: Vec<Target> = checked
-            .gated
-            .iter()
-            .filter_map(|name| Some(old.modules.get(name)?.target.clone()))
-            .collect();
-        let closed = ClosedGates::close(Arc::clone(&gate), members);
-        may_be_killed_here("gated");
-        report.on_old = gate.active();
-        if !closed.members.is_empty() {
-            let gated: Vec<_> = checked.gated.iter().map(ToString::to_string).collect();
-            self.events.publish(
-                Happening::new(EventKind::Gated, format!("new calls wait: {}", gated.join(", "))).revision(revision),
-            );
-        }
-        let outcome = self
-            .hand_over(plan, old, &checked.wiring, &gate, prepared, attempt)
-            .await;
-        let outcome = outcome.map(|mut transferred| {
-            let next = switch::next_routes(self, plan, old, revision, checked.wiring, prepared, values);
-            report.on_old += switch::switch(self, old, &next, prepared, &mut transferred.old);
-            transferred
-        });
-        let is_gated = !closed.members.is_empty();
-        drop(closed);
-        let (waited, closed_for) = gate.figures();
-        report.waited = waited;
-        report.gate_us = if is_gated { transfer::micros(closed_for) } else { 0 };
-        Ok(outcome?.old)
-    }
-
-    /// Quiet, save, migrate, commit; called off when the calls that wait have waited long enough (R24).
-    async fn hand_over(
-        &self,
-        plan: &Plan,
-        old: &Routes,
-        wiring: &Wiring,
-        gate: &Gate,
-        prepared: &mut [Prepared],
-        attempt: &mut Attempt,
-    ) -> Result<Transferred, Failure> {
-        let quiesce_timeout = shortest(prepared, |item| item.limits.quiesce_timeout);
-        let max_pause = shortest(prepared, |item| item.limits.max_pause);
-        let sources = Sources::of(plan, old, prepared);
-        let work = async {
-            let taken = tokio::time::timeout(quiesce_timeout, transfer::take_old(gate, &sources))
-                .await
-                .map_err(|_| {
-                    let message = format!(
-                        "{} calls still ran when quiesce_timeout ({quiesce_timeout:?}) passed",
-                        gate.active()
-                    );
-                    Failure::new("not-quiet", Exit::CalledOff, message).in_phase("quiesce")
-                })?;
-            may_be_killed_here("quiet");
-            transfer::transfer(self, plan, prepared, taken).await
-        };
-        let mut transferred = tokio::select! {
-            biased;
-            done = work => done?,
-            pressed = gate.pressed(max_pause) => {
-                let (waited, closed) = gate.figures();
-                let why = match pressed {
-                    Pressed::Crowded => "the queue of a gated module was at 90 % of gate_queue_max".to_string(),
-                    Pressed::Waited(limit) => format!("a call had waited for max_pause ({limit:?})"),
-                };
-                let message = format!(
-                    "{why}: {waited} calls waited, {} still ran in gated modules, the gate was closed for {closed:.1?}",
-                    gate.active()
-                );
-                return Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"));
-            }
-        };
-        may_be_killed_here("migrated");
-        // Not to be given up half way: a commit that has begun is waited for.
-        switch::commit(self, plan, wiring, &mut transferred, attempt).await?;
-        may_be_killed_here("committed");
-        Ok(transferred)
-    }
-
     fn tell_switched(&self, report: &UpgradeReport, revision: u64) {
         let moves: Vec<String> = report
             .modules
@@ -526,46 +376,6 @@ impl Drop for Announced<'_> {
     }
 }
 
-/// Answers wait for the disk only where a call is answered when it has ended.
-fn refuse_not_durable(plan: &Plan) -> Result<(), Failure> {
-    for desired in plan.desired.values() {
-        let (version, config) = (&desired.version, &desired.config);
-        let name = &version.id.name;
-        let why = match () {
-            () if config.limits.durability == Durability::None || !config.kind.keeps_state() => continue,
-            () if version.engine == EngineKind::Concurrent => "its calls run beside each other (WASI 0.3)",
-            () if version.places.http.is_some() => {
-                "it answers HTTP itself, and its responses leave before a call has ended"
-            }
-            () => continue,
-        };
-        let message = format!(
-            "{name} cannot have `durability = \"call\"`: {why}; take it away, or let {name} be called by functions"
-        );
-        let mut failure = Failure::new("not-durable", Exit::Refused, message).in_phase("check");
-        failure.module = Some(name.to_string());
-        return Err(failure);
-    }
-    Ok(())
-}
-
-/// What modules that move newly want of the host and are not granted.
-fn not_granted(plan: &Plan, old: &Routes) -> Vec<String> {
-    let moving = plan.moves.iter().filter_map(|step| plan.desired.get(&step.module));
-    let told = moving.flat_map(|desired| {
-        let version = &desired.version;
-        let before = old.modules.get(&version.id.name);
-        let before = before.map(|route| &*route.template.version.interface);
-        wasmhot_appup::capability::not_granted(&version.id, &version.interface, desired.config.grants(), before)
-    });
-    told.collect()
-}
-
-/// The shortest of a limit among the modules that move.
-fn shortest(prepared: &[Prepared], of: fn(&Prepared) -> Duration) -> Duration {
-    prepared.iter().map(of).min().unwrap_or(Duration::from_secs(5))
-}
-
 fn describe(plan: &Plan) -> String {
     let moves: Vec<String> = plan
         .moves
@@ -582,16 +392,4 @@ fn describe(plan: &Plan) -> String {
     };
     let dry = if plan.options.dry_run { " (dry run)" } else { "" };
     format!("{}{dry}: {what}", word(&plan.asked))
-}
-
-fn next_interfaces(prepared: &[Prepared]) -> BTreeMap<ModuleName, Arc<wasmhot_appup::ModuleInterface>> {
-    prepared
-        .iter()
-        .filter_map(|item| {
-            Some((
-                item.step.module.clone(),
-                Arc::clone(&item.template.as_ref()?.version.interface),
-            ))
-        })
-        .collect()
 }

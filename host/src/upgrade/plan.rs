@@ -111,7 +111,7 @@ pub(crate) struct Trial {
 }
 
 /// Where a module's state comes from (R27): the instruction's word goes before the caller's.
-pub(crate) enum From<'a> {
+pub(crate) enum StateFrom<'a> {
     Live,
     LastSaved,
     Empty,
@@ -145,19 +145,19 @@ impl Plan {
         limits
     }
 
-    pub(crate) fn state_of(&self, step: &Move) -> From<'_> {
+    pub(crate) fn state_of(&self, step: &Move) -> StateFrom<'_> {
         if step.action == Action::Restart {
-            return From::Empty;
+            return StateFrom::Empty;
         }
         match (step.state, &self.options.state, &self.options.state_file) {
-            (Some(StatePolicy::Live), ..) => From::Live,
-            (Some(StatePolicy::LastSaved), ..) => From::LastSaved,
-            (Some(StatePolicy::Empty | StatePolicy::Discard), ..) => From::Empty,
-            (None, StateSource::Live, _) => From::Live,
-            (None, StateSource::LastSaved, _) => From::LastSaved,
-            (None, StateSource::Empty, _) => From::Empty,
-            (None, StateSource::File(_), Some(saved)) if saved.tag.module == step.module => From::File(saved),
-            (None, StateSource::File(_), _) => From::Live,
+            (Some(StatePolicy::Live), ..) => StateFrom::Live,
+            (Some(StatePolicy::LastSaved), ..) => StateFrom::LastSaved,
+            (Some(StatePolicy::Empty | StatePolicy::Discard), ..) => StateFrom::Empty,
+            (None, StateSource::Live, _) => StateFrom::Live,
+            (None, StateSource::LastSaved, _) => StateFrom::LastSaved,
+            (None, StateSource::Empty, _) => StateFrom::Empty,
+            (None, StateSource::File(_), Some(saved)) if saved.tag.module == step.module => StateFrom::File(saved),
+            (None, StateSource::File(_), _) => StateFrom::Live,
         }
     }
 }

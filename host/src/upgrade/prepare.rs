@@ -2,7 +2,7 @@
 //! whatever fails here leaves no trace.
 
 use super::ahead::SentAhead;
-use super::plan::{From, Plan};
+use super::plan::{Plan, StateFrom};
 use super::{Core, failed};
 use crate::call::chunks::{self, Session};
 use crate::call::lane::{Errand, Lane, Live};
@@ -209,7 +209,7 @@ pub(super) async fn rehearse(
             item.report.rehearsal = Some("not rehearsed: the state goes through middle versions".to_string());
             continue;
         }
-        if !matches!(plan.state_of(&item.step), From::Live) {
+        if !matches!(plan.state_of(&item.step), StateFrom::Live) {
             continue;
         }
         let Some(route) = old.modules.get(&item.step.module) else {

@@ -6,7 +6,7 @@
 //! - `save` is owned by a task of its own: the upgrade stops waiting at `save_timeout`, the guest is interrupted at `stuck_timeout`.
 
 use super::ahead::SentAhead;
-use super::plan::{From, Plan};
+use super::plan::{Plan, StateFrom};
 use super::prepare::Prepared;
 use super::{Core, failed, keys};
 use crate::call::chunks::in_chunks;
@@ -321,22 +321,22 @@ async fn keep_last_state(item: &mut Prepared, done: &mut Transferred) -> Result<
     Ok(())
 }
 
-pub(super) type Step<T> = Result<T, (&'static str, InstanceError)>;
+pub(super) type InPhase<T> = Result<T, (&'static str, InstanceError)>;
 
-async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mut Transferred) -> InPhase<()> {
     let Some(live) = item.live.clone() else { return Ok(()) };
     let name = item.step.module.clone();
     let states = &core.services.states;
     match plan.state_of(&item.step) {
         // Without this a restart would bring back what was to be left behind.
-        From::Empty => keep_new(item, done).await,
-        From::File(saved) => {
+        StateFrom::Empty => keep_new(item, done).await,
+        StateFrom::File(saved) => {
             let revived = states.revive(&live, saved, &item.limits).await;
             item.instance = Some(revived.map_err(|error| ("migrate", error))?);
             item.report.state_bytes = Some(saved.tag.size);
             keep_new(item, done).await
         }
-        From::Live if item.step.action == Action::Update => {
+        StateFrom::Live if item.step.action == Action::Update => {
             let instance = done.old.single.get_mut(&name).and_then(OldInstance::instance);
             let Some(instance) = instance else {
                 let said =
@@ -362,7 +362,7 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
             received
         }
         // A module that comes (back) takes up what was kept of it, if it can read it.
-        From::Live | From::LastSaved => {
+        StateFrom::Live | StateFrom::LastSaved => {
             let saved = states
                 .newest(&name, None)
                 .await
@@ -377,7 +377,13 @@ async fn move_own_state(core: &Core, plan: &Plan, item: &mut Prepared, done: &mu
 }
 
 /// What was not sent ahead.
-async fn move_rest(core: &Core, item: &mut Prepared, sent: SentAhead, live: &Live, done: &mut Transferred) -> Step<()> {
+async fn move_rest(
+    core: &Core,
+    item: &mut Prepared,
+    sent: SentAhead,
+    live: &Live,
+    done: &mut Transferred,
+) -> InPhase<()> {
     let name = item.step.module.clone();
     let Some(old) = done.old.single.remove(&name) else {
         return Err(("save", InstanceError::Unreadable(format!("{name} has no live state"))));
@@ -401,7 +407,7 @@ async fn move_rest(core: &Core, item: &mut Prepared, sent: SentAhead, live: &Liv
 }
 
 /// R28: the state goes through middle versions, each in a throw-away instance, before the new version reads it.
-async fn move_through(core: &Core, item: &mut Prepared, from: &ModuleVersion, done: &mut Transferred) -> Step<()> {
+async fn move_through(core: &Core, item: &mut Prepared, from: &ModuleVersion, done: &mut Transferred) -> InPhase<()> {
     let Some(live) = item.live.clone() else { return Ok(()) };
     let name = item.step.module.clone();
     let chain = &live.via;
@@ -431,7 +437,7 @@ async fn move_through(core: &Core, item: &mut Prepared, from: &ModuleVersion, do
 }
 
 /// R31: `migrate` runs once per predecessor, with `from = "shop@1.4.0"`; for a keyed one once per key, with `extra.key`.
-async fn take_from_others(core: &Core, item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+async fn take_from_others(core: &Core, item: &mut Prepared, done: &mut Transferred) -> InPhase<()> {
     for name in item.step.state_from.clone() {
         if done.old.keyed.contains_key(&name) {
             for (change, state) in keys::of_predecessor(core, item, done, &name).await? {
@@ -467,13 +473,13 @@ enum Given {
     Rest(Vec<u8>),
 }
 
-async fn receive_whole(core: &Core, item: &mut Prepared, change: &Change, state: &SavedState) -> Step<()> {
+async fn receive_whole(core: &Core, item: &mut Prepared, change: &Change, state: &SavedState) -> InPhase<()> {
     let given = Given::Whole(Arc::clone(&state.bytes));
     receive(core, item, change.clone(), given, state.tag.size).await
 }
 
 /// `migrate` (or the end of it) and `health` in the new instance, by a task of its own: so several modules do it at once.
-async fn receive(core: &Core, item: &mut Prepared, change: Change, given: Given, size: u64) -> Step<()> {
+async fn receive(core: &Core, item: &mut Prepared, change: Change, given: Given, size: u64) -> InPhase<()> {
     let limits = item.limits.clone();
     let Some(mut new) = item.instance.take() else {
         return Ok(());
@@ -504,7 +510,7 @@ async fn receive(core: &Core, item: &mut Prepared, change: Change, given: Given,
 }
 
 /// The new instance's own first saved state, where what it was made from was not written for it.
-async fn keep_new(item: &mut Prepared, done: &mut Transferred) -> Step<()> {
+async fn keep_new(item: &mut Prepared, done: &mut Transferred) -> InPhase<()> {
     let limit = item.limits.save_timeout;
     let Some(new) = item.instance.as_mut() else {
         return Ok(());
@@ -524,7 +530,7 @@ async fn save_old(
     name: &ModuleName,
     change: &Change,
     tag: impl FnOnce(&Instance, Vec<u8>) -> SavedState + Send,
-) -> Step<(SavedState, Duration)> {
+) -> InPhase<(SavedState, Duration)> {
     let Some(old) = done.old.single.remove(name) else {
         return Err(("save", InstanceError::Unreadable(format!("{name} has no live state"))));
     };
@@ -551,7 +557,7 @@ pub(super) async fn save_by_task(
     limits: &Limits,
     mut old: OldInstance,
     take: Take,
-) -> Step<(OldInstance, Result<Saved, InstanceError>)> {
+) -> InPhase<(OldInstance, Result<Saved, InstanceError>)> {
     let (limit, stuck) = (limits.save_timeout, limits.stuck_timeout);
     let (reply, answer) = oneshot::channel();
     let guests = old.lane.services.guests.clone();
