@@ -62,17 +62,24 @@
 //! | [`version`] | bytes become a version: named, checked, wrapped if it is a core module (`wrap`), compiled, or taken from the `cache` of what was compiled before |
 //! | `versions.rs` | the versions that this host knows, compiled or in the store, and linked with the host |
 //! | `instance` | a running version: `template` makes it, `guest` is what its store carries, `lifecycle` is `save`, `migrate`, `health` |
-//! | `call` | `router` and `routes` find the module; `lane` and `runner` serve one owner of state, `keyed` many, `pool` stateless ones; `gate` makes calls wait; `turn` runs them, on their caller's thread as far as that goes; `frame` and `import` are for calls between modules |
-//! | `upgrade` | one upgrade: `plan`, `prepare`, `transfer`, `switch`, `drain`, each a step of it |
+//! | `call` | `router` and `routes` find the module; `lane` and `runner` serve one owner of state, `keyed` many, `pool` stateless ones; `gate` makes calls wait; keys `sleep` and `wake`; `turn` runs them, on their caller's thread as far as that goes; `frame` and `import` are for calls between modules |
+//! | `upgrade` | one upgrade: `plan`, `check`, `prepare`, `ahead`, `gated` with `transfer` and `switch`, `retire` and `sweep`, each a step of it; `journal` is what a crash finds |
 //! | `state` | saved states: `revive` puts one into an instance, by `way` of other versions if need be; `rehearse` tries it; `keeper` writes them, many in one transaction |
 //! | [`store`] | what survives: `catalog` (revisions, states, files seen), `objects` (bytes by digest), `compiled` (machine code of these), `lock`; `backup` copies it |
 //! | [`http`] | requests from the network: `server` takes connections, `request` finds the route; `instance/http` runs the handler, of WASI 0.2 or 0.3 |
-//! | `host` | calls from outside (`calls`), and the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `backup`, `stop` |
+//! | `host` | calls from outside (`calls`), who may change the release and when (`lock`), and the verbs: `start`, `boot`, `apply` (with undo and remove), `drops`, `saver`, `state`, `status`, `backup`, `stop` |
 //! | [`control`] | the socket: its [protocol](control::protocol), server and client |
 //! | `offline` | what needs no host: releases read from disk, planned, checked, packed, installed, tested |
 //! | [`value`] | values as WAVE, JSON and Rust types, and their way into and out of a guest |
 //! | [`event`], [`error`] | what is told: events, and what becomes of calls |
 //! | `cli` | the command line |
+//!
+//! Two ways through it, file by file. *A dropped file*: `intake/watch` hears of it, `settle` waits until it rests, `take` reads it;
+//! `host/drops` notes it, `host/load` and `version/prepare` make a version of it, `drops/consider` decides what fits together, `host/plans`
+//! makes a plan; `upgrade/mod` carries it out by `check`, `prepare` (with `state/rehearse`), `journal`, `steps`, `ahead`, `gated` (which
+//! closes `call/gates`), `transfer`, `switch`, and `retire` frees what is replaced. *A call over the socket*: `control/server`, `target`,
+//! `operation`, `host/calls`; then, as every call does, `call/router`, `routes`, `named` (the function), `frame`, `lane/at_once` or
+//! `pool`, `turn`, `instance/mod`, `value/call` with `lower` and `lift` around the guest, and back the same way.
 //!
 //! A folder names only folders that lie below it; `tests/it/layers.rs` has the order, and checks it. From the bottom: what is told, values and
 //! clocks; the types of the control protocol; `store` and `intake`; `version`; then `instance` and `call`, which know each other (a guest
@@ -82,6 +89,7 @@
 //! [`appup`] is a crate of its own, without Wasmtime and without I/O: formats (`release.toml`, `relup.toml`), the graph of modules, the
 //! checks before an upgrade, which drops fit together. Tests of the whole lie in `tests/it`.
 
+mod accept;
 mod call;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. Those of one line do not know each other, but for the knot.
 const LAYERS: &[&[&str]] = &[
-    &["clock", "error", "event", "fault", "guarded", "value"],
+    &["accept", "clock", "error", "event", "fault", "guarded", "value"],
     // What is said over the control socket: types and nothing else.
     &["control::protocol"],
     &["intake", "store"],

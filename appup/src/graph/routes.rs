@@ -28,10 +28,10 @@ fn of_one(name: &ModuleName, node: &Node) -> Vec<Refusal> {
     if node.interface.http_handler().is_none() {
         let refusals = stated.take(1).map(|route| {
             let message =
-                format!("`{name}` is to answer `{route}`, but does not export `wasi:http/incoming-handler` 0.2.");
+                format!("`{name}` is to answer `{route}`, but does not export an HTTP handler: `wasi:http/incoming-handler` (WASI 0.2) or `wasi:http/handler` (0.3).");
             refuse(
                 message,
-                format!("let `{name}` export it, or take its routes out of the release"),
+                format!("let `{name}` export one, or take its routes out of the release"),
             )
         });
         return refusals.collect();

@@ -90,9 +90,14 @@ impl Runner {
     }
 
     fn give_up(&self, id: &wasmhot_appup::ModuleVersion, message: &str) {
+        let key = self
+            .lane
+            .key
+            .as_ref()
+            .map_or(String::new(), |key| format!(" --key {key:?}"));
+        let whose = format!("{}{key}", id.name);
         let message = format!(
-            "{message}; `wasmhot state restore {0}` or `wasmhot state reset {0}` brings it back",
-            id.name
+            "{message}; `wasmhot state restore {whose}` takes the newest saved state, `wasmhot state reset {whose}` starts empty"
         );
         // Before it is told: whoever hears of it and looks finds it so.
         self.lane
@@ -123,7 +128,7 @@ async fn restore(lane: &Lane, live: &Arc<Live>) -> (Option<Result<Box<Instance>,
                 Some(why) => (None, why),
                 None => (
                     Some(live.template.start(live.revision).await),
-                    format!("no state was saved yet: it starts empty, as {age:.1?} ago"),
+                    format!("no state was saved yet: it starts empty, as it did {age:.1?} ago"),
                 ),
             };
         }

@@ -20,7 +20,7 @@ Examples:
   wasmhot status --watch                 what runs
 
 Exit codes: 0 done, 1 failed before any gate closed, 2 usage, 3 host not running, 4 refused, 5 busy, 6 timed out waiting (it goes on),
-7 called off after a gate closed, 8 done but degraded, 70 a fault of wasmhot, 130/143 ended by a signal.";
+7 called off after a gate closed or while a state was sent ahead of it, 8 done but degraded, 70 a fault of wasmhot, 130/143 ended by a signal.";
 
 /// A hot code runtime for WebAssembly: modules change version under load, with their state.
 #[derive(Debug, Parser)]
@@ -51,7 +51,7 @@ pub(super) struct Global {
     /// Say nothing but results, warnings and errors.
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(super) quiet: bool,
-    /// Say more; twice: even more.
+    /// Say more; twice: even more. The log of `run` goes by `WASMHOT_LOG` without -q and -v.
     #[arg(short, long, action = ArgAction::Count, global = true)]
     pub(super) verbose: u8,
     /// Colours; `NO_COLOR` in the environment turns `auto` off.
@@ -116,21 +116,22 @@ pub(super) enum Verb {
     Permanent,
     /// List the revisions that can be gone back to, and the releases that are installed.
     Releases {
-        /// Only those of this status: permanent, current, boots, old or unpacked.
+        /// Only those of this status: permanent (runs and boots), current (runs, on probation), boots (in place of that), old, or unpacked
+        /// (installed, no revision has it yet).
         #[arg(long, value_parser = ["permanent", "current", "boots", "old", "unpacked"])]
         status: Option<String>,
     },
     /// Show what was attempted: who, when, what, and what became of it.
     History {
-        /// So many of the newest.
+        /// Only so many of the newest [default: all].
         #[arg(short = 'n', long, value_name = "NUMBER")]
         limit: Option<usize>,
     },
     /// Show how two revisions differ.
     Diff {
-        /// The one.
+        /// The number of one revision.
         from: u64,
-        /// The other.
+        /// The number of the other.
         to: u64,
     },
     /// Show what keeps a version: calls that have not ended, states, revisions.
@@ -226,11 +227,24 @@ pub(super) struct Run {
     /// How long a dropped file must be unchanged before it counts [default: 200ms].
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(super) settle: Option<Duration>,
-    #[command(flatten)]
-    pub(super) limits: Limits,
+    #[command(
+        flatten,
+        next_help_heading = "Limits of every module, over those of its release (times need a unit: 200ms, 5s, 1m)"
+    )]
+    limits: Limits,
+    /// Between periodic saves [default: 10s].
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    save_interval: Option<Duration>,
 }
 
 impl Run {
+    pub(super) fn limits(&self) -> LimitsSpec {
+        LimitsSpec {
+            save_interval: self.save_interval,
+            ..self.limits.spec()
+        }
+    }
+
     pub(super) fn settings(&self) -> HostSettings {
         HostSettings {
             settle: self.settle,
@@ -241,7 +255,7 @@ impl Run {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct New {
-    /// The module's name, and the folder's: letters, digits and hyphens.
+    /// The module's name, and the directory's: a letter, then letters, digits and hyphens; written in lower case.
     pub(super) name: ModuleName,
     /// The language.
     #[arg(long, value_enum, default_value_t = Language::Rust)]
@@ -298,7 +312,7 @@ fn json_array(text: &str) -> Result<JsonArray, String> {
 #[derive(Debug, clap::Args)]
 pub(super) struct Apply {
     /// The file; or a release, by its directory or its name where it is installed: its relup.toml if that leads there, else a plan.
-    #[arg(value_name = "relup.toml|FILE.wasm|NAME@VERSION")]
+    #[arg(value_name = "relup.toml|FILE.wasm|DIR|NAME@VERSION")]
     pub(super) path: PathBuf,
     /// Check and rehearse only.
     #[arg(long)]
@@ -324,7 +338,10 @@ pub(super) struct Apply {
     /// Name of this attempt: the same again waits for the first's result [default: a new one].
     #[arg(long)]
     pub(super) id: Option<String>,
-    #[command(flatten)]
+    #[command(
+        flatten,
+        next_help_heading = "Limits of this upgrade, over those of the release (times need a unit: 200ms, 5s, 1m)"
+    )]
     pub(super) limits: Limits,
 }
 
@@ -353,9 +370,9 @@ pub(super) struct Plan {
 #[derive(Debug, clap::Args)]
 pub(super) struct Check {
     /// The relup; or a release that would be applied, by its directory or its name where it is installed.
-    #[arg(value_name = "relup.toml|NAME@VERSION")]
+    #[arg(value_name = "relup.toml|DIR|NAME@VERSION")]
     pub(super) path: PathBuf,
-    /// What it would be applied to: a release.toml, a directory, or `current` for what runs.
+    /// What it would be applied to: a release.toml, a directory, the name of an installed release, or `current` for what runs.
     #[arg(long, value_name = "OLD", default_value = "current")]
     pub(super) from: PathBuf,
     /// Allow what loses state.
@@ -382,12 +399,12 @@ pub(super) struct Test {
 #[derive(Debug, clap::Args)]
 pub(super) struct Pack {
     /// A release.toml or the directory in which it lies; with --appup a module.
-    #[arg(value_name = "release.toml|MODULE.wasm")]
+    #[arg(value_name = "DIR|release.toml|MODULE.wasm")]
     pub(super) source: PathBuf,
     /// Put this appup into the module, as its section `wasmhot:appup`. Other bytes are another version.
     #[arg(long, value_name = "FILE", requires = "output")]
     pub(super) appup: Option<PathBuf>,
-    /// The new file [default: NAME-VERSION.tar.zst].
+    /// The new file [default: NAME-VERSION.tar.zst; with --appup it has to be said].
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
 }
@@ -468,9 +485,8 @@ pub(super) struct Whose {
     pub(super) key: Option<String>,
 }
 
-/// Time limits; durations need a unit, such as 200ms, 5s or 1m.
+/// Limits that can be given to a host and to one upgrade; durations need a unit, such as 200ms, 5s or 1m.
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(next_help_heading = "Limits (times need a unit: 200ms, 5s, 1m)")]
 pub(super) struct Limits {
     /// For compiling a module [default: by its size].
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -503,11 +519,8 @@ pub(super) struct Limits {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     max_pause: Option<Duration>,
     /// How many calls may wait at a gate, before the upgrade gives way [default: 10000].
-    #[arg(long)]
+    #[arg(long, value_name = "NUMBER")]
     gate_queue_max: Option<u32>,
-    /// Between periodic saves [default: 10s].
-    #[arg(long, value_name = "TIME", value_parser = duration)]
-    save_interval: Option<Duration>,
 }
 
 impl Limits {
@@ -524,7 +537,6 @@ impl Limits {
             call_deadline: self.call_deadline,
             max_pause: self.max_pause,
             gate_queue_max: self.gate_queue_max,
-            save_interval: self.save_interval,
             ..LimitsSpec::default()
         }
     }

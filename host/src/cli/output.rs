@@ -165,6 +165,10 @@ fn note(failure: &Failure) -> Option<String> {
     let phase = failure.phase.as_deref()?;
     Some(match failure.exit {
         Exit::Refused => format!("refused in {phase}: nothing was attempted, everything runs as before"),
+        // A large state is sent ahead of the gate.
+        Exit::CalledOff if phase == "transfer" => {
+            format!("called off in {phase}, before any gate closed: the old version serves on")
+        }
         Exit::CalledOff => format!("called off in {phase}, after a gate had closed; the old version serves on"),
         _ => format!("ended in {phase}, before any gate closed: no call waited, everything runs as before"),
     })

@@ -59,7 +59,16 @@ pub(super) async fn releases(out: &Output, client: &Client, status: Option<&str>
             ]
         })
         .collect();
-    let headings = ["", "REVISION", "STATUS", "RELEASE", "SINCE", "BY", "MODULES", "FOLDER"];
+    let headings = [
+        "",
+        "REVISION",
+        "STATUS",
+        "RELEASE",
+        "SINCE",
+        "BY",
+        "MODULES",
+        "DIRECTORY",
+    ];
     table(&headings, &rows).iter().for_each(|line| out.line(line));
     Ok(Exit::Done)
 }

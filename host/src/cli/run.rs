@@ -33,7 +33,7 @@ pub(super) async fn run(out: &Output, socket: &Path, run: &Run) -> Result<Exit, 
     let builder = Host::builder()
         .source(&run.source)
         .state_dir(state)
-        .limits(run.limits.spec())
+        .limits(run.limits())
         .settings(run.settings());
     let builder = match &run.restore {
         Some(backup) => builder.restore(backup),

@@ -84,7 +84,10 @@ fn all_in(out: &Output, folder: &Path) -> Result<(Files, LimitsSpec), Failure> {
         files.entry(file.id().name.clone()).or_default().push((file, true));
     }
     if files.is_empty() {
-        let message = format!("{}: no module that keeps state lies there", folder.display());
+        let message = format!(
+            "{}: no module that keeps state lies there; name a directory with two versions of one, or two releases",
+            folder.display()
+        );
         return Err(Failure::new("no-modules", Exit::Refused, message));
     }
     Ok((files, LimitsSpec::default()))

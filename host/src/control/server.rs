@@ -12,6 +12,7 @@ use super::slots::{Slot, Slots};
 use super::socket::{BoundSocket, own_uid};
 use super::stream;
 use super::target::Target;
+use crate::accept::Refusals;
 use crate::guarded::Guarded;
 use crate::host::Host;
 use http_body_util::BodyExt;
@@ -49,8 +50,6 @@ impl Default for Bounds {
     }
 }
 
-/// How long to wait after the system refuses a connection (out of file descriptors, say).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What is read of a request head, at most.
 const HEAD_MAX: usize = 64 << 10;
 
@@ -102,6 +101,7 @@ pub(super) async fn serve_within<B: Backend>(
 
 /// The next connection of somebody who may ask.
 async fn accept(listener: &tokio::net::UnixListener) -> UnixStream {
+    let mut refusals = Refusals::default();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => match stream.peer_cred() {
@@ -110,10 +110,7 @@ async fn accept(listener: &tokio::net::UnixListener) -> UnixStream {
                 // He has gone already.
                 Err(_) => {}
             },
-            Err(error) => {
-                tracing::warn!("control socket: no connection can be taken: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => refusals.pause("control socket", &error).await,
         }
     }
 }
@@ -173,7 +170,7 @@ async fn answer<B: Backend>(
     }
 }
 
-/// The body, or why it is not taken.
+/// The whole body. An error where it is larger than `max`, breaks off, or has a part that does not come within `idle`.
 async fn read(mut body: Incoming, max: u64, idle: Duration) -> Result<Vec<u8>, Failure> {
     let too_large = || {
         let message = format!("the body may have {max} bytes");

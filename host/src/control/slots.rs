@@ -15,8 +15,15 @@ const GRACE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Slots {
     max: usize,
-    open: Mutex<(u64, BTreeMap<u64, Open>)>,
+    table: Mutex<Table>,
     freed: Notify,
+}
+
+/// The connections that are open, by numbers that are given out once.
+#[derive(Debug, Default)]
+struct Table {
+    given_out: u64,
+    open: BTreeMap<u64, Open>,
 }
 
 #[derive(Debug)]
@@ -45,13 +52,13 @@ impl Slots {
     pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             max,
-            open: Mutex::default(),
+            table: Mutex::default(),
             freed: Notify::new(),
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, (u64, BTreeMap<u64, Open>)> {
-        self.open.lock().expect("no panic under this lock")
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("no panic under this lock")
     }
 
     /// Waits for a place; asks the connection that has been idle longest to go.
@@ -67,8 +74,8 @@ impl Slots {
     }
 
     fn try_take(self: &Arc<Self>) -> Option<Slot> {
-        let mut open = self.lock();
-        let (next, open) = &mut *open;
+        let mut table = self.lock();
+        let Table { given_out, open } = &mut *table;
         if open.len() >= self.max {
             let idle = open.values().filter(|open| !open.busy && open.since.elapsed() >= GRACE);
             if let Some(oldest) = idle.min_by_key(|open| open.since) {
@@ -76,10 +83,10 @@ impl Slots {
             }
             return None;
         }
-        *next += 1;
+        *given_out += 1;
         let evict = Arc::new(Notify::new());
         open.insert(
-            *next,
+            *given_out,
             Open {
                 busy: false,
                 since: Instant::now(),
@@ -88,13 +95,13 @@ impl Slots {
         );
         Some(Slot {
             slots: Arc::clone(self),
-            id: *next,
+            id: *given_out,
             evict,
         })
     }
 
     fn set_busy(&self, id: u64, busy: bool) {
-        if let Some(open) = self.lock().1.get_mut(&id) {
+        if let Some(open) = self.lock().open.get_mut(&id) {
             open.busy = busy;
             open.since = Instant::now();
         }
@@ -115,7 +122,7 @@ impl Slot {
     pub(super) async fn evicted(&self) {
         loop {
             self.evict.notified().await;
-            if self.slots.lock().1.get(&self.id).is_none_or(|open| !open.busy) {
+            if self.slots.lock().open.get(&self.id).is_none_or(|open| !open.busy) {
                 return;
             }
         }
@@ -130,7 +137,7 @@ impl Drop for Busy {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.lock().1.remove(&self.id);
+        self.slots.lock().open.remove(&self.id);
         self.slots.freed.notify_one();
     }
 }

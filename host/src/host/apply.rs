@@ -2,80 +2,21 @@
 
 use super::Inner;
 use super::load::blocking;
+use super::lock::{busy_with, lock, not_held};
 use super::plans::Wanted;
 use crate::control::protocol::{ApplyRequest, Exit, Failure, RemoveRequest, StateSource, UpgradeReport};
 use crate::event::{EventKind, Happening};
 use crate::state::read_state_file;
+use crate::upgrade::Outcome;
 use crate::upgrade::plan::{Asked, Options, Plan, Trial};
-use crate::upgrade::{Outcome, UpgradeLock};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use wasmhot_appup::ModuleName;
 
 /// A plan is made so often for one request, where other upgrades switch while it is prepared, before it gives way to them.
 const PLANNED_MAX: usize = 4;
-
-/// The upgrade lock, or what keeps it (R37): an upgrade that runs, or a probation. Whoever holds it for a moment is waited for.
-pub(super) async fn lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
-    let lock = back_lock(inner).await?;
-    match inner.core.probation.borrow().as_ref() {
-        None => Ok(lock),
-        Some(probation) => {
-            let left = probation.ends.saturating_duration_since(Instant::now());
-            Err(busy_with(&format!(
-                "revision {} ({}) is on probation for another {left:.0?}: `wasmhot permanent` or `wasmhot undo` ends that",
-                probation.attempt.revision, probation.attempt.to_release
-            )))
-        }
-    }
-}
-
-/// The upgrade lock for what may be done in probation: `permanent`, and going back.
-pub(super) async fn back_lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
-    let mut busy = inner.core.busy.subscribe();
-    tokio::select! {
-        biased;
-        lock = free_lock(inner) => lock,
-        what = busy.wait_for(Option::is_some) => {
-            let what = what.ok().and_then(|what| what.clone()).unwrap_or_default();
-            Err(busy_with(&format!("an upgrade is running: {what}")))
-        }
-    }
-}
-
-async fn free_lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
-    let lock = inner.core.upgrading.lock().await;
-    if inner.stopping.load(std::sync::atomic::Ordering::Acquire) {
-        return Err(Failure::new("stopping", Exit::CalledOff, "the host is stopping"));
-    }
-    Ok(lock)
-}
-
-/// The upgrade lock for a drop: it waits for whatever upgrade runs, for the end of a probation, and until nobody holds drops.
-pub(super) async fn wait_for_lock(inner: &Inner) -> Result<UpgradeLock<'_>, Failure> {
-    loop {
-        not_held(inner).await;
-        let mut probation = inner.core.probation.subscribe();
-        // The sender lives as long as the host.
-        let _ = probation.wait_for(Option::is_none).await;
-        let lock = free_lock(inner).await?;
-        if inner.core.probation.borrow().is_none() && inner.core.held.borrow().is_none() {
-            return Ok(lock);
-        }
-    }
-}
-
-/// Returns when nobody holds drops and applies any more.
-async fn not_held(inner: &Inner) {
-    let mut held = inner.core.held.subscribe();
-    let _ = held.wait_for(Option::is_none).await;
-}
-
-fn busy_with(what: &str) -> Failure {
-    Failure::new("busy", Exit::Busy, what)
-}
 
 /// Makes a plan for what runs and carries it out as one upgrade; makes it anew where another one has switched meanwhile. A plan that
 /// changes nothing is done already.
@@ -90,7 +31,9 @@ pub(super) async fn carry_out(inner: &Arc<Inner>, wanted: Wanted) -> Result<Upgr
             return Ok(*report);
         }
     }
-    Err(busy_with("other upgrades kept switching while this one was prepared"))
+    Err(busy_with(
+        "other upgrades kept switching while this one was prepared: nothing was done; apply it again",
+    ))
 }
 
 pub(super) fn nothing_to_do(plan: &Plan) -> UpgradeReport {

@@ -1,7 +1,7 @@
 //! `wasmhot backup`: all that a host keeps, copied while it runs; and a host that starts with such a copy.
 
-use super::apply::back_lock;
 use super::load::{blocking, of_store};
+use super::lock::back_lock;
 use super::stop::lanes_to_save;
 use super::{Host, saver};
 use crate::control::protocol::{BackupReport, BackupRequest, Exit, Failure, RunningRelease};
@@ -81,13 +81,19 @@ impl Host {
 fn places(folder: &Path) -> Result<(PathBuf, PathBuf), Failure> {
     let refused = |code: &str, why: &str| Failure::new(code, Exit::Refused, format!("{}: {why}", folder.display()));
     let (Some(parent), Some(name)) = (folder.parent(), folder.file_name()) else {
-        return Err(refused("bad-path", "this names no new folder"));
+        return Err(refused(
+            "bad-path",
+            "this names no new directory: give a path that ends in a name",
+        ));
     };
     if folder.symlink_metadata().is_ok() {
-        return Err(refused("exists", "it is there already; a backup is a new folder"));
+        return Err(refused("exists", "it is there already; a backup is a new directory"));
     }
     if !parent.is_dir() {
-        return Err(refused("io", "the folder in which it shall lie is not there"));
+        return Err(refused(
+            "io",
+            "the directory in which it is to lie is not there: make it first",
+        ));
     }
     let staging = parent.join(format!(".{}.backing-up", name.to_string_lossy()));
     Ok((parent.to_path_buf(), staging))
@@ -143,10 +149,18 @@ pub(super) fn restore(backup: &Path, state: &Path) -> Result<(), Failure> {
     }
     let path = backup.join(RELEASE);
     let not_one = |why: String| refused("not-a-backup", format!("{}: not a backup: {why}", path.display()));
-    let text = std::fs::read(&path).map_err(|error| not_one(error.to_string()))?;
+    let text = std::fs::read(&path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            not_one("there is no such file; name a directory that `wasmhot backup` has made".to_string())
+        }
+        _ => not_one(error.to_string()),
+    })?;
     let note: serde_json::Value = serde_json::from_slice(&text).map_err(|error| not_one(error.to_string()))?;
     if note["format"] != FORMAT {
-        return Err(not_one(format!("format {} is not known", note["format"])));
+        return Err(not_one(format!(
+            "it is of format {}, which this wasmhot does not know; a newer one made it",
+            note["format"]
+        )));
     }
     let note: Note = serde_json::from_value(note).map_err(|error| not_one(error.to_string()))?;
     store::restore(backup, state, &note.objects).map_err(|error| match error {

@@ -1,7 +1,7 @@
 //! What is forgotten: revisions that nobody will go back to, their history, and bytes that nothing needs.
 
-use super::apply::back_lock;
 use super::load::{blocking, of_store};
+use super::lock::back_lock;
 use super::releases::no_such_revision;
 use super::{Host, Inner};
 use crate::control::protocol::{Exit, Failure, ForgetRequest, GcReport, GcRequest};

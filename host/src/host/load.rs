@@ -240,7 +240,7 @@ pub(super) async fn load_middle(
     let version = inner.core.versions.get(id).await;
     version.map_err(|error| {
         wrong(format!(
-            "{named}, through which a state shall go, is not to be had: {error}"
+            "{named}, through which a state is to go, cannot be loaded: {error}"
         ))
     })
 }

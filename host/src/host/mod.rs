@@ -13,6 +13,7 @@ mod gc;
 mod http;
 mod installed;
 pub(crate) mod load;
+mod lock;
 mod plans;
 mod probation;
 mod recover;

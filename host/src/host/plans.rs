@@ -1,10 +1,10 @@
 //! From what somebody asks for to a plan for what runs now: `apply`, `undo`, `remove`; and what all plans are made from.
 
 use super::Inner;
-use super::apply::{back_lock, lock};
 use super::load::{
     CompileLimits, blocking, desired, load_file, load_middle, load_spec, of_store, parse_relup, read_relup,
 };
+use super::lock::{back_lock, lock};
 use super::releases::no_such_revision;
 use crate::call::routes::Routes;
 use crate::control::protocol::{Exit, Failure};

@@ -10,8 +10,9 @@
 //! | somebody calls `permanent` or `undo`, or the host stops | it is not looked at any more |
 //! | the host crashes | the next start boots the release before (R40): `recover.rs` |
 
-use super::apply::{back_lock, carry_out};
+use super::apply::carry_out;
 use super::load::{blocking, of_store};
+use super::lock::back_lock;
 use super::plans::Wanted;
 use super::{Host, Inner};
 use crate::call::rates::Counts;

@@ -120,7 +120,7 @@ fn is_due(inner: &Inner, name: &ModuleName, lane: &Lane, limits: &Limits) -> boo
     let mut skipped = inner.save_skipped.lock().expect("no panic under this lock");
     if skip && !skipped.contains_key(name) {
         let why = format!(
-            "the last save took {:?}, longer than max_pause ({:?}): periodic saves are skipped",
+            "the last save took {:?}, longer than max_pause ({:?}): periodic saves are skipped; raise max_pause, or let the module be incremental",
             figures.last_save_took, limits.max_pause
         );
         skipped.insert(name.clone(), why.clone());

@@ -3,7 +3,9 @@
 use super::boot::boot;
 use super::load::{blocking, desired, kept_code, load_spec, of_store};
 use super::releases::records_of;
-use super::{Host, HostBuilder, Inner, apply, attempts, backup, drops, plans, probation, recover, saver, schedules};
+use super::{
+    Host, HostBuilder, Inner, apply, attempts, backup, drops, lock, plans, probation, recover, saver, schedules,
+};
 use crate::call::lane::Errand;
 use crate::call::router::Router;
 use crate::call::routes::{Routes, Target};
@@ -142,7 +144,14 @@ fn read_source(path: Option<&Path>) -> Result<Source, Failure> {
         });
     };
     let given = path.display();
-    let wrong = |error: std::io::Error| Failure::new("io", Exit::Refused, format!("{given}: {error}"));
+    let wrong = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let message =
+                format!("{given}: there is no such file or directory; run a directory of modules, or a release.toml");
+            Failure::new("no-such-file", Exit::Refused, message)
+        }
+        _ => Failure::new("io", Exit::Refused, format!("{given}: {error}")),
+    };
     let path = path.canonicalize().map_err(wrong)?;
     if path.is_dir() && !path.join("release.toml").is_file() {
         let name = path
@@ -377,7 +386,7 @@ async fn apply_release(inner: &Arc<Inner>, release: &Release, file: Digest, fold
     plan.release_version = release.version.clone();
     plan.release_file = Some(file);
     // Nobody else can ask for an upgrade before the host has started, so the plan cannot be outdated.
-    inner.core.upgrade(plan, apply::lock(inner)).await.map(drop)
+    inner.core.upgrade(plan, lock::lock(inner)).await.map(drop)
 }
 
 /// The file of a module of which the release does not say it.

@@ -1,7 +1,8 @@
 //! States by hand: look, export, import, reset, restore.
 
 use super::load::{blocking, of_store};
-use super::{Host, apply, saver};
+use super::lock::lock;
+use super::{Host, saver};
 use crate::call::gate::Gate;
 use crate::call::lane::{Lane, Live, Seat};
 use crate::call::routes::Target;
@@ -60,7 +61,7 @@ impl Host {
             return Err(Failure::new("wrong-module", Exit::Refused, message));
         }
         saved.tag.key = key.map(str::to_string);
-        let _lock = apply::lock(&self.inner).await?;
+        let _lock = lock(&self.inner).await?;
         self.replace(&name, key, Some(saved), "imported").await
     }
 
@@ -70,7 +71,7 @@ impl Host {
     /// No such module, or the empty instance does not start.
     pub async fn state_reset(&self, module: &str, key: Option<&str>) -> Result<StateShown, Failure> {
         let name = self.name(module)?;
-        let _lock = apply::lock(&self.inner).await?;
+        let _lock = lock(&self.inner).await?;
         self.replace(&name, key, None, "reset").await
     }
 
@@ -80,7 +81,7 @@ impl Host {
     /// No such module, nothing saved, or not readable.
     pub async fn state_restore(&self, module: &str, key: Option<&str>) -> Result<StateShown, Failure> {
         let name = self.name(module)?;
-        let _lock = apply::lock(&self.inner).await?;
+        let _lock = lock(&self.inner).await?;
         let saved = self.saved(&name, key).await?;
         let saved =
             saved.ok_or_else(|| Failure::new("no-state", Exit::Refused, format!("no state of {name} was saved")))?;
@@ -223,7 +224,10 @@ impl Host {
             Err(_) => Err(Failure::new(
                 "not-quiet",
                 Exit::CalledOff,
-                format!("a call still ran in {} when quiesce_timeout passed", lane.name()),
+                format!(
+                    "a call still ran in {} when quiesce_timeout passed: its state is as before; try again when the call has ended",
+                    lane.name()
+                ),
             )),
         };
         lane.open();

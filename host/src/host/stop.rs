@@ -24,14 +24,14 @@ impl Host {
         if !self.inner.stopping.swap(true, Ordering::AcqRel) {
             let host = self.clone();
             let stopping = self.guests().spawn(async move { stop(&host.inner).await });
-            let host = self.clone();
-            // It ends, and whoever waits for that is told, even if nobody waits here any more.
+            let stopped = self.inner.stopped.clone();
+            // It ends, and whoever waits for that is told, even if nobody waits here any more. By then no task has the host.
             self.guests().spawn(async move {
                 let report = stopping.await.unwrap_or_else(|error| StopReport {
                     not_saved: BTreeMap::from([("host".to_string(), format!("a fault of wasmhot: {error}"))]),
                     ..StopReport::default()
                 });
-                host.inner.stopped.send_replace(Some(report));
+                stopped.send_replace(Some(report));
             });
         }
         self.stopped().await

@@ -99,11 +99,20 @@ impl Serving {
 }
 
 /// The requests of a connection that are under way, and since when there is none.
-struct Underway(Mutex<(usize, Instant)>);
+struct Underway(Mutex<Requests>);
+
+#[derive(Clone, Copy)]
+struct Requests {
+    count: usize,
+    none_since: Instant,
+}
 
 impl Default for Underway {
     fn default() -> Self {
-        Self(Mutex::new((0, Instant::now())))
+        Self(Mutex::new(Requests {
+            count: 0,
+            none_since: Instant::now(),
+        }))
     }
 }
 
@@ -111,21 +120,21 @@ impl Default for Underway {
 struct Guard(Arc<Underway>);
 
 impl Underway {
-    fn lock(&self) -> MutexGuard<'_, (usize, Instant)> {
+    fn lock(&self) -> MutexGuard<'_, Requests> {
         self.0.lock().expect("no panic under this lock")
     }
 
     fn enter(this: &Arc<Self>) -> Guard {
-        this.lock().0 += 1;
+        this.lock().count += 1;
         Guard(Arc::clone(this))
     }
 
     /// Returns when there has been none for so long.
     async fn idle_for(&self, limit: Duration) {
         loop {
-            let (requests, since) = *self.lock();
-            let left = match requests {
-                0 => limit.saturating_sub(since.elapsed()),
+            let Requests { count, none_since } = *self.lock();
+            let left = match count {
+                0 => limit.saturating_sub(none_since.elapsed()),
                 _ => limit,
             };
             if left.is_zero() {
@@ -139,7 +148,7 @@ impl Underway {
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut underway = self.0.lock();
-        underway.0 -= 1;
-        underway.1 = Instant::now();
+        underway.count -= 1;
+        underway.none_since = Instant::now();
     }
 }

@@ -1,6 +1,7 @@
 //! Takes connections, as many as there may be, until the host stops.
 
 use super::connection::Serving;
+use crate::accept::Refusals;
 use crate::control::protocol::{Exit, Failure};
 use crate::host::Host;
 use std::net::SocketAddr;
@@ -10,8 +11,6 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
-/// How long to wait after the system refuses a connection (out of file descriptors, say).
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// So many clients at once are told that there are too many; the next ones wait until they are heard.
 const TURNED_AWAY_MAX: usize = 64;
 /// How long responses that are being sent may take when the host has stopped.
@@ -134,6 +133,7 @@ impl Places {
 }
 
 async fn accept(listener: &TcpListener) -> tokio::net::TcpStream {
+    let mut refusals = Refusals::default();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -141,10 +141,7 @@ async fn accept(listener: &TcpListener) -> tokio::net::TcpStream {
                 let _ = stream.set_nodelay(true);
                 return stream;
             }
-            Err(error) => {
-                tracing::warn!("http: no connection can be taken: {error}");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
+            Err(error) => refusals.pause("http", &error).await,
         }
     }
 }

@@ -284,9 +284,15 @@ struct Staging {
 
 impl Staging {
     fn make(folder: &Path) -> Result<Self, Failure> {
-        let name = folder
-            .file_name()
-            .ok_or_else(|| bad("bad-path", format!("{}: this names no new folder", folder.display())))?;
+        let name = folder.file_name().ok_or_else(|| {
+            bad(
+                "bad-path",
+                format!(
+                    "{}: this names no new directory: give a path that ends in a name",
+                    folder.display()
+                ),
+            )
+        })?;
         let parent = settled(folder.parent().unwrap_or(Path::new("")))?;
         let folder = parent.join(name);
         let staging = parent.join(format!(".{}.installing", name.to_string_lossy()));
@@ -396,7 +402,7 @@ impl Staging {
                     return Ok(true);
                 }
                 let message = format!(
-                    "{} is there already, and is something else; choose another folder with --to",
+                    "{} is there already, and is something else; choose another directory with --to",
                     self.folder.display()
                 );
                 Err(bad("exists", message))

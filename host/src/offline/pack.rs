@@ -61,7 +61,7 @@ pub(super) fn path_trick(path: &str) -> Option<&'static str> {
     for part in Path::new(path).components() {
         match part {
             Component::Normal(_) => parts += 1,
-            Component::ParentDir => return Some("it leads out of the folder"),
+            Component::ParentDir => return Some("it leads out of the directory"),
             Component::RootDir | Component::Prefix(_) => return Some("it is absolute"),
             Component::CurDir => return Some("it is not plain"),
         }

@@ -7,7 +7,13 @@ use std::path::{Component, Path, PathBuf};
 
 /// A failure of the disk.
 pub(super) fn io(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new("io", Exit::Refused, format!("{}: {error}", path.display()))
+    match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            let message = format!("{}: there is no such file or directory", path.display());
+            Failure::new("no-such-file", Exit::Refused, message)
+        }
+        _ => Failure::new("io", Exit::Refused, format!("{}: {error}", path.display())),
+    }
 }
 
 /// A folder by the one name it has, so that two ways to it are one.

@@ -39,13 +39,7 @@ impl ReadRelease {
     /// # Errors
     /// All faults of the files, in a host's words.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
-        let found = path.metadata().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                let message = format!("{}: there is no such file or directory", path.display());
-                Failure::new("no-such-file", Exit::Refused, message)
-            }
-            _ => io(path, &error),
-        })?;
+        let found = path.metadata().map_err(|error| io(path, &error))?;
         if !found.is_dir() {
             return Self::of_file(path);
         }
@@ -91,7 +85,10 @@ impl ReadRelease {
         let name = folder.file_name().map_or("root".into(), |name| name.to_string_lossy());
         let (mut found, passed_over) = modules_in(&folder)?;
         if found.is_empty() {
-            let mut message = format!("{}: neither a release.toml nor a module lies there", path.display());
+            let mut message = format!(
+                "{}: neither a release.toml nor a module lies there; put a .wasm file into it",
+                path.display()
+            );
             passed_over.iter().for_each(|why| message += &format!("\n{why}"));
             return Err(Failure::new("no-modules", Exit::Refused, message));
         }

@@ -89,7 +89,7 @@ impl States {
     pub(super) async fn throw_away(&self, id: &ModuleVersion, like: &Template) -> Result<Arc<Template>, InstanceError> {
         let version = self.versions.get(id).await.map_err(|error| {
             InstanceError::Unreadable(format!(
-                "{id}, which has to read the state first, is not to be had: {error}"
+                "{id}, which has to read the state first, cannot be loaded: {error}"
             ))
         })?;
         self.effectless(version, like)

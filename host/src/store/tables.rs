@@ -180,8 +180,30 @@ pub struct FileRecord {
     pub stem: String,
     /// Why its content is refused from now on, if it is.
     pub barred: Option<String>,
-    /// When it was seen first, in milliseconds since 1970.
-    pub first_seen_ms: u64,
+    /// When this was noted, in milliseconds since 1970.
+    #[serde(rename = "first_seen_ms")]
+    pub noted_ms: u64,
+}
+
+impl FileRecord {
+    /// Something has become of the content of this file.
+    #[must_use]
+    pub fn seen(stem: impl Into<String>) -> Self {
+        Self {
+            stem: stem.into(),
+            barred: None,
+            noted_ms: crate::event::now_ms(),
+        }
+    }
+
+    /// Its content is refused from now on.
+    #[must_use]
+    pub fn barred(stem: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            barred: Some(why.into()),
+            ..Self::seen(stem)
+        }
+    }
 }
 
 #[derive(Serialize)]

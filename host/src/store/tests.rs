@@ -230,7 +230,7 @@ fn r36_files_are_remembered_by_content() {
     let record = FileRecord {
         stem: "a-1.0.0".to_owned(),
         barred: Some("trap".to_owned()),
-        first_seen_ms: 5,
+        noted_ms: 5,
     };
     catalog.put_file(&digest, &record).expect("writes");
     assert_eq!(catalog.file(&digest).expect("reads"), Some(record));

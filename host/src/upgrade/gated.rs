@@ -84,7 +84,8 @@ impl Core {
                 .await
                 .map_err(|_| {
                     let message = format!(
-                        "{} calls still ran when quiesce_timeout ({quiesce_timeout:?}) passed",
+                        "{} calls still ran when quiesce_timeout ({quiesce_timeout:?}) passed; raise --quiesce-timeout, or apply it again \
+                         when they have ended",
                         gate.active()
                     );
                     Failure::new("not-quiet", Exit::CalledOff, message).in_phase("quiesce")
@@ -102,7 +103,8 @@ impl Core {
                     Pressed::Waited(limit) => format!("a call had waited for max_pause ({limit:?})"),
                 };
                 let message = format!(
-                    "{why}: {waited} calls waited, {} still ran in gated modules, the gate was closed for {closed:.1?}",
+                    "{why}: {waited} calls waited, {} still ran in gated modules, the gate was closed for {closed:.1?}; apply it again \
+                     when there is less traffic, or raise --max-pause or --gate-queue-max",
                     gate.active()
                 );
                 return Err(Failure::new("too-much-traffic", Exit::CalledOff, message).in_phase("gate"));

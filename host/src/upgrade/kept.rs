@@ -101,7 +101,7 @@ impl Core {
 
 fn not_to_be_had(module: &ModuleName, version: &str, why: &str) -> Failure {
     let message = format!(
-        "the state of {module} is to go through {version}, which is not to be had ({why}): say its `path` in `[[middle]]` of a relup"
+        "the state of {module} is to go through {version}, which the host cannot load ({why}): say its `path` in `[[middle]]` of a relup"
     );
     let mut failure = Failure::new("no-middle-version", Exit::Refused, message).in_phase("prepare");
     failure.module = Some(module.to_string());

@@ -46,8 +46,10 @@ use crate::fault::may_be_killed_here;
 use crate::instance::InstanceError;
 use crate::store::{Catalog, KeyValue, Meta, Objects};
 use crate::versions::Versions;
+#[cfg(feature = "cli")]
+pub(crate) use check::check_first;
 use check::not_granted;
-pub(crate) use check::{check_first, refused};
+pub(crate) use check::refused;
 use journal::{Attempt, Ending, Journal, Phase};
 use plan::{Plan, RevisionRecord, Trial};
 use prepare::Prepared;

@@ -89,12 +89,7 @@ pub(super) async fn commit(
 
 /// What the catalog notes of a version that an undo leaves.
 fn undone(id: &ModuleVersion) -> (Digest, FileRecord) {
-    let record = FileRecord {
-        stem: id.to_string(),
-        barred: Some("it was undone".to_string()),
-        first_seen_ms: crate::event::now_ms(),
-    };
-    (id.digest, record)
+    (id.digest, FileRecord::barred(id.to_string(), "it was undone"))
 }
 
 /// The table of the new revision: what does not move stays as it is.

@@ -72,6 +72,10 @@ pub enum CoreOrComponent {
 
 /// What is known of a file without compiling it, for those who plan with it.
 #[derive(Clone, Debug)]
+#[cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "most of it is for what needs no host")
+)]
 pub(crate) struct Facts {
     /// Name, semver and digest.
     pub(crate) id: ModuleVersion,

@@ -24,8 +24,10 @@ pub use compile::{compile, compile_within, name_of, time_by_size};
 pub(crate) use compile::{compile_anew_within, load_known};
 pub(crate) use contract::DRAFTS;
 pub use contract::OFFERED;
+#[cfg(feature = "cli")]
+pub(crate) use describe::Facts;
+pub(crate) use describe::facts;
 pub use describe::{CoreOrComponent, DescribedFunction, Description, describe};
-pub(crate) use describe::{Facts, facts};
 pub use engine::{EPOCH, EngineKind, EngineSettings, Engines};
 pub use error::VersionError;
 pub use exports::{Export, Exports};

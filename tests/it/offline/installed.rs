@@ -208,7 +208,7 @@ fn r28_a_pack_brings_the_relup_and_the_versions_that_states_go_through() {
     std::fs::copy(offline.path("app/release-1.2.0.toml"), offline.path("app/release.toml")).unwrap();
     let said = offline.refused(&["pack", "app"]);
     assert!(
-        said.contains("it leads out of the folder") && said.contains("help: "),
+        said.contains("it leads out of the directory") && said.contains("help: "),
         "{said}"
     );
 }

@@ -76,7 +76,7 @@ fn files_elsewhere_are_not_packed() {
     offline.write("app/inner/release.toml", text);
     let said = offline.refused(&["pack", "app/inner"]);
     assert!(
-        said.contains("it leads out of the folder") && said.contains("help: "),
+        said.contains("it leads out of the directory") && said.contains("help: "),
         "{said}"
     );
     let said = offline.refused(&["pack", "app"]);
@@ -149,7 +149,7 @@ fn no_hostile_archive_leaves_a_trace() {
         (
             "bad-path",
             |all| with_contents(all, |json| json["files"][1]["path"] = json!("../escaped")),
-            "leads out of the folder",
+            "leads out of the directory",
         ),
         (
             "bad-path",
@@ -164,7 +164,7 @@ fn no_hostile_archive_leaves_a_trace() {
         (
             "bad-path",
             |all| all[2].path = "../escaped".into(),
-            "leads out of the folder",
+            "leads out of the directory",
         ),
         ("bad-path", |all| all[2].path = "/tmp/escaped".into(), "absolute"),
         (

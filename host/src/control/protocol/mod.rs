@@ -83,7 +83,7 @@ pub struct ApplyRequest {
     /// State may be lost (R30).
     #[serde(default)]
     pub allow_lossy: bool,
-    /// Families that the module of a `.wasm` does without, from now on: a version that newly imports one is not refused then (R8).
+    /// Capabilities that the module of a `.wasm` does without, from now on: a version that newly imports one is not refused then (R8).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<Capability>,
     /// Limits and timeouts of this upgrade, over those of the release.

@@ -175,22 +175,13 @@ async fn remember(inner: &Inner, digest: Digest, stem: String) {
         if catalog.file(&digest)?.is_some() {
             return Ok(());
         }
-        let record = FileRecord {
-            stem,
-            barred: None,
-            first_seen_ms: crate::event::now_ms(),
-        };
-        catalog.put_file(&digest, &record)
+        catalog.put_file(&digest, &FileRecord::seen(stem))
     };
     ask(inner, remember).await;
 }
 
 async fn note_bar(inner: &Inner, stem: &str, digest: Digest, why: &str) {
-    let record = FileRecord {
-        stem: stem.to_string(),
-        barred: Some(why.to_string()),
-        first_seen_ms: crate::event::now_ms(),
-    };
+    let record = FileRecord::barred(stem, why);
     ask(inner, move |catalog| catalog.put_file(&digest, &record)).await;
 }
 
