@@ -1,9 +1,10 @@
 //! The part of an upgrade for which calls wait: from the closing of the gates to their opening (R21 to R26).
 
 use super::journal::Attempt;
+use super::old::{Sources, Taken, take_old};
 use super::plan::Plan;
 use super::prepare::Prepared;
-use super::transfer::{self, Sources, Taken, Transferred};
+use super::transfer::{self, Transferred};
 use super::{Core, switch};
 use crate::call::gate::{Gate, Pressed};
 use crate::call::gates::ClosedGates;
@@ -80,7 +81,7 @@ impl Core {
         let max_pause = shortest(prepared, |limits| limits.max_pause);
         let sources = Sources::of(plan, old, prepared);
         let work = async {
-            let taken = tokio::time::timeout(quiesce_timeout, transfer::take_old(gate, &sources))
+            let taken = tokio::time::timeout(quiesce_timeout, take_old(gate, &sources))
                 .await
                 .map_err(|_| {
                     let message = format!(

@@ -3,9 +3,10 @@
 //! All live keys are taken behind the gate, as the one instance of a `single` module is. Keys that sleep are in the store already.
 
 use super::Core;
+use super::old::{OldInstance, Take, save_by_task};
 use super::plan::{Plan, StateFrom};
 use super::prepare::Prepared;
-use super::transfer::{InPhase, OldInstance, Take, Transferred, micros, save_by_task};
+use super::transfer::{InPhase, Transferred, micros};
 use crate::instance::{Change, Instance, InstanceError};
 use crate::state::{handed_over, tagged};
 use crate::store::{SaveReason, SavedState, StoreError, WrittenFor};

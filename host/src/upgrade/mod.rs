@@ -28,6 +28,7 @@ mod gated;
 pub(crate) mod journal;
 mod kept;
 mod keys;
+mod old;
 pub(crate) mod plan;
 mod prepare;
 mod retire;

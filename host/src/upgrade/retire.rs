@@ -1,8 +1,8 @@
 //! After the switch: what was replaced is retired. Instances are freed, old pools end their calls (R23) and are freed with the last of them
 //! (`Drop` of [`Pool`]), keys are handed over in the background.
 
+use super::old::Taken;
 use super::prepare::Prepared;
-use super::transfer::Taken;
 use super::{Core, sweep};
 use crate::call::lane::Seat;
 use crate::call::pool::Pool;

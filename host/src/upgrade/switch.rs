@@ -4,9 +4,10 @@
 
 use super::Core;
 use super::journal::{Attempt, Phase};
+use super::old::{OldInstance, Taken};
 use super::plan::{Plan, RevisionRecord};
 use super::prepare::Prepared;
-use super::transfer::{OldInstance, Taken, Transferred};
+use super::transfer::Transferred;
 use crate::call::keyed::Keyed;
 use crate::call::lane::{Errand, Lane, Seat};
 use crate::call::pool::Pool;

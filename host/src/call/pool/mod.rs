@@ -3,17 +3,20 @@
 //! Invariants: at most `instances_max` calls from outside run at once; a call from a module never waits for one of those places for
 //! ever (it may go beyond, up to four times as many), so that a pool cannot be the missing piece of a circle.
 
-use super::frame::{Frame, Origin};
-use super::gate::Gate;
-use super::invocation::Invocation;
-use super::lane::CallResult;
-use super::router::{Given, Sent};
-use super::services::Services;
-use super::turn::{Cut, Ended, Limit, Turn, poll_here};
+mod place;
+
+use crate::call::frame::{Frame, Origin};
+use crate::call::gate::Gate;
+use crate::call::invocation::Invocation;
+use crate::call::lane::CallResult;
+use crate::call::router::{Given, Sent};
+use crate::call::services::Services;
+use crate::call::turn::{Cut, Ended, Limit, Turn, poll_here};
 use crate::clock::coarse_ms;
 use crate::error::{CallError, CallErrorCode};
 use crate::event::{EventKind, Happening};
 use crate::instance::{Instance, Template};
+use place::{Idle, Place, PlaceHere, Waits};
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -483,70 +486,6 @@ impl PoolCall {
         };
         let ended = pool.turn(instance, invocation, origin).carry_out().await;
         pool.ended(ended, place, once)
-    }
-}
-
-/// An instance that runs nothing.
-type Idle = Option<Box<Instance>>;
-
-/// A place in the pool, counted while it is held.
-struct Place<P: Deref<Target = Pool>> {
-    pool: P,
-    nested: bool,
-    /// None once it is another's.
-    seat: Option<usize>,
-    /// What is given back with it.
-    back: Idle,
-}
-
-/// A place of a call that runs on this thread.
-type PlaceHere<'a> = Place<&'a Pool>;
-
-impl<P: Deref<Target = Pool>> Place<P> {
-    /// Gives it up, and the instance back if it can run other calls.
-    fn leave(mut self, instance: Box<Instance>) {
-        self.back = Some(instance).filter(|instance| instance.is_usable());
-    }
-
-    /// For a task of its own.
-    fn own(mut self, pool: &Arc<Pool>) -> Place<Arc<Pool>> {
-        Place {
-            pool: Arc::clone(pool),
-            nested: self.nested,
-            seat: self.seat.take(),
-            back: None,
-        }
-    }
-}
-
-impl<P: Deref<Target = Pool>> Drop for Place<P> {
-    fn drop(&mut self) {
-        let Some(seat) = self.seat else { return };
-        // Whichever gate is closed now has counted this call: at its start, or when it closed.
-        let mut door = self.pool.door();
-        *door.count_of(self.nested) -= 1;
-        door.leave(seat);
-        door.idle.extend(self.back.take());
-        if let Some(gate) = door.gate.as_ref() {
-            gate.leave();
-        }
-        drop(door);
-        self.pool.places_for(self.nested).add_permits(1);
-    }
-}
-/// Counts a waiting call for its time.
-struct Waits<'a>(&'a AtomicU32);
-
-impl<'a> Waits<'a> {
-    fn new(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
