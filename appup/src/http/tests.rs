@@ -143,8 +143,8 @@ fn what_cannot_be_is_refused_with_its_names() {
       help: give one of them another host or path in `[[modules.routes]]`
     `f` and `g` are both to answer `/g/` (`g` has no routes of its own, so it answers under its name).
       help: give one of them another host or path in `[[modules.routes]]`
-    `plain` is to answer `/p/`, but does not export `wasi:http/incoming-handler` 0.2.
-      help: let `plain` export it, or take its routes out of the release
+    `plain` is to answer `/p/`, but does not export an HTTP handler: `wasi:http/incoming-handler` (WASI 0.2) or `wasi:http/handler` (0.3).
+      help: let `plain` export one, or take its routes out of the release
     ");
 }
 

@@ -289,6 +289,37 @@ async fn events_follow_and_end_with_the_server() {
 }
 
 #[tokio::test]
+async fn an_answer_under_way_is_written_before_the_server_ends() {
+    let served = Served::start(Bounds::default());
+    let waits = tokio::spawn({
+        let client = served.client();
+        async move { client.call(&call("wait()")).await }
+    });
+    served.running(1).await;
+    served.stop.notify_one();
+    served.double.0.go.notify_one();
+    assert!(waits.await.expect("ends").is_ok());
+    served.server.await.expect("ends");
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut_off_after_goodbye() {
+    let served = Served::start(Bounds {
+        goodbye: Duration::from_millis(50),
+        ..Bounds::default()
+    });
+    let waits = tokio::spawn({
+        let client = served.client();
+        async move { client.call(&call("wait()")).await }
+    });
+    served.running(1).await;
+    served.stop.notify_one();
+    // It ends, although nobody lets the call go on.
+    served.server.await.expect("ends");
+    assert!(waits.await.expect("ends").is_err());
+}
+
+#[tokio::test]
 async fn idle_connections_keep_nobody_out() {
     let served = Served::start(Bounds {
         connections: 8,

@@ -2,7 +2,7 @@
 
 use super::{history, version};
 use crate::support::{Binary, HANG, guest, hostile};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 fn path(file: &std::path::Path) -> &str {
     file.to_str().unwrap()
@@ -12,6 +12,7 @@ fn until(what: &str, condition: impl Fn() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(begin.elapsed() < HANG, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -124,10 +125,7 @@ fn r39_what_failed_before_is_no_fault_of_the_new_release() {
     let file = host.outside("hostile-1.0.1.wasm", &hostile("1.0.1", ""));
     host.ok(&["apply", path(&file), "--probation", "2s", "--max-error-rate", "30%"]);
     fail(&host, 51);
-    let begin = Instant::now();
-    while statuses(&host).last().unwrap() != "permanent" {
-        assert!(begin.elapsed() < HANG);
-    }
+    until("permanent", || statuses(&host).last().unwrap() == "permanent");
     assert_eq!(version(&host, "hostile"), "1.0.1");
 }
 
