@@ -110,7 +110,7 @@ fn setting((key, reader, about): &Row) -> (&'static str, Json) {
 
 /// `[limits]`, from the table of limits.
 pub(super) fn limits(title: &str) -> Json {
-    let limit = |(key, reader, about): &(&'static str, &str, &str)| {
+    let limit = |(key, reader, about): &Row| {
         let about = about.trim();
         let of = match (*reader, *key) {
             ("duration", _) => duration(about),

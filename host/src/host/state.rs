@@ -4,6 +4,7 @@ use super::load::{blocking, of_store};
 use super::lock::lock;
 use super::{Host, saver};
 use crate::call::gate::Gate;
+use crate::call::gates::ClosedGates;
 use crate::call::lane::{Lane, Live, Seat};
 use crate::call::routes::Target;
 use crate::control::protocol::{Exit, Failure, StateShown, word};
@@ -195,7 +196,7 @@ impl Host {
             Some(saved) => (new, Some(saved)),
             None => empty(&lane, &live, new, key).await.map_err(failed)?,
         };
-        lane.close(&gate);
+        let closed = ClosedGates::close(Arc::clone(&gate), vec![Target::Single(Arc::clone(&lane))]);
         let taken = tokio::time::timeout(limits.quiesce_timeout, async {
             loop {
                 gate.quiet().await;
@@ -230,7 +231,7 @@ impl Host {
                 ),
             )),
         };
-        lane.open();
+        drop(closed);
         put?;
         let message = format!("the state of {} was {what}", lane.name());
         inner

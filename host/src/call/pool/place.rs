@@ -54,6 +54,7 @@ impl<P: Deref<Target = Pool>> Drop for Place<P> {
         self.pool.places_for(self.nested).add_permits(1);
     }
 }
+
 /// Counts a waiting call for its time.
 pub(super) struct Waits<'a>(&'a AtomicU32);
 

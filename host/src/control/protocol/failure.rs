@@ -138,16 +138,11 @@ impl From<CallError> for Failure {
             (CallErrorCode::Internal, _) => Exit::Bug,
             _ => Exit::Failed,
         };
+        let failure = Self::new(error.code.to_string(), exit, error.to_string());
         Self {
-            code: error.code.to_string(),
-            message: error.to_string(),
-            exit,
-            phase: None,
             module: error.module.clone(),
             call: Some(error),
-            refusals: Vec::new(),
-            content_at_fault: false,
-            id: None,
+            ..failure
         }
     }
 }
